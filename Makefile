@@ -1,0 +1,46 @@
+# Every target sets up what it needs in $(VENV). Only Python (with venv) and make are asked for; uv is used when present.
+PYTHON ?= python3
+VENV ?= .venv
+ONCE ?=
+ONLY ?=
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format interop bench protos lock clean
+.DEFAULT_GOAL := test
+
+$(READY): requirements.lock pyproject.toml
+	.ci/venv "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/authorizer demo $(if $(ONCE),--once)
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not interop" $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python protos/generate.py --check
+
+interop: $(READY)
+	.ci/interop "$(BIN)"
+
+bench: $(READY)
+	$(BIN)/python -m tests.bench $(ONLY)
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: $(READY)
+	$(BIN)/python protos/generate.py
+
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --group dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,161 @@
+"""The nouns of the house: frozen values that every room shares.
+
+No I/O, no clock, no behaviour beyond reading. Foreign types (protobuf, HTTP, JSON of others) become these at their door.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+Headers = Mapping[str, tuple[str, ...]]
+"""Header name in lower case -> its values as sent, one a line. Bytes that are not UTF-8 are kept as surrogate escapes."""
+
+BodyState = Literal["absent", "complete", "partial"]
+
+
+def assignee_token(kind: str, *parts: str) -> str:
+    """Name one thing a subject is (``group``, ``person``, ``business_role_location`` ...) as one string.
+
+    A policy's assignee and a subject's membership meet by equality of these strings. The unit separator keeps
+    the parts of a pair apart; it cannot occur in a part (control characters in names are refused where they enter).
+    """
+    return f"{kind}:" + "\x1f".join(parts)
+
+
+ANYONE = assignee_token("anyone")
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What a gateway asks about, as it was sent: nothing decoded, merged or repaired.
+
+    ``target`` is the raw request target (path and query); ``peer`` the address that the gateway saw;
+    ``principal`` the identity that the gateway verified by TLS; ``context`` what the gateway's configuration says
+    about the route (never the client); ``metadata`` the gateway's filter metadata by namespace.
+    """
+
+    method: str = ""
+    target: str = ""
+    host: str = ""
+    scheme: str = ""
+    protocol: str = ""
+    headers: Headers = {}
+    body: bytes = b""
+    body_state: BodyState = "absent"
+    peer: str = ""
+    principal: str = ""
+    certificate: str = ""
+    server_name: str = ""
+    context: Mapping[str, str] = {}
+    metadata: Mapping[str, object] = {}
+    transport: Literal["grpc", "http"] = "grpc"
+
+
+class Reason(Struct, frozen=True):
+    """Why a decision is what it is.
+
+    ``code`` is stable and specific (``path_encoded_slash``); ``category`` is the bounded family used by metrics and by
+    policy tests (``bad_path``); ``status`` is the HTTP status of a denial; ``text`` is for the person denied.
+    """
+
+    code: str
+    category: str
+    status: int
+    text: str
+
+
+class StepUp(Struct, frozen=True):
+    """What a stronger login must bring (RFC 9470). ``max_age`` is in seconds."""
+
+    acr_values: str | None = None
+    max_age: int | None = None
+
+
+class Missing(Struct, frozen=True):
+    """The feature that the caller's plan lacks, and the plans that have it."""
+
+    feature: str
+    plans: tuple[str, ...] = ()
+
+
+class Duty(Struct, frozen=True):
+    """An obligation (must be done by the enforcer) or an advice (may be), from a policy that determined the decision."""
+
+    id: str
+    type: str
+    properties: Mapping[str, str] = {}
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """A verified caller. ``tokens`` are the assignee tokens it holds; ``attributes`` and ``env`` are not yet typed.
+
+    ``expires`` is POSIX seconds; the identity must not be used from then on.
+    """
+
+    issuer: str = ""
+    subject: str = ""
+    client: str = ""
+    scopes: frozenset[str] = frozenset()
+    tokens: frozenset[str] = frozenset({ANYONE})
+    attributes: Mapping[str, object] = {}
+    env: Mapping[str, object] = {}
+    claims: Mapping[str, object] = {}
+    auth_time: float | None = None
+    expires: float = float("inf")
+
+
+ANONYMOUS = Identity()
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """The answer. It denies unless ``pdp.decide`` said otherwise.
+
+    INVARIANT: ``allowed=True`` is written in one place of the code, ``pdp.decide.allow``.
+    ``policies`` determined it and ``sources`` are their file:line; ``challenge`` is a WWW-Authenticate value;
+    ``upstream`` headers are set and ``remove`` headers taken away on the way to the API.
+    """
+
+    reason: Reason
+    allowed: bool = False
+    id: str = ""
+    detail: str = ""
+    application: str = ""
+    operation: str = ""
+    right: str = ""
+    subject: str = ""
+    policies: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    overrode: tuple[str, ...] = ()
+    missing: Missing | None = None
+    requestable: tuple[str, ...] = ()
+    step_up: StepUp | None = None
+    obligations: tuple[Duty, ...] = ()
+    advice: tuple[Duty, ...] = ()
+    challenge: str = ""
+    upstream: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+    revision: str = ""
+
+
+PathKind = Literal["exact", "prefix", "segments", "regex", "template", "any"]
+
+
+class ApiRoute(Struct, frozen=True, kw_only=True):
+    """One way into an API, as a gateway's configuration tells it. ``methods`` empty means every method."""
+
+    path: str
+    kind: PathKind
+    methods: tuple[str, ...] = ()
+    cluster: str = ""
+    flags: tuple[str, ...] = ()
+
+
+class Api(Struct, frozen=True, kw_only=True):
+    """An API found behind a gateway. ``flags`` are stable words such as ``ext_authz_disabled``; ``source`` names who told."""
+
+    id: str
+    name: str
+    hosts: tuple[str, ...]
+    routes: tuple[ApiRoute, ...]
+    source: str
+    flags: tuple[str, ...] = ()

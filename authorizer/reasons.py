@@ -1,0 +1,147 @@
+"""Every built-in reason code on one page. Policies add their own (``reason: wrong_tenant``) in the category ``policy``.
+
+The category is what metrics and policy tests may rely on; the code says which row of the table of bad inputs, or which
+step of the decision, spoke. A code is never renamed.
+"""
+
+from authorizer.model import Reason
+
+
+def _family(category: str, status: int, rows: dict[str, str]) -> dict[str, Reason]:
+    return {code: Reason(code, category, status, text) for code, text in rows.items()}
+
+
+ALLOWED = Reason("allowed", "allowed", 200, "allowed")
+
+_PATH = _family(
+    "bad_path",
+    403,
+    {
+        "path_dot_segment": "the path has a dot segment",
+        "path_encoded_dot_segment": "the path has an encoded dot segment",
+        "path_empty_segment": "the path has an empty segment",
+        "path_encoded_slash": "the path has an encoded slash or backslash",
+        "path_backslash": "the path has a backslash",
+        "path_parameters": "the path has ';' parameters",
+        "path_control_character": "the path has a control character, a space or a byte outside ASCII",
+        "path_encoded_control": "the path has an encoded control character",
+        "path_malformed_escape": "the path has a malformed percent escape",
+        "path_double_encoding": "the path is percent-encoded twice",
+        "path_fragment": "the request target has a fragment",
+        "path_not_absolute": "the request target does not start with '/'",
+        "path_missing": "the request has no path",
+        "path_too_long": "the request target is too long",
+        "query_ambiguous": "a query parameter that the decision reads is repeated or malformed",
+    },
+)
+_HOST = _family(
+    "bad_host",
+    403,
+    {
+        "host_missing": "the request has no host",
+        "host_malformed": "the host is malformed",
+        "host_ambiguous": "the request has more than one host",
+    },
+)
+_METHOD = _family(
+    "bad_method",
+    403,
+    {
+        "method_missing": "the request has no method",
+        "method_malformed": "the method is not an HTTP token",
+        "method_override": "the request overrides its method by a header or parameter",
+    },
+)
+_HEADER = _family(
+    "bad_header",
+    403,
+    {
+        "header_repeated": "a header that the decision reads is repeated",
+        "header_underscore": "a managed header is spelled with underscores",
+        "header_not_text": "a header that the decision reads is not text",
+        "header_limit": "the request has too many or too large headers",
+        "header_malformed": "a header name or value is malformed",
+        "forwarded_missing": "the gateway did not send the original request",
+        "forwarded_ambiguous": "the gateway's description of the original request is ambiguous",
+        "peer_untrusted": "the caller is not a trusted gateway",
+        "context_mismatch": "the gateway and the authorizer disagree on the API",
+    },
+)
+_BODY = _family(
+    "bad_body",
+    403,
+    {
+        "body_missing": "the decision reads the body and the gateway sent none",
+        "body_partial": "the decision reads the body and only a part of it was sent",
+        "body_malformed": "the body is not well-formed JSON",
+        "body_duplicate_key": "the body has a member twice",
+        "body_type": "the body is not JSON in UTF-8",
+        "body_limit": "the body is too large or too deep",
+    },
+)
+_CREDENTIAL = {
+    **_family("no_credential", 401, {"no_credential": "a credential is required"}),
+    **_family(
+        "invalid_credential",
+        401,
+        {
+            "credential_repeated": "more than one credential was sent",
+            "credential_malformed": "the credential is malformed",
+            "credential_scheme": "the authorization scheme is not supported",
+            "token_malformed": "the token is malformed",
+            "token_too_large": "the token is too large",
+            "token_algorithm": "the token's algorithm is not accepted",
+            "token_header": "the token's header is not accepted",
+            "token_critical": "the token has a critical header that is not understood",
+            "token_type": "the token is of another type",
+            "token_issuer": "the token's issuer is not trusted",
+            "token_key": "the token's key is not known",
+            "token_signature": "the token's signature is wrong",
+            "token_claims": "the token's claims are malformed",
+            "token_audience": "the token is for another audience",
+            "token_expired": "the token has expired",
+            "token_not_yet": "the token is not valid yet",
+            "token_lifetime": "the token lives longer than is accepted",
+            "token_unbound": "the token is bound to a key that was not shown",
+        },
+    ),
+}
+_DECISION = {
+    **_family("no_route", 403, {"no_route": "no policy covers this operation"}),
+    **_family(
+        "no_matching_policy",
+        403,
+        {
+            "no_matching_policy": "no policy grants this",
+            "expired": "the grant has expired",
+            "not_yet": "the grant is not valid yet",
+        },
+    ),
+    **_family("step_up", 401, {"step_up": "a stronger or fresher login is required"}),
+    **_family(
+        "bad_attribute",
+        403,
+        {"bad_attribute": "an attribute has the wrong type", "unknown_point": "the assignment point is not known"},
+    ),
+    **_family("indeterminate", 403, {"indeterminate": "a policy could not be evaluated"}),
+    **_family(
+        "unavailable",
+        503,
+        {
+            "internal_error": "the decision failed",
+            "not_ready": "no policy has been loaded yet",
+            "stale": "the policies or facts are older than is accepted",
+            "bad_check": "the gateway's question could not be read",
+            "deadline": "the gateway's deadline has passed",
+        },
+    ),
+}
+
+REASONS: dict[str, Reason] = {
+    ALLOWED.code: ALLOWED, **_PATH, **_HOST, **_METHOD, **_HEADER, **_BODY, **_CREDENTIAL, **_DECISION,
+}  # fmt: skip
+
+
+def reason(code: str) -> Reason:
+    """Return the built-in reason, or an author's own code as a 403 of the category ``policy``."""
+    return REASONS.get(code) or Reason(code, "policy", 403, code.replace("_", " "))
