@@ -1,0 +1,65 @@
+"""The Authorizer: holds the one Snapshot and answers checks. This is the hot path, on one screen."""
+
+import itertools
+import secrets
+import time
+from collections.abc import Callable
+
+from authorizer.model import Decision, Request
+from authorizer.pdp.decide import decide, deny
+from authorizer.pdp.snapshot import EMPTY, Snapshot
+
+Observer = Callable[[Request, Decision, float], None]
+"""Told of every decision: the request, the answer, and the seconds it took."""
+
+
+def _nobody(_request: Request, _decision: Decision, _seconds: float) -> None:
+    """Observe nothing."""
+
+
+class Authorizer:
+    """Decides requests against the current snapshot.
+
+    ``snapshot`` is replaced by one assignment; ``stale_after`` (POSIX seconds) is the time from which the last known
+    good is too old to decide by. Both may be set from the event loop while checks run.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot = EMPTY,
+        *,
+        clock: Callable[[], float] = time.time,
+        observe: Observer = _nobody,
+    ) -> None:
+        self.snapshot = snapshot
+        self.stale_after = float("inf")
+        self._clock = clock
+        self._observe = observe
+        self.observer_failures = 0
+        # Unique among processes by the random part, among decisions by the counter: no random call on each check.
+        self._boot = secrets.token_hex(6)
+        self._count = itertools.count(1)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a policy is loaded, so that a decision can be more than "not ready"."""
+        return self.snapshot.ready and self._clock() < self.stale_after
+
+    def check(self, request: Request) -> Decision:
+        """Decide ``request``. Synchronous; never raises: what cannot be decided is denied."""
+        started = time.perf_counter()
+        decision_id = f"{self._boot}-{next(self._count):x}"
+        try:
+            now = self._clock()
+            decision = (
+                decide(self.snapshot, request, now, decision_id)
+                if now < self.stale_after
+                else deny("stale", decision_id)
+            )
+        except Exception:  # noqa: BLE001 - INVARIANT: a fault of ours leaves as a denial, whatever it was
+            decision = deny("internal_error", decision_id)
+        try:
+            self._observe(request, decision, time.perf_counter() - started)
+        except Exception:  # noqa: BLE001 - an observer that fails must not change or lose the answer
+            self.observer_failures += 1
+        return decision

@@ -1,0 +1,79 @@
+import pytest
+
+from authorizer import settings
+from authorizer.errors import SettingsError
+
+
+def refusals(text: str = "", **sources) -> list[tuple[str, str]]:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(text, "a.yaml", **sources)
+    return [(problem.code, str(problem.place)) for problem in caught.value.problems]
+
+
+def test_defaults_are_promises():
+    value = settings.load("policies: policies\n")
+    assert value.ext_authz.listen == "127.0.0.1:9191"
+    assert value.forward_auth.listen == "127.0.0.1:9192"
+    assert value.forward_auth.trusted_peers == ("127.0.0.0/8", "::1/128")
+    assert value.admin.listen == "127.0.0.1:9193"
+    assert value.control_plane.max_age_seconds == 604_800
+    assert value.log.decisions == "stdout"
+
+
+def test_later_sources_win():
+    value = settings.load(
+        "policies: a\nlog: {level: error}\nrealm: file\n",
+        environment={"AUTHORIZER_LOG__LEVEL": "debug", "AUTHORIZER_REALM": "environment", "HOME": "/"},
+        flags=["realm=flag", "forward_auth.trusted_peers=10.0.0.1, ::1"],
+    )
+    assert (value.log.level, value.realm) == ("debug", "flag")
+    assert value.forward_auth.trusted_peers == ("10.0.0.1", "::1")
+
+
+def test_every_problem_is_told_at_once_at_its_place():
+    found = refusals(
+        "policies: p\next_authz:\n  lisen: 1\ncontrol_plane:\n  poll_seconds: soon\n  keys: {a: {fil: x}}\n",
+        environment={"AUTHORIZER_LOG__LEVEL": "loud"},
+        flags=["nope=1", "bare"],
+    )
+    assert found == [
+        ("AZ102", "--set"),
+        ("AZ104", "--set nope"),
+        ("AZ104", "a.yaml:3:3"),
+        ("AZ105", "a.yaml:5:17"),
+        ("AZ104", "a.yaml:6:14"),
+        ("AZ105", "environment AUTHORIZER_LOG__LEVEL"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("- policies\n", "AZ101"),
+        ("policies: p\n---\npolicies: q\n", "AZ101"),
+        ("policies: p\nlog: text\n", "AZ103"),
+        ("policies: p\nrealm: {a: b}\n", "AZ105"),
+        ("policies: p\ndrain_seconds: nan\n", "AZ105"),
+        ("policies: p\ndrain_seconds: -1\n", "AZ105"),
+        ("policies: p\ndrain_seconds: 1e999\n", "AZ105"),
+        ("policies: p\next_authz: {max_message_bytes: 5}\n", "AZ105"),
+        ("policies: p\next_authz: {engine: magic}\n", "AZ105"),
+        ("policies: p\nidentity_headers: {X-Auth: subject}\n", "AZ105"),
+        ("policies: p\nidentity_headers: {x_auth: subject}\n", "AZ105"),
+        ("policies: p\nidentity_headers: {x-auth: password}\n", "AZ105"),
+        ("realm: x\n", "AZ106"),
+        ("policies: p\ncontrol_plane: {url: 'http://c'}\n", "AZ106"),
+        ("policies: p\next_authz: {listen: ''}\nforward_auth: {listen: ''}\n", "AZ106"),
+    ],
+)
+def test_refused(text, code):
+    assert code in {found for found, _place in refusals(text)}
+
+
+def test_a_control_plane_needs_keys_and_a_state_directory():
+    assert len(refusals("control_plane: {url: 'http://c'}\n")) == 2
+
+
+def test_the_published_reference_is_current(request):
+    page = request.config.rootpath / "docs" / "configuration.md"
+    assert settings.reference() in page.read_text()
