@@ -1,0 +1,125 @@
+"""JWS compact serialisation (RFC 7515 section 7.1): strict reading, and checking with one key.
+
+What a token says about itself is never obeyed: the header chooses among configured keys and algorithms, it never adds
+one, never brings a key and never names a place to fetch from.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from authorizer.jose.algorithms import ALGORITHMS, holds
+from authorizer.jose.encoding import decode_base64url, read_object
+from authorizer.jose.jwk import MAX_KEY_ID, VerifyKey
+from authorizer.model import Reason
+from authorizer.reasons import reason
+
+MAX_TOKEN = 16 * 1024
+MAX_HEADER = 4 * 1024
+
+# Members that would bring a key, name one to fetch, or change how the token is read (RFC 7515 4.1, 7516 4.1, 7797 3).
+_FORBIDDEN = frozenset(
+    {"jwk", "jku", "x5u", "x5c", "b64", "zip", "enc", "epk", "apu", "apv", "iv", "tag", "p2s", "p2c"}
+)
+_KNOWN_TEXT = ("typ", "cty", "x5t", "x5t#S256")
+
+_TOO_LARGE = reason("token_too_large")
+_MALFORMED = reason("token_malformed")
+_ALGORITHM = reason("token_algorithm")
+_HEADER = reason("token_header")
+_CRITICAL = reason("token_critical")
+_KEY = reason("token_key")
+_SIGNATURE = reason("token_signature")
+
+
+class Jws(Struct, frozen=True, kw_only=True):
+    """A token taken apart, its header accepted, its signature NOT checked. ``signed`` is what the signature covers."""
+
+    algorithm: str
+    key_id: str | None
+    type: str
+    header: Mapping[str, Any]
+    payload: bytes
+    signed: bytes
+    signature: bytes
+
+
+def _header_fault(header: Mapping[str, Any]) -> Reason | None:
+    if "crit" in header:
+        return _CRITICAL  # no extension is understood, so none may be critical (RFC 7515 4.1.11)
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        return _ALGORITHM
+    if not _FORBIDDEN.isdisjoint(header):
+        return _HEADER
+    if any(name in header and not isinstance(header[name], str) for name in _KNOWN_TEXT):
+        return _HEADER
+    if "cty" in header:
+        return _HEADER  # a nested token or another content: claims are all that is read
+    if "kid" in header:
+        key_id = header["kid"]
+        if not isinstance(key_id, str) or not 0 < len(key_id) <= MAX_KEY_ID:
+            return _KEY
+    return None
+
+
+def parse(token: str, *, limit: int = MAX_TOKEN) -> Jws | Reason:
+    """Take a token of at most ``limit`` characters apart, or say why not. Never raises; checks no signature.
+
+    Exactly three non-empty parts of canonical base64url; a header that is one strict JSON object with an accepted
+    ``alg``, no ``crit`` and nothing that brings keys or changes the reading.
+    """
+    if len(token) > limit:
+        return _TOO_LARGE
+    parts = token.split(".", 3)
+    if len(parts) != 3:
+        return _MALFORMED
+    if len(parts[0]) > MAX_HEADER:
+        return _TOO_LARGE
+    head, payload, signature = (decode_base64url(part) for part in parts)
+    if not head:
+        return _MALFORMED
+    header = read_object(head)
+    if header is None:
+        return _MALFORMED
+    fault = _header_fault(header)
+    if fault is not None:
+        return fault
+    if not payload:
+        return _MALFORMED
+    if not signature:
+        return _SIGNATURE if parts[2] == "" else _MALFORMED
+    return Jws(
+        algorithm=header["alg"],
+        key_id=header.get("kid"),
+        type=header.get("typ", ""),
+        header=header,
+        payload=payload,
+        signed=token[: len(parts[0]) + 1 + len(parts[1])].encode("ascii"),
+        signature=signature,
+    )
+
+
+def signature_fault(jws: Jws, key: VerifyKey) -> Reason | None:
+    """Return None if the token's signature is good under ``key``, which must allow the token's algorithm."""
+    if jws.algorithm not in key.algorithms:
+        return _ALGORITHM
+    if holds(ALGORITHMS[jws.algorithm], key.public, key.size, jws.signed, jws.signature):
+        return None
+    return _SIGNATURE
+
+
+def verify(token: str, key: VerifyKey, algorithm: str, *, limit: int = MAX_TOKEN) -> Jws | Reason:
+    """Check a token with one key and one algorithm, both chosen by us; a ``kid`` in the token must be the key's.
+
+    Return the token taken apart, or the reason why it is refused. Never raises.
+    """
+    jws = parse(token, limit=limit)
+    if isinstance(jws, Reason):
+        return jws
+    if jws.algorithm != algorithm:
+        return _ALGORITHM
+    if jws.key_id is not None and key.id is not None and jws.key_id != key.id:
+        return _KEY
+    return signature_fault(jws, key) or jws

@@ -1,0 +1,54 @@
+"""Every accepted algorithm signs and checks; keys and algorithms that do not fit are refused."""
+
+import pytest
+
+from authorizer.errors import KeyMaterialError
+from authorizer.jose import jwk, jws, sign
+from authorizer.jose.algorithms import ALGORITHMS
+from authorizer.model import Reason
+
+PEMS = {algorithm: sign.generate(algorithm) for algorithm in ("RS256", "ES256", "ES384", "ES512", "EdDSA")}
+KEY_OF = {algorithm: PEMS.get("RS256" if rule.key_type == "RSA" else algorithm, PEMS["EdDSA"])
+          for algorithm, rule in ALGORITHMS.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_is_signed_is_verified_with_the_jwk_and_with_the_pem(algorithm: str) -> None:
+    pem = KEY_OF[algorithm]
+    key = jwk.read_key(sign.public_jwk(pem, algorithm))
+    token = sign.sign({"b": 1, "a": "é"}, pem, algorithm, key.id)
+    taken = jws.verify(token, key, algorithm)
+    assert isinstance(taken, jws.Jws)
+    assert taken.payload == '{"a":"é","b":1}'.encode()
+    assert taken.key_id == key.id == key.thumbprint
+    assert isinstance(jws.verify(token, jwk.read_pem(sign.public_pem(pem), algorithm), algorithm), jws.Jws)
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (lambda: sign.generate("HS256"), "AZ411"),
+        (lambda: sign.sign(b"x", PEMS["RS256"], "none"), "AZ411"),
+        (lambda: sign.sign(b"x", PEMS["RS256"], "ES256"), "AZ403"),
+        (lambda: sign.sign(b"x", PEMS["ES256"], "ES384"), "AZ403"),
+        (lambda: sign.sign(b"x", b"-----BEGIN", "ES256"), "AZ410"),
+        (lambda: sign.sign(b"x", sign.public_pem(PEMS["ES256"]), "ES256"), "AZ410"),
+        (lambda: jwk.read_pem(PEMS["ES256"], "ES256"), "AZ410"),
+        (lambda: jwk.read_pem(sign.public_pem(PEMS["ES256"]), "RS256"), "AZ403"),
+    ],
+)
+def test_keys_that_do_not_fit_are_refused(make, code: str) -> None:
+    with pytest.raises(KeyMaterialError) as caught:
+        make()
+    assert caught.value.code == code
+
+
+def test_the_algorithm_is_ours_and_a_key_id_must_agree() -> None:
+    pem = PEMS["RS256"]
+    key = jwk.read_pem(sign.public_pem(pem), "RS256", "one")
+    cases = [(sign.sign(b"x", pem, "PS256"), "token_algorithm"), (sign.sign(b"x", pem, "RS256", "two"), "token_key")]
+    for token, code in cases:
+        refused = jws.verify(token, key, "RS256")
+        assert isinstance(refused, Reason)
+        assert refused.code == code
+    assert isinstance(jws.verify(sign.sign(b"x", pem, "RS256", None), key, "RS256"), jws.Jws)
