@@ -1,0 +1,128 @@
+"""The denial as it leaves: one status, one set of headers and one body, whatever the transport.
+
+The body is ``application/problem+json`` (RFC 9457) with stable members and no internals: neither policies, nor files,
+nor the subject. Callers that speak gRPC get a line of text and 401 or 403, because their library turns both into a
+gRPC status.
+"""
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+
+import orjson
+from msgspec import Struct
+
+from authorizer.model import Decision, Headers
+
+MEDIA_TYPE = "application/problem+json"
+GRPC_MEDIA_TYPE = "application/grpc"
+_PLAIN_TEXT = "text/plain; charset=utf-8"
+_MAX_GRPC_TEXT = 200
+
+# RFC 9110 section 5.6.2 (token) and 5.5 (field value). Text that is not UTF-8 is told apart by _surrogate.
+_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}").fullmatch
+_control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+_surrogate = re.compile(r"[\ud800-\udfff]").search
+
+# Fields that frame or route a message; no decision may set them (RFC 9110 sections 7.2, 7.6.1, 8.6; RFC 9112, 6).
+_FRAMING = frozenset(
+    {
+        "connection",
+        "content-length",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+_TITLES = {status.value: status.phrase for status in HTTPStatus}
+
+
+class UnsendableError(ValueError):
+    """A header cannot be sent as it is, so the answer that carries it must not be sent at all."""
+
+
+class Denial(Struct, frozen=True):
+    """What the caller is shown: a status of 400 to 599, sendable headers with names in lower case, and a body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def denial(decision: Decision, status: int | None = None) -> Denial:
+    """Show a denied decision to an HTTP caller.
+
+    ``status`` replaces the decision's own where a gateway's contract knows fewer of them. A status that is not an
+    error becomes 403, so an allowed decision that strays here still denies. Raises UnsendableError for a challenge
+    that would break the header.
+    """
+    code = _error_status(decision.reason.status if status is None else status)
+    return Denial(code, _headers(decision, code, MEDIA_TYPE), _body(decision, code))
+
+
+def grpc_denial(decision: Decision) -> Denial:
+    """Show a denied decision to a gRPC caller: 401 or 403 (UNAUTHENTICATED, PERMISSION_DENIED) and one line of text."""
+    code = 401 if decision.reason.status == 401 else 403
+    text = f"{decision.reason.code}: {decision.reason.text}"[:_MAX_GRPC_TEXT]
+    return Denial(code, _headers(decision, code, _PLAIN_TEXT), text.encode("utf-8", "replace"))
+
+
+def speaks_grpc(headers: Headers) -> bool:
+    """Tell whether the request is a gRPC call (``application/grpc``, ``application/grpc+proto``, gRPC-Web alike)."""
+    return any(value.lower().startswith(GRPC_MEDIA_TYPE) for value in headers.get("content-type", ()))
+
+
+def sendable(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return ``headers`` with names in lower case, or raise UnsendableError.
+
+    A name must be a token that neither frames nor routes the message; a value must be text without control
+    characters other than the tab. Envoy passes a line break in a value on to the client: that is response splitting.
+    """
+    checked = []
+    for name, value in headers:
+        lowered = name.lower()
+        if _name(name) is None or lowered in _FRAMING:
+            raise UnsendableError("a header name cannot be sent")
+        if _control(value) or _surrogate(value):
+            raise UnsendableError(f"the value of header {lowered} cannot be sent")
+        checked.append((lowered, value))
+    return tuple(checked)
+
+
+def _error_status(status: int) -> int:
+    return status if 400 <= status <= 599 else 403
+
+
+def _headers(decision: Decision, status: int, media_type: str) -> tuple[tuple[str, str], ...]:
+    # A 401 without a challenge is malformed (RFC 9110 section 15.5.2); the bare scheme says no more than "log in".
+    challenge = decision.challenge or ("Bearer" if status == 401 else "")
+    content = (("content-type", media_type),)
+    return content + sendable((("www-authenticate", challenge),)) if challenge else content
+
+
+def _body(decision: Decision, status: int) -> bytes:
+    members: dict[str, object] = {
+        "type": "about:blank",
+        "title": _TITLES.get(status, "Denied"),
+        "status": status,
+        "reason": decision.reason.code,
+        "detail": decision.reason.text,
+    }
+    if decision.id:
+        members["decision_id"] = decision.id
+    if decision.missing is not None:
+        members["missing"] = {"feature": decision.missing.feature, "plans": decision.missing.plans}
+    if decision.requestable:
+        members["requestable"] = decision.requestable
+    if decision.step_up is not None:
+        members["step_up"] = {"acr_values": decision.step_up.acr_values, "max_age": decision.step_up.max_age}
+    try:
+        return orjson.dumps(members)
+    except orjson.JSONEncodeError:  # text that is not UTF-8 cannot be shown; the denial stands without it
+        return orjson.dumps({"type": "about:blank", "title": _TITLES.get(status, "Denied"), "status": status})
