@@ -1,0 +1,24 @@
+"""Bundles in OPA's format: one compiled document in a signed archive, read under limits, kept as last known good.
+
+``write`` makes one, ``read`` checks one, ``store`` keeps the last good one on disk.
+"""
+
+from authorizer.bundle.archive import DEFAULT_LIMITS, Limits
+from authorizer.bundle.contents import Bundle, document_name, read, refuse_older, revision_of, write
+from authorizer.bundle.manifest import KINDS, Kind
+from authorizer.bundle.signatures import Signer, Verifier
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "KINDS",
+    "Bundle",
+    "Kind",
+    "Limits",
+    "Signer",
+    "Verifier",
+    "document_name",
+    "read",
+    "refuse_older",
+    "revision_of",
+    "write",
+]

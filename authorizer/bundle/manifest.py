@@ -1,0 +1,82 @@
+"""``.manifest``: what a bundle says of itself, in OPA's form with our stamp under ``metadata.authorizer``."""
+
+import re
+from typing import Literal, cast, get_args
+
+import orjson
+from msgspec import Struct
+
+from authorizer.bundle.refusals import refusal, shown
+from authorizer.bundle.structured import Number, parse
+
+NAME = ".manifest"
+FORMAT = 1
+ROOT = "authorizer"
+
+Kind = Literal["policy", "facts", "trust"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_REVISION = re.compile(r"[0-9A-Za-z._:/+-]{1,128}")
+_SERIAL = re.compile(r"[1-9][0-9]{0,15}")
+
+
+class Manifest(Struct, frozen=True):
+    """``serial`` is the time of publication in POSIX milliseconds, raised where needed so that it only grows.
+
+    ``revision`` names the content: equal content has an equal revision. ``roots`` are the folders that it owns.
+    """
+
+    kind: Kind
+    revision: str
+    serial: int
+    roots: tuple[str, ...] = (ROOT,)
+
+
+def render(manifest: Manifest) -> bytes:
+    """Return the text of ``.manifest``."""
+    stamp = {"kind": manifest.kind, "serial": manifest.serial, "format": FORMAT}
+    return orjson.dumps(
+        {"revision": manifest.revision, "roots": manifest.roots, "metadata": {"authorizer": stamp}},
+        option=orjson.OPT_SORT_KEYS,
+    )
+
+
+def read(text: bytes) -> Manifest:
+    """Parse ``.manifest``. Raises BundleError: AZ310 if it is malformed, AZ312 if its format is another."""
+    try:
+        value = parse(text)
+    except ValueError as error:
+        raise refusal("bad_manifest", f"the manifest cannot be read: {error}") from None
+    metadata = _member(value, "metadata")
+    stamp = _member(metadata, "authorizer")
+    if not isinstance(stamp, dict):
+        raise refusal(
+            "bad_manifest", "the manifest has no metadata.authorizer: this is not a bundle for the authorizer"
+        )
+    if stamp.get("format") != Number(FORMAT) or not isinstance(stamp["format"], Number):
+        raise refusal("wrong_format", f"the bundle has the format {shown(stamp.get('format'))}, not {FORMAT}")
+    if unknown := sorted(stamp.keys() - {"kind", "serial", "format"}):
+        raise refusal("bad_manifest", f"the manifest has the unknown metadata.authorizer.{shown(unknown[0])}")
+    kind, serial, revision = stamp.get("kind"), stamp.get("serial"), _member(value, "revision")
+    if kind not in KINDS:
+        raise refusal("bad_manifest", f"the manifest has the unknown kind {shown(kind)}")
+    if not isinstance(serial, Number) or not _SERIAL.fullmatch(serial):
+        raise refusal("bad_manifest", "the manifest's serial is not a positive whole number")
+    if not isinstance(revision, str) or isinstance(revision, Number) or not _REVISION.fullmatch(revision):
+        raise refusal("bad_manifest", "the manifest's revision is missing or malformed")
+    return Manifest(cast("Kind", kind), revision, int(serial), _roots(_member(value, "roots")))
+
+
+def owns(roots: tuple[str, ...], name: str) -> bool:
+    """Say whether a file lies under one of the roots."""
+    return any(not root or name.startswith(f"{root}/") for root in roots)
+
+
+def _roots(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(root, str) and not isinstance(root, Number) for root in value):
+        raise refusal("bad_manifest", "the manifest's roots are not a list of names")
+    return tuple(root.strip("/") for root in value)
+
+
+def _member(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, dict) else None
