@@ -1,0 +1,148 @@
+"""Documents from a directory: read when they change, and only once they have stopped changing."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from authorizer.errors import Place, Problem
+
+SUFFIXES = (".yaml", ".yml", ".json")
+MAX_FILES = 2_000
+MAX_TOTAL = 64 << 20
+"""Bytes of all files together."""
+
+MAX_DEPTH = 8
+
+
+class Reading(Struct, frozen=True):
+    """All files by their path below the directory, or what kept them from being read."""
+
+    files: Mapping[str, bytes] = {}
+    problems: tuple[Problem, ...] = ()
+
+
+class _Sighting(Struct, frozen=True, order=True):
+    """A file as ``stat`` shows it; an equal sighting means an unchanged file."""
+
+    name: str
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+class _ProblemError(Exception):
+    """The directory cannot be read as a whole."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+class Watch:
+    """Looks at a directory again and again. Not for use by two threads at once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._seen: tuple[_Sighting, ...] | None = None
+        self._loaded: tuple[_Sighting, ...] | None = None
+        self._told: Reading | None = None
+
+    def poll(self) -> Reading | None:
+        """Return a reading that differs from the last one returned, else None. Blocks for the time of the I/O.
+
+        INVARIANT: files are read only when two looks in a row saw the same: half a file can be a valid document that
+        lacks the denies of its other half.
+        """
+        try:
+            seen = tuple(sorted(_survey(self._root)))
+            if seen != self._seen:
+                self._seen = seen
+                return None
+            if seen == self._loaded:
+                return None
+            files = _load(self._root, seen)
+            if files is None or tuple(sorted(_survey(self._root))) != seen:
+                return None
+            self._loaded = seen
+            reading = Reading(files)
+        except _ProblemError as failed:
+            self._seen = self._loaded = None
+            reading = Reading({}, (failed.problem,))
+        if reading == self._told:
+            return None
+        self._told = reading
+        return reading
+
+
+def _survey(root: Path) -> Iterator[_Sighting]:
+    """Yield the documents below ``root``.
+
+    Names that start with a dot are passed over. Links to files are followed, for that is how Kubernetes mounts them;
+    links to directories are not.
+    """
+    total = 0
+    count = 0
+    pending = [("", 0)]
+    while pending:
+        folder, depth = pending.pop()
+        try:
+            entries = sorted(path.name for path in (root / folder).iterdir())
+        except OSError as error:
+            raise _failed(folder or str(root), error) from error
+        for entry in entries:
+            name = f"{folder}/{entry}" if folder else entry
+            found = None if entry.startswith(".") else _stat(root, name)
+            if found is None:
+                continue
+            if stat.S_ISDIR(found.st_mode):
+                if depth == MAX_DEPTH:
+                    raise _refused(name, f"directories are nested deeper than {MAX_DEPTH}")
+                if not (root / name).is_symlink():
+                    pending.append((name, depth + 1))
+            elif stat.S_ISREG(found.st_mode) and entry.endswith(SUFFIXES):
+                if not name.isprintable():
+                    raise _refused(ascii(name), "the name of the file is not printable text")
+                count += 1
+                total += found.st_size
+                if count > MAX_FILES or total > MAX_TOTAL:
+                    raise _refused(str(root), f"there are more than {MAX_FILES} documents or {MAX_TOTAL} bytes of them")
+                moments = (found.st_mtime_ns, found.st_ctime_ns)
+                yield _Sighting(name, found.st_dev, found.st_ino, found.st_size, *moments)
+
+
+def _stat(root: Path, name: str) -> os.stat_result | None:
+    try:
+        return (root / name).stat()
+    except FileNotFoundError:  # removed since it was listed, or a link that leads nowhere: an editor's lock file
+        return None
+    except OSError as error:
+        raise _failed(name, error) from error
+
+
+def _load(root: Path, sightings: tuple[_Sighting, ...]) -> dict[str, bytes] | None:
+    """Read the files; None when one of them has gone meanwhile."""
+    files = {}
+    for sighting in sightings:
+        try:
+            # Not blocking: between the look and the opening a file can become a pipe.
+            handle = os.open(root / sighting.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(handle, "rb") as file:
+                files[sighting.name] = file.read(sighting.size)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _failed(sighting.name, error) from error
+    return files
+
+
+def _failed(name: str, error: OSError) -> _ProblemError:
+    return _refused(ascii(name)[1:-1], error.strerror or type(error).__name__)
+
+
+def _refused(name: str, message: str) -> _ProblemError:
+    return _ProblemError(Problem("AZ585", message, Place(name)))

@@ -1,0 +1,193 @@
+"""What the control plane must not forget: documents, published bundles, reports. SQLite, one writer at a time."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from authorizer.errors import ControlPlaneError
+
+VERSION = 1
+RETENTION = 86_400.0
+"""Seconds for which an authorizer that has fallen silent is remembered."""
+
+MAX_AUTHORIZERS = 10_000
+
+_SCHEMA = """
+CREATE TABLE documents (name TEXT PRIMARY KEY, content BLOB NOT NULL, changed REAL NOT NULL);
+CREATE TABLE bundles (
+    kind TEXT PRIMARY KEY, serial INTEGER NOT NULL, revision TEXT NOT NULL, key_id TEXT NOT NULL,
+    published REAL NOT NULL, data BLOB NOT NULL);
+CREATE TABLE reports (
+    authorizer TEXT PRIMARY KEY, heard REAL NOT NULL, status BLOB NOT NULL DEFAULT x'', apis BLOB NOT NULL DEFAULT x'');
+"""
+
+_SAVE_STATUS = (
+    "INSERT INTO reports (authorizer, heard, status) VALUES (?, ?, ?)"
+    " ON CONFLICT (authorizer) DO UPDATE SET heard = excluded.heard, status = excluded.status"
+)
+_SAVE_APIS = (
+    "INSERT INTO reports (authorizer, heard, apis) VALUES (?, ?, ?)"
+    " ON CONFLICT (authorizer) DO UPDATE SET heard = excluded.heard, apis = excluded.apis"
+)
+
+
+class Document(Struct, frozen=True):
+    """A document that came by the API. ``changed`` is POSIX seconds."""
+
+    name: str
+    content: bytes
+    changed: float
+
+
+class Published(Struct, frozen=True):
+    """A signed bundle as it is served. ``key_id`` names the key that signed it; ``published`` is POSIX seconds."""
+
+    kind: str
+    serial: int
+    revision: str
+    key_id: str
+    published: float
+    data: bytes
+
+
+class Report(Struct, frozen=True):
+    """What one authorizer said last, as JSON; empty bytes where it said nothing. ``heard`` is POSIX seconds."""
+
+    authorizer: str
+    heard: float
+    status: bytes
+    apis: bytes
+
+
+class Store:
+    """The database. Every method blocks: call it from a worker thread. Calls from several threads take turns.
+
+    Raises ControlPlaneError AZ580 when the database cannot be opened, read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        with _reported(path):
+            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
+        self._path = path
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the database; later calls fail."""
+        with self._lock:
+            self._connection.close()
+
+    def documents(self) -> tuple[Document, ...]:
+        """Return all documents by name."""
+        rows = self._rows("SELECT name, content, changed FROM documents ORDER BY name")
+        return tuple(Document(*row) for row in rows)
+
+    def published(self) -> dict[str, Published]:
+        """Return the published bundles by kind."""
+        rows = self._rows("SELECT kind, serial, revision, key_id, published, data FROM bundles")
+        return {row[0]: Published(*row) for row in rows}
+
+    def publish(self, bundles: Mapping[str, Published], changes: Mapping[str, Document | None]) -> None:
+        """Replace bundles and documents (None deletes one), all or nothing.
+
+        INVARIANT: a serial never falls, whatever the caller computed: an authorizer would refuse the bundle for ever.
+        """
+        with self._transaction() as database:
+            for bundle in bundles.values():
+                written = database.execute(
+                    "INSERT INTO bundles (kind, serial, revision, key_id, published, data) VALUES (?, ?, ?, ?, ?, ?)"
+                    " ON CONFLICT (kind) DO UPDATE SET serial = excluded.serial, revision = excluded.revision,"
+                    " key_id = excluded.key_id, published = excluded.published, data = excluded.data"
+                    " WHERE excluded.serial > bundles.serial",
+                    (bundle.kind, bundle.serial, bundle.revision, bundle.key_id, bundle.published, bundle.data),
+                )
+                if written.rowcount != 1:
+                    raise ControlPlaneError("AZ581", f"the serial of the {bundle.kind} bundle would not rise")
+            for name, document in changes.items():
+                if document is None:
+                    database.execute("DELETE FROM documents WHERE name = ?", (name,))
+                else:
+                    database.execute(
+                        "INSERT OR REPLACE INTO documents (name, content, changed) VALUES (?, ?, ?)",
+                        (document.name, document.content, document.changed),
+                    )
+
+    def save_status(self, authorizer: str, status: bytes, now: float) -> None:
+        """Replace what an authorizer says of itself."""
+        self._save(_SAVE_STATUS, authorizer, status, now)
+
+    def save_apis(self, authorizer: str, apis: bytes, now: float) -> None:
+        """Replace the APIs that an authorizer found."""
+        self._save(_SAVE_APIS, authorizer, apis, now)
+
+    def reports(self, now: float) -> tuple[Report, ...]:
+        """Return what the authorizers said that were heard within RETENTION, by name."""
+        rows = self._rows(
+            "SELECT authorizer, heard, status, apis FROM reports WHERE heard > ? ORDER BY authorizer",
+            (now - RETENTION,),
+        )
+        return tuple(Report(*row) for row in rows)
+
+    def _save(self, save: str, authorizer: str, value: bytes, now: float) -> None:
+        with self._transaction() as database:
+            database.execute("DELETE FROM reports WHERE heard <= ?", (now - RETENTION,))
+            database.execute(save, (authorizer, now, value))
+            database.execute(
+                "DELETE FROM reports WHERE authorizer IN"
+                " (SELECT authorizer FROM reports ORDER BY heard DESC, authorizer LIMIT -1 OFFSET ?)",
+                (MAX_AUTHORIZERS,),
+            )
+
+    def _prepare(self) -> None:
+        with self._lock, _reported(self._path):
+            # A published serial must outlive a power cut, so the log is synced at each commit.
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+        with self._transaction() as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _SCHEMA.strip().rstrip(";").split(";\n"):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {VERSION}")
+            elif version != VERSION:
+                raise ControlPlaneError(
+                    "AZ582",
+                    f"{self._path} has format {version}, this program knows {VERSION}",
+                    hint="run the program that wrote it, or give another state directory",
+                )
+
+    def _rows(self, query: str, values: tuple[float, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._lock, _reported(self._path):
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, _reported(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as problem:
+        raise ControlPlaneError(
+            "AZ580",
+            f"{path}: the database failed: {problem}",
+            hint="check the state directory: owner, space, another running control plane",
+        ) from problem
