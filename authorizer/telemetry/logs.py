@@ -1,0 +1,89 @@
+"""The operational log: what the process does, never what it decides (``decision_log`` does that).
+
+Standard logging, one line a record on stderr, JSON or text. Give details as ``extra={...}``; they become fields.
+"""
+
+import logging
+from datetime import UTC, datetime
+from typing import IO, Literal
+
+import orjson
+
+from authorizer.telemetry.masking import masked
+
+LogFormat = Literal["json", "text"]
+
+_LIMIT = 8192
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: ``timestamp``, ``level``, ``logger``, ``message``, the extra fields, ``error``."""
+
+    def __init__(self, *, tracebacks: bool) -> None:
+        super().__init__()
+        self._tracebacks = tracebacks
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line. INVARIANT: it never raises for a value that a caller logged."""
+        line = {
+            "timestamp": _timestamp(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": masked(record.getMessage(), _LIMIT),
+            **_fields(record),
+        }
+        error = _error(record, self, tracebacks=self._tracebacks)
+        if error:
+            line["error"] = error
+        return orjson.dumps(line).decode()
+
+
+class TextFormatter(logging.Formatter):
+    """For people: time, level, logger, message, then ``key=value`` pairs."""
+
+    def __init__(self, *, tracebacks: bool) -> None:
+        super().__init__()
+        self._tracebacks = tracebacks
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        pairs = "".join(f" {key}={value}" for key, value in _fields(record).items())
+        error = _error(record, self, tracebacks=self._tracebacks)
+        text = masked(record.getMessage(), _LIMIT)
+        suffix = f" error={error}" if error else ""
+        return f"{_timestamp(record)} {record.levelname:<7} {record.name}: {text}{pairs}{suffix}"
+
+
+def configure(log_format: LogFormat, level: str, stream: IO[str], *, tracebacks: bool = False) -> None:
+    """Send every record of ``level`` (``debug`` to ``critical``) and above to ``stream``, in place of earlier handlers.
+
+    Without ``tracebacks`` an exception is one line: its type and text.
+    """
+    handler = logging.StreamHandler(stream)
+    formatter = JsonFormatter if log_format == "json" else TextFormatter
+    handler.setFormatter(formatter(tracebacks=tracebacks))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    return {
+        key: value if isinstance(value, int | float | bool) else masked(str(value), _LIMIT)
+        for key, value in vars(record).items()
+        if key not in _OWN and not (isinstance(value, int) and value.bit_length() > 63)
+    }
+
+
+def _error(record: logging.LogRecord, formatter: logging.Formatter, *, tracebacks: bool) -> str:
+    if not record.exc_info or record.exc_info[1] is None:
+        return ""
+    if tracebacks:
+        return masked(formatter.formatException(record.exc_info), _LIMIT)
+    error = record.exc_info[1]
+    return masked(f"{type(error).__name__}: {error}", _LIMIT)

@@ -1,0 +1,126 @@
+"""What is counted. The hot path adds to plain dicts; ``exposition`` turns them into Prometheus families when asked.
+
+INVARIANT: one thread (the event loop's) writes. A scrape runs in another and reads only whole values: copies of dicts,
+and attributes that are replaced by one assignment.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from authorizer.errors import Problem
+from authorizer.model import Decision, Request
+
+BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Upper bounds of the duration histogram, in seconds."""
+
+API_LIMIT = 200
+OTHER_API = "other"
+NO_API = "none"
+PROBLEM_LIMIT = 100
+LAG_SAMPLES = 60
+
+
+class DecisionKey(NamedTuple):
+    """One series of ``authorizer_decisions_total``."""
+
+    api: str
+    allowed: bool
+    category: str
+    transport: str
+
+
+class Durations:
+    """A histogram of one transport: ``counts`` has one cell a bucket and one above the last; ``total`` is seconds."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+
+
+class Activation(Struct, frozen=True):
+    """The bundle in force: its revision and when (POSIX seconds) it became so."""
+
+    revision: str
+    at: float
+
+
+class MemoUse(NamedTuple):
+    """How a memo of verified tokens does. Hits and misses count from the memo's birth."""
+
+    entries: int
+    hits: int
+    misses: int
+
+
+class Metrics:
+    """The numbers of one process."""
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self.decisions: dict[DecisionKey, int] = {}
+        self.durations: dict[str, Durations] = {"grpc": Durations(), "http": Durations()}
+        self.in_flight = 0
+        self.activations: dict[str, Activation] = {}
+        self.activation_failures: dict[tuple[str, str], int] = {}
+        self.log_dropped: dict[str, int] = {}
+        self.keys_since: Mapping[str, float] = {}
+        self.apis: tuple[int, int] | None = None
+        self.problems: tuple[Problem, ...] = ()
+        self.loop_lags: deque[float] = deque(maxlen=LAG_SAMPLES)
+        self.memo: Callable[[], MemoUse] | None = None
+        self._apis: dict[str, str] = {"": NO_API}
+
+    def observe(self, request: Request, decision: Decision, seconds: float) -> None:
+        """Count one decision that took ``seconds``. The hot path: no formatting, no locks."""
+        api = self._apis.get(decision.application) or self._admit(decision.application)
+        key = DecisionKey(api, decision.allowed, decision.reason.category, request.transport)
+        self.decisions[key] = self.decisions.get(key, 0) + 1
+        durations = self.durations[request.transport]
+        durations.counts[bisect_left(BUCKETS, seconds)] += 1
+        durations.total += seconds
+
+    def _admit(self, application: str) -> str:
+        """Give an application its own label while there is room. Beyond it all share one, and none is remembered."""
+        if len(self._apis) > API_LIMIT:
+            return OTHER_API
+        self._apis[application] = application
+        return application
+
+    def track(self, change: int) -> None:
+        """Count a request that entered (+1) or left (-1) a door."""
+        self.in_flight += change
+
+    def bundle_activated(self, bundle: str, revision: str, at: float) -> None:
+        """Note that a bundle took effect at ``at`` (POSIX seconds)."""
+        self.activations[bundle] = Activation(revision, at)
+
+    def bundle_refused(self, bundle: str, code: str) -> None:
+        """Count a bundle that was not activated, by the code of its error."""
+        self.activation_failures[bundle, code] = self.activation_failures.get((bundle, code), 0) + 1
+
+    def decisions_dropped(self, reason: str, count: int) -> None:
+        """Count decision events that were not written."""
+        self.log_dropped[reason] = self.log_dropped.get(reason, 0) + count
+
+    def trusted_keys(self, since: Mapping[str, float]) -> None:
+        """Replace what is known of the issuers' keys: issuer -> POSIX seconds of the last fetch."""
+        self.keys_since = dict(since)
+
+    def discovered(self, apis: int, without_policy: int) -> None:
+        """Note how many APIs the gateways serve and how many of them no policy guards."""
+        self.apis = (apis, without_policy)
+
+    def reported(self, problems: Iterable[Problem]) -> None:
+        """Replace the problems that the control plane finds in the policies it holds; the first 100 are shown."""
+        self.problems = tuple(islice(problems, PROBLEM_LIMIT))
+
+    def loop_lagged(self, seconds: float) -> None:
+        """Note how late the event loop ran a timer."""
+        self.loop_lags.append(seconds)

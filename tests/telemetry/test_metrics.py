@@ -1,0 +1,145 @@
+"""The counts, as a scraper reads them."""
+
+import sys
+
+import pytest
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from authorizer.errors import Place, Problem
+from authorizer.model import Decision, Request
+from authorizer.reasons import ALLOWED, reason
+from authorizer.telemetry.exposition import renderer
+from authorizer.telemetry.loop_lag import measure_once
+from authorizer.telemetry.metrics import API_LIMIT, BUCKETS, OTHER_API, PROBLEM_LIMIT, MemoUse, Metrics
+
+GRPC = Request(method="GET", target="/orders/1", transport="grpc")
+HTTP = Request(method="GET", target="/orders/1", transport="http")
+
+
+def samples(metrics: Metrics, now: float = 0.0) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    body, _ = renderer(metrics, lambda: now)("")
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+def series(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return name, tuple(sorted(labels.items()))
+
+
+def decision(application: str = "orders", code: str = "no_route") -> Decision:
+    return Decision(reason=reason(code), application=application, allowed=code == "allowed")
+
+
+def test_decisions_are_counted_by_api_answer_family_and_transport():
+    metrics = Metrics("1.2.3")
+    for _ in range(3):
+        metrics.observe(GRPC, decision(code="allowed"), 0.0)
+    metrics.observe(HTTP, decision(application="", code="path_encoded_slash"), 0.0)
+    metrics.observe(HTTP, decision(code="wrong_tenant"), 0.0)
+    seen = samples(metrics)
+    expected = {
+        ("orders", "allow", "allowed", "grpc"): 3,
+        ("none", "deny", "bad_path", "http"): 1,
+        ("orders", "deny", "policy", "http"): 1,
+    }
+    for (api, answer, category, transport), count in expected.items():
+        labels = {"api": api, "decision": answer, "reason_class": category, "transport": transport}
+        assert seen[series("authorizer_decisions_total", **labels)] == count
+
+
+def test_apis_beyond_the_cap_share_one_label():
+    metrics = Metrics("1")
+    for number in range(API_LIMIT + 50):
+        metrics.observe(GRPC, decision(application=f"api-{number}"), 0.0)
+        metrics.observe(GRPC, decision(application=f"api-{number}"), 0.0)
+    labels = {dict(key[1])["api"] for key in samples(metrics) if key[0] == "authorizer_decisions_total"}
+    assert len(labels) == API_LIMIT + 1
+    assert sum(metrics.decisions.values()) == 2 * (API_LIMIT + 50)
+    assert metrics.decisions[next(key for key in metrics.decisions if key.api == OTHER_API)] == 100
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bound"),
+    [(0.0, "5e-05"), (0.00005, "5e-05"), (0.00006, "0.0001"), (1.0, "1.0"), (1.5, "+Inf"), (float("inf"), "+Inf")],
+)
+def test_a_duration_falls_into_the_bucket_that_includes_it(seconds, bound):
+    metrics = Metrics("1")
+    metrics.observe(GRPC, decision(), seconds)
+    seen = samples(metrics)
+    name = "authorizer_decision_duration_seconds"
+    bounds = [str(b) for b in BUCKETS] + ["+Inf"]
+    counts = [seen[series(f"{name}_bucket", transport="grpc", le=le)] for le in bounds]
+    assert counts == [0.0] * bounds.index(bound) + [1.0] * (len(bounds) - bounds.index(bound))
+    assert seen[series(f"{name}_count", transport="grpc")] == 1
+    assert seen[series(f"{name}_sum", transport="grpc")] == seconds
+
+
+def test_bundles_keys_apis_memo_log_and_loop():
+    metrics = Metrics("1")
+    metrics.bundle_activated("policy", "aa", 100.0)
+    metrics.bundle_activated("policy", "bb", 200.0)
+    metrics.bundle_refused("facts", "AZ301")
+    metrics.bundle_refused("facts", "AZ301")
+    metrics.trusted_keys({"https://idp": 150.0, "https://clock-ahead": 900.0})
+    metrics.discovered(7, 2)
+    metrics.memo = lambda: MemoUse(5, 90, 10)
+    metrics.decisions_dropped("buffer_full", 4)
+    metrics.loop_lagged(0.5)
+    metrics.loop_lagged(0.001)
+    metrics.track(1)
+    seen = samples(metrics, now=250.0)
+    assert {key: value for key, value in seen.items() if "bundle" in key[0]} == {
+        series("authorizer_bundle_last_activation_timestamp_seconds", bundle="policy"): 200.0,
+        series("authorizer_bundle_info", bundle="policy", revision="bb"): 1.0,
+        series("authorizer_bundle_activation_failures_total", bundle="facts", code="AZ301"): 2.0,
+    }
+    assert seen[series("authorizer_jwks_age_seconds", issuer="https://idp")] == 100.0
+    assert seen[series("authorizer_jwks_age_seconds", issuer="https://clock-ahead")] == 0.0
+    assert seen[series("authorizer_apis_discovered")] == 7
+    assert seen[series("authorizer_apis_without_policy")] == 2
+    assert seen[series("authorizer_token_memo_entries")] == 5
+    assert seen[series("authorizer_token_memo_hits_total")] == 90
+    assert seen[series("authorizer_token_memo_misses_total")] == 10
+    assert seen[series("authorizer_decision_log_dropped_total", reason="buffer_full")] == 4
+    assert seen[series("authorizer_event_loop_lag_seconds")] == 0.5
+    assert seen[series("authorizer_requests_in_flight")] == 1
+
+
+def test_problems_of_the_control_plane_name_their_place_and_go_when_cured():
+    metrics = Metrics("1")
+    places = [Place("orders.yaml", 14, 7), Place("orders.yaml", 14, 7), Place("x\n.yaml")]
+    metrics.reported(Problem("AZ204", f"message {index}", place) for index, place in enumerate(places))
+    name = "authorizer_control_plane_problem"
+    assert [key for key in samples(metrics) if key[0] == name] == [
+        series(name, code="AZ204", file="orders.yaml", line="14", column="7"),
+        series(name, code="AZ204", file="x\\x0a.yaml", line="0", column="0"),
+    ]
+    metrics.reported(Problem("AZ204", "m", Place("many.yaml", line)) for line in range(5000))
+    assert len([key for key in samples(metrics) if key[0] == name]) == PROBLEM_LIMIT
+    metrics.reported(())
+    assert not [key for key in samples(metrics) if key[0] == name]
+
+
+def test_openmetrics_is_served_on_request_and_is_well_formed():
+    metrics = Metrics("1.2.3")
+    metrics.observe(GRPC, Decision(reason=ALLOWED, allowed=True), 0.0001)
+    metrics.trusted_keys({'quote"\\new\nline': 0.0})
+    body, content_type = renderer(metrics, lambda: 1.0)("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    names = {family.name for family in openmetrics.text_string_to_metric_families(body.decode())}
+    assert {"authorizer_decisions", "authorizer_build_info", "authorizer_jwks_age_seconds"} <= names
+    if sys.platform == "linux":
+        assert "process_resident_memory_bytes" in names
+
+
+def test_two_processes_in_one_interpreter_do_not_clash():
+    renderer(Metrics("1"), lambda: 0.0)
+    renderer(Metrics("1"), lambda: 0.0)
+
+
+async def test_the_lag_of_an_idle_loop_is_small():
+    assert 0.0 <= await measure_once(0.01) < 0.5
