@@ -16,7 +16,6 @@ from authorizer.model import Decision, Headers
 
 MEDIA_TYPE = "application/problem+json"
 GRPC_MEDIA_TYPE = "application/grpc"
-_PLAIN_TEXT = "text/plain; charset=utf-8"
 _MAX_GRPC_TEXT = 200
 
 # RFC 9110 section 5.6.2 (token) and 5.5 (field value). Text that is not UTF-8 is told apart by _surrogate.
@@ -63,14 +62,18 @@ def denial(decision: Decision, status: int | None = None) -> Denial:
     that would break the header.
     """
     code = _error_status(decision.reason.status if status is None else status)
-    return Denial(code, _headers(decision, code, MEDIA_TYPE), _body(decision, code))
+    headers = (("content-type", MEDIA_TYPE), *_challenge(decision, code))
+    return Denial(code, headers, _body(decision, code))
 
 
 def grpc_denial(decision: Decision) -> Denial:
-    """Show a denied decision to a gRPC caller: 401 or 403 (UNAUTHENTICATED, PERMISSION_DENIED) and one line of text."""
+    """Show a denied decision to a gRPC caller: 401 or 403 (UNAUTHENTICATED, PERMISSION_DENIED) and one line of text.
+
+    No content type is set: the gateway makes a gRPC status of this, and a type of ours would spoil its own.
+    """
     code = 401 if decision.reason.status == 401 else 403
     text = f"{decision.reason.code}: {decision.reason.text}"[:_MAX_GRPC_TEXT]
-    return Denial(code, _headers(decision, code, _PLAIN_TEXT), text.encode("utf-8", "replace"))
+    return Denial(code, _challenge(decision, code), text.encode("utf-8", "replace"))
 
 
 def speaks_grpc(headers: Headers) -> bool:
@@ -99,11 +102,10 @@ def _error_status(status: int) -> int:
     return status if 400 <= status <= 599 else 403
 
 
-def _headers(decision: Decision, status: int, media_type: str) -> tuple[tuple[str, str], ...]:
+def _challenge(decision: Decision, status: int) -> tuple[tuple[str, str], ...]:
     # A 401 without a challenge is malformed (RFC 9110 section 15.5.2); the bare scheme says no more than "log in".
     challenge = decision.challenge or ("Bearer" if status == 401 else "")
-    content = (("content-type", media_type),)
-    return content + sendable((("www-authenticate", challenge),)) if challenge else content
+    return sendable((("www-authenticate", challenge),)) if challenge else ()
 
 
 def _body(decision: Decision, status: int) -> bytes:

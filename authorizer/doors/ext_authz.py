@@ -1,0 +1,57 @@
+"""The ext_authz v3 door as one function from bytes to bytes, whichever gRPC server is underneath.
+
+Source: envoy/service/auth/v3/external_auth.proto. A gateway that fails open lets a request pass when its authorizer
+errs, so whatever goes wrong here leaves as an explicit denial.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from google.protobuf.message import DecodeError
+
+from authorizer.doors import faults
+from authorizer.doors.ext_authz_request import decode
+from authorizer.doors.ext_authz_response import encode
+from authorizer.doors.problem import speaks_grpc
+from authorizer.model import Decision, Request
+from authorizer.reasons import REASONS
+
+SERVICE = "envoy.service.auth.v3.Authorization"
+METHOD = "Check"
+
+# Made while every part is known to work, so that they can be sent when one does not.
+FIXED = {
+    code: encode(Decision(reason=REASONS[code])) for code in ("bad_check", "body_limit", "deadline", "internal_error")
+}
+"""Answers that need no request: reason code -> CheckResponse. Each of them denies."""
+
+
+class Decides(Protocol):
+    """What a door needs of the Authorizer."""
+
+    def check(self, request: Request) -> Decision:
+        """Decide ``request``."""
+        ...
+
+
+def handler(authorizer: Decides) -> Callable[[bytes], bytes]:
+    """Return the function that answers a CheckRequest with a CheckResponse.
+
+    INVARIANT: it never raises and never returns an empty message, which would be an allow.
+    """
+
+    def answer(message: bytes) -> bytes:
+        try:
+            request = decode(message)
+        except DecodeError:
+            return FIXED["bad_check"]
+        except Exception as error:  # noqa: BLE001 - a fault of ours leaves as a denial, whatever it was
+            faults.report(error)
+            return FIXED["internal_error"]
+        try:
+            return encode(authorizer.check(request), grpc=speaks_grpc(request.headers))
+        except Exception as error:  # noqa: BLE001 - a fault of ours leaves as a denial, whatever it was
+            faults.report(error)
+            return FIXED["internal_error"]
+
+    return answer

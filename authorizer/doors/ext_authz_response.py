@@ -1,0 +1,106 @@
+"""Decision in, CheckResponse bytes out, through two constructors and no other way.
+
+INVARIANT: an empty CheckResponse is an allow to every gateway, because an absent status counts as code 0. ``_allow`` is
+called for ``allowed is True`` alone, and ``_deny`` sets a status before anything else.
+"""
+
+from collections.abc import Iterable
+
+from google.protobuf.struct_pb2 import Struct
+
+from authorizer.doors.problem import Denial, denial, grpc_denial, sendable
+from authorizer.doors.wire.ext_authz_pb2 import CheckResponse, HeaderValueOption
+from authorizer.model import Decision, Duty
+
+# google.rpc.Code; a gateway asks only whether it is 0.
+_PERMISSION_DENIED, _UNAVAILABLE, _UNAUTHENTICATED = 7, 14, 16
+
+_OVERWRITE = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+
+
+def encode(decision: Decision, *, grpc: bool = False) -> bytes:
+    """Return the answer to a gateway; ``grpc`` tells that the caller behind it speaks gRPC.
+
+    Raises problem.UnsendableError for a header that would break the message, ValueError for text that is not UTF-8.
+    """
+    if decision.allowed is True:
+        return _allow(decision).SerializeToString()
+    return _deny(decision, grpc_denial(decision) if grpc else denial(decision)).SerializeToString()
+
+
+def _allow(decision: Decision) -> CheckResponse:
+    response = CheckResponse()
+    response.status.code = 0
+    allowed = response.ok_response
+    allowed.SetInParent()
+    upstream = sendable(decision.upstream)
+    for name, value in upstream:
+        _add(allowed.headers.add(), name, value)
+    allowed.headers_to_remove.extend(removals((name for name, _ in upstream), decision.remove))
+    _describe(response.dynamic_metadata, decision)
+    return response
+
+
+def _deny(decision: Decision, shown: Denial) -> CheckResponse:
+    response = CheckResponse()
+    response.status.code = _status(shown.status)
+    denied = response.denied_response
+    denied.status.code = shown.status
+    for name, value in shown.headers:
+        _add(denied.headers.add(), name, value)
+    denied.body = shown.body.decode()
+    _describe(response.dynamic_metadata, decision)
+    return response
+
+
+def removals(upstream: Iterable[str], remove: Iterable[str]) -> tuple[str, ...]:
+    """Return the names to take off the request: those of ``remove``, and the underscore spelling of every managed name.
+
+    An API behind CGI or WSGI reads ``x_user`` and ``x-user`` as one. A name that is set is not removed, because
+    gateways remove after they set.
+    """
+    kept = frozenset(upstream)
+    dropped = {name.lower(): None for name in remove}
+    dropped.update({name.replace("-", "_"): None for name in (*kept, *dropped) if "-" in name})
+    return tuple(name for name in dropped if name not in kept)
+
+
+def _status(http_status: int) -> int:
+    if http_status == 401:
+        return _UNAUTHENTICATED
+    return _UNAVAILABLE if http_status >= 500 else _PERMISSION_DENIED
+
+
+def _add(option: HeaderValueOption, name: str, value: str) -> None:
+    # ``value``, because Envoy ignores ``raw_value``; never ``append``, which makes it drop headers of a denial. Envoy
+    # overwrites whatever the action, other gateways may follow it: a client's copy must not stand beside ours.
+    option.header.key = name
+    option.header.value = value
+    option.append_action = _OVERWRITE
+
+
+def _describe(metadata: Struct, decision: Decision) -> None:
+    """Say for the gateway's own filters and access log what was decided and by what."""
+    fields = metadata.fields
+    fields["reason"].string_value = decision.reason.code
+    for name, text in (
+        ("decision_id", decision.id),
+        ("application", decision.application),
+        ("operation", decision.operation),
+        ("revision", decision.revision),
+    ):
+        if text:
+            fields[name].string_value = text
+    if decision.policies:
+        values = fields["policies"].list_value.values
+        for policy in decision.policies:
+            values.add().string_value = policy
+    for name, duties in (("obligations", decision.obligations), ("advice", decision.advice)):
+        if duties:
+            fields[name].list_value.extend(map(_duty, duties))
+
+
+def _duty(duty: Duty) -> Struct:
+    shown = Struct()
+    shown.update({"id": duty.id, "type": duty.type, "properties": dict(duty.properties)})
+    return shown
