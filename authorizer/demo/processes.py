@@ -1,0 +1,98 @@
+"""Child processes that never outlive this one, however it ends: they share a process group with a small watcher.
+
+The watcher reads a pipe that only we hold. When the pipe closes, be it that we ended, crashed or were killed, it ends
+the whole group. Signals of the terminal reach us alone, so that we decide in which order things end.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+from authorizer.errors import AuthorizerError
+
+_WATCHER = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+sys.stdin.buffer.read()
+os.killpg(0, signal.SIGTERM)
+time.sleep(3)
+os.killpg(0, signal.SIGKILL)
+"""
+_GRACE = 5.0  # seconds that a child has to end by itself
+
+
+class ChildError(AuthorizerError):
+    """A process of the demo ended, or did not come up."""
+
+    exit_status = 69
+
+
+class Children:
+    """The children that were started, in order; they are ended in the opposite order."""
+
+    def __init__(self, group: int) -> None:
+        self._group = group
+        self._started: list[tuple[str, asyncio.subprocess.Process]] = []
+
+    async def start(
+        self, name: str, command: Sequence[str | Path], *, log: Path, environment: Mapping[str, str] | None = None,
+        read_output: bool = False,
+    ) -> asyncio.subprocess.Process:  # fmt: skip
+        """Start a child. Its errors are appended to the file ``log``; its output too unless the caller reads it."""
+        with log.open("ab") as sink:
+            process = await asyncio.create_subprocess_exec(
+                *map(str, command),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE if read_output else sink,
+                stderr=sink,
+                env=None if environment is None else {**os.environ, **environment},
+                process_group=self._group,
+                limit=1 << 20,
+            )
+        self._started.append((name, process))
+        return process
+
+    async def first_end(self) -> str:
+        """Wait until some child ends by itself; return which and how."""
+        waiting = {asyncio.create_task(process.wait()): (name, process) for name, process in self._started}
+        try:
+            ended, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        name, process = waiting[next(iter(ended))]
+        return f"{name} ended with status {process.returncode}"
+
+    async def stop(self) -> None:
+        """End the children, the youngest first; who does not end in time is killed."""
+        for _, process in reversed(self._started):
+            if process.returncode is not None:
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                async with asyncio.timeout(_GRACE):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        self._started.clear()
+
+
+@contextlib.asynccontextmanager
+async def children() -> AsyncIterator[Children]:
+    """Give a group of children; leaving the block ends them all."""
+    watcher = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", "-c", _WATCHER, stdin=asyncio.subprocess.PIPE, process_group=0
+    )
+    group = Children(watcher.pid)
+    try:
+        yield group
+    finally:
+        await asyncio.shield(group.stop())
+        os.kill(watcher.pid, signal.SIGKILL)
+        await watcher.wait()
