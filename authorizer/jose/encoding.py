@@ -5,6 +5,7 @@ import math
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, NoReturn
 
 MAX_DEPTH = 16
@@ -55,13 +56,11 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def _real(digits: str) -> float:
-    if len(digits) > MAX_NUMBER_DIGITS:
-        raise ValueError("a number has too many digits")
-    number = float(digits)
-    if not math.isfinite(number):
+def _real(digits: str) -> Decimal:
+    # The double bounds the exponent, so that nobody can be made to write out a Decimal with a million zeros.
+    if len(digits) > MAX_NUMBER_DIGITS or not math.isfinite(float(digits)):
         raise ValueError("a number is too large")
-    return number
+    return Decimal(digits)
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant, parse_int=_integer, parse_float=_real)
@@ -83,6 +82,8 @@ def _too_deep(text: str) -> bool:
 
 def read_object(data: bytes) -> dict[str, Any] | None:
     """Return the JSON object in ``data``, or None if it is not one or can be read in two ways.
+
+    Whole numbers become int, others Decimal, exactly as written.
 
     Refused: bytes that are not UTF-8, a byte order mark, repeated members, NaN and infinities, numbers of more than 32
     digits, nesting beyond 16, unpaired surrogates, anything but one object.

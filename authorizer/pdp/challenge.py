@@ -1,0 +1,25 @@
+"""The ``WWW-Authenticate`` value of a 401 (RFC 6750 section 3, RFC 9470 section 3)."""
+
+import re
+
+from authorizer.model import Reason, StepUp
+
+_UNSAFE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
+# Nothing usable was presented, so there is no token to call invalid (RFC 6750 3.1, last paragraph).
+_WITHOUT_ERROR = frozenset({"no_credential", "credential_scheme"})
+
+
+def challenge(why: Reason, *, realm: str = "", step_up: StepUp | None = None) -> str:
+    """Return the challenge for a denial: which login to bring for ``step_up``, else what is wrong with the token."""
+    parameters = {"realm": realm} if realm else {}
+    if step_up is not None:
+        parameters |= {"error": "insufficient_user_authentication", "error_description": why.text}
+        if step_up.acr_values is not None:
+            parameters["acr_values"] = step_up.acr_values
+        if step_up.max_age is not None:
+            parameters["max_age"] = str(step_up.max_age)
+    elif why.code not in _WITHOUT_ERROR:
+        parameters |= {"error": "invalid_token", "error_description": why.text}
+    # Quotes, backslashes and everything outside printable ASCII have no place in these values (RFC 6750 section 3).
+    quoted = ", ".join(f'{name}="{_UNSAFE.sub("?", value)}"' for name, value in parameters.items())
+    return f"Bearer {quoted}" if quoted else "Bearer"

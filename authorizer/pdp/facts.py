@@ -1,0 +1,152 @@
+"""What changes by the minute: authored ``kind: Facts`` documents -> one JSON document -> ``Facts``.
+
+Facts say more than a token can: they win over its claims. Values are texts or lists of texts; the fields' types in the
+policies convert them.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from authorizer.errors import BundleError, Place, Problem
+from authorizer.pdp.authored import REQUEST_ENV, Notes
+from authorizer.policy.documents import Entry, ListNode, MapNode, Node
+
+FORMAT: Final = 1
+Names = tuple[str, ...] | UnsetType
+Values = dict[str, str | tuple[str, ...]]
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_SECTIONS = ("memberships", "subjects", "subscriptions", "lookups")
+
+
+class Membership(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a subject is a member of, by assignee kind. A kind that is present replaces what the token says of it."""
+
+    group: Names = UNSET
+    management_role: Names = UNSET
+    collection: Names = UNSET
+    business_role: Names = UNSET
+    location: Names = UNSET
+    business_role_location: tuple[tuple[str, str], ...] | UnsetType = UNSET
+
+
+class Subject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known of one subject: ``attributes`` of the assignee and fields of the environment."""
+
+    attributes: Values = {}
+    env: Values = {}
+
+
+class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All facts. ``memberships`` and ``subjects`` by namespaced subject, ``subscriptions`` by tenant."""
+
+    format: Literal[1] = FORMAT
+    memberships: dict[str, Membership] = {}
+    subjects: dict[str, Subject] = {}
+    subscriptions: dict[str, Values] = {}
+    lookups: dict[str, dict[str, Values]] = {}
+
+    def lookup(self, table: str, key: str) -> Mapping[str, object] | None:
+        """Return what is known of the resource ``key`` in ``table`` (``app/ResourceType`` or ``app``), or None."""
+        rows = self.lookups.get(table)
+        return rows.get(key) if rows is not None else None
+
+
+NOTHING = Facts()
+
+
+def load(document: object) -> Facts:
+    """Read ``facts.json`` (parsed). Raise ``BundleError`` AZ315 if it is not what ``compile_facts`` makes."""
+    try:
+        facts = msgspec.convert(document, Facts)
+    except msgspec.ValidationError as error:
+        raise BundleError("AZ315", f"the facts are malformed: {error}", hint="build them again") from None
+    for subject, membership in facts.memberships.items():
+        for kind in Membership.__struct_fields__:
+            # INVARIANT: no control character in a name, or two names could make one assignee token.
+            if _CONTROL.search(str(subject)) or any(
+                _CONTROL.search("".join(n)) for n in getattr(membership, kind) or ()
+            ):
+                raise BundleError("AZ315", f"a {kind} name has a control character")
+    return facts
+
+
+def compile_facts(documents: Iterable[Node]) -> tuple[dict[str, Any], list[Problem]]:
+    """Compile ``kind: Facts`` documents to ``facts.json``, with all problems; do not publish it if one is an error.
+
+    Several documents join. The same thing said twice is an error that names both places, even if they agree.
+    """
+    notes = Notes()
+    places: dict[tuple[str, ...], Place] = {}
+    result: dict[str, Any] = {"format": FORMAT} | {section: {} for section in _SECTIONS}
+    for document in documents:
+        root = notes.mapping(document, "a Facts document", ("kind", *_SECTIONS))
+        for section, entry in root.entries.items() if root else ():
+            if section in _SECTIONS:
+                for path, leaf in _leaves(section, entry, notes):
+                    first = places.setdefault(path, leaf.key.place)
+                    if first is not leaf.key.place:
+                        notes.add("T202", f"{'.'.join(path)} is already at {first}", leaf.key.place, "keep one")
+                        continue
+                    value = _leaf(path, leaf.value, notes)
+                    if value is not None:
+                        _put(result, path, value)
+    return result, notes.problems
+
+
+def _leaves(section: str, entry: Entry, notes: Notes) -> Iterable[tuple[tuple[str, ...], Entry]]:
+    """Yield what is said, with the path that must be unique: (section, subject, part, name) and the like."""
+    depth = 3 if section in {"subjects", "lookups"} else 2
+    pending: list[tuple[tuple[str, ...], Entry]] = [((section,), entry)]
+    while pending:
+        path, current = pending.pop()
+        if len(path) > depth:
+            yield path, current
+            continue
+        known: tuple[str, ...] = ()
+        if len(path) == 2 and section == "memberships":
+            known = Membership.__struct_fields__
+        elif len(path) == 2 and section == "subjects":
+            known = Subject.__struct_fields__
+        body = notes.mapping(current.value, ".".join(path), known)
+        for key, inner in reversed(body.entries.items()) if body else ():
+            if not known or key in known:
+                pending.append(((*path, key), inner))
+
+
+def _leaf(path: tuple[str, ...], node: Node, notes: Notes) -> object:
+    what = ".".join(path)
+    if path[0] == "subjects" and path[2] == "env" and path[3] in REQUEST_ENV:
+        notes.add("T203", f"env field {path[3]!r} cannot be a fact: the request or the login says it", node.place)
+        return None
+    if path[0] != "memberships":
+        return notes.value(node, what)
+    if path[2] != "business_role_location":
+        return notes.texts(node, what)
+    if not isinstance(node, ListNode):
+        notes.add("T101", f"{what} must be a list of pairs", node.place, "[[role, location]]")
+        return None
+    return [pair for pair in (_pair(item, what, notes) for item in node.items) if pair is not None]
+
+
+def _pair(node: Node, what: str, notes: Notes) -> list[str] | None:
+    parts: list[Node | None] = []
+    if isinstance(node, ListNode):
+        parts = list(node.items)
+    elif isinstance(node, MapNode):
+        parts = [node.get("role"), node.get("location")] if len(node.entries) == 2 else []
+    texts = [notes.text(part, f"each part of {what}") for part in parts]
+    if len(texts) != 2 or None in parts:
+        notes.add("T101", f"each of {what} must be a pair", node.place, "[role, location]")
+        return None
+    return [text for text in texts if text is not None]
+
+
+def _put(tree: dict[str, Any], path: tuple[str, ...], value: object) -> None:
+    for step in path[:-1]:
+        tree = tree.setdefault(step, {})
+    tree[path[-1]] = value

@@ -1,0 +1,283 @@
+"""Who may sign tokens: authored ``kind: Issuers`` documents -> one JSON document -> ``Trust``, ready to check tokens.
+
+Each issuer has its own keys, audiences and allow-list of algorithms, and its own namespace: the names that it asserts
+(people, groups, roles, clients) can never be mistaken for those of another issuer.
+"""
+
+import posixpath
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from authorizer.errors import KeyMaterialError, Place, Problem
+from authorizer.jose.algorithms import ALGORITHMS
+from authorizer.jose.jwk import VerifyKey, read_key, read_key_set
+from authorizer.pdp.authored import REQUEST_ENV, Notes
+from authorizer.policy.documents import MapNode, Node, Scalar, locate, plain
+
+FORMAT: Final = 1
+NAME_CLAIMS = ("group", "management_role", "collection", "business_role", "location", "business_role_location")
+"""Assignee kinds that a claim lists; ``person`` and ``client`` are single names."""
+
+_DEFAULT_CLAIMS = {
+    "person": ("sub",),
+    "client": ("client_id", "azp"),
+    "group": ("groups",),
+    "management_role": ("roles",),
+}
+_CLAIM_KEYS = ("person", "client", *NAME_CLAIMS, "fields", "env")
+_ISSUER_KEYS = (
+    "issuer", "audiences", "algorithms", "jwks", "jwks_file", "types", "leeway", "max_lifetime", "required",
+    "namespace", "claims", "attributes",
+)  # fmt: skip
+
+
+class Claims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which claim says what. ``names``: assignee kind -> claims to try in order, the first present one counts.
+
+    A claim is a top-level name, or a path with dots into nested objects; the name as a whole is tried first.
+    """
+
+    names: dict[str, tuple[str, ...]]
+    fields: dict[str, str]
+    env: dict[str, str]
+
+
+class Issuer(Struct, frozen=True, kw_only=True):
+    """One trusted issuer. Times are in seconds; ``types`` are lower-case media types without ``application/``.
+
+    ``foreign`` are the namespaces of the other issuers: no name that this one asserts may start with one of them.
+    """
+
+    name: str
+    issuer: str
+    audiences: frozenset[str]
+    algorithms: frozenset[str]
+    types: frozenset[str]
+    leeway: int
+    max_lifetime: int
+    required: tuple[str, ...]
+    namespace: str
+    foreign: tuple[str, ...]
+    claims: Claims
+    attributes: Mapping[str, Any]
+    keys: tuple[VerifyKey, ...]
+    keys_by_id: Mapping[str, VerifyKey]
+
+
+class Trust(Struct, frozen=True):
+    """The trusted issuers, by the exact value of ``iss``."""
+
+    issuers: Mapping[str, Issuer]
+
+
+NOBODY = Trust({})
+
+
+class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One issuer as it stands in ``trust.json``."""
+
+    name: str
+    issuer: str
+    audiences: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    types: tuple[str, ...]
+    leeway: int
+    max_lifetime: int
+    required: tuple[str, ...]
+    namespace: str
+    claims: Claims
+    attributes: dict[str, str | tuple[str, ...]]
+    keys: list[dict[str, Any]]
+
+
+class _Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    format: Literal[1]
+    issuers: tuple[_Row, ...]
+
+
+def media_type(text: str) -> str:
+    """Return a ``typ`` for comparing: lower case, without the optional prefix (RFC 7515 4.1.9)."""
+    return text.lower().removeprefix("application/")
+
+
+def load(document: object) -> Trust:
+    """Read ``trust.json`` (parsed). Raise ``KeyMaterialError`` AZ42x if it is not what ``compile_issuers`` makes."""
+    try:
+        rows = msgspec.convert(document, _Document).issuers
+    except msgspec.ValidationError as error:
+        raise KeyMaterialError("AZ420", f"the trust document is malformed: {error}") from None
+    issuers: dict[str, Issuer] = {}
+    for row in rows:
+        unknown = sorted(set(row.algorithms) - set(ALGORITHMS))
+        if unknown or not row.algorithms or not row.audiences or row.issuer in issuers:
+            raise KeyMaterialError("AZ421", f"issuer '{row.name}': no audiences or algorithms, or listed twice")
+        keys = tuple(read_key(jwk) for jwk in row.keys)
+        by_id = {key.id: key for key in keys if key.id is not None}
+        if len(by_id) != sum(key.id is not None for key in keys):
+            raise KeyMaterialError("AZ409", f"issuer '{row.name}': two keys have the same 'kid'")
+        others = [other.namespace for other in rows if other is not row]
+        if _clash(row.namespace, others) is not None:
+            raise KeyMaterialError("AZ422", f"issuer '{row.name}': its namespace overlaps another issuer's")
+        issuers[row.issuer] = Issuer(
+            name=row.name,
+            issuer=row.issuer,
+            audiences=frozenset(row.audiences),
+            algorithms=frozenset(row.algorithms),
+            types=frozenset(row.types),
+            leeway=row.leeway,
+            max_lifetime=row.max_lifetime,
+            required=row.required,
+            namespace=row.namespace,
+            foreign=tuple(other for other in others if other),
+            claims=row.claims,
+            attributes=row.attributes,
+            keys=keys,
+            keys_by_id=by_id,
+        )
+    return Trust(issuers)
+
+
+def compile_issuers(
+    documents: Iterable[Node], read_file: Callable[[str], bytes]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Compile ``kind: Issuers`` documents to ``trust.json``, with all problems; do not publish it if one is an error.
+
+    ``read_file`` gets the path of a ``jwks_file`` relative to where the documents' own names are, and may raise
+    ``OSError`` or ``KeyError``.
+    """
+    notes = Notes()
+    rows: list[dict[str, Any]] = []
+    seen: dict[tuple[str, str], Place] = {}
+    for document in documents:
+        root = notes.mapping(document, "an Issuers document", ("kind", "issuers"))
+        if root is None:
+            continue
+        entries = notes.mapping(root.get("issuers"), "issuers")
+        if entries is None:
+            if root.get("issuers") is None:
+                notes.add("T105", "an Issuers document needs 'issuers'", root.place)
+            continue
+        for name, entry in entries.entries.items():
+            row = _issuer(name, entry.value, read_file, notes)
+            if row is None:
+                continue
+            for kind, value in (("name", name), ("issuer", row["issuer"])):
+                first = seen.setdefault((kind, value), entry.key.place)
+                if first is not entry.key.place:
+                    notes.add("T106", f"an issuer with the {kind} {value!r} is already at {first}", entry.key.place)
+            other = _clash(row["namespace"], [earlier["namespace"] for earlier in rows])
+            if other is not None:
+                notes.add(
+                    "T107",
+                    f"the namespace {row['namespace']!r} overlaps the namespace {other!r} of another issuer",
+                    locate(entry.value, ["namespace"]),
+                    "give each issuer a prefix of its own, such as 'partner/'; at most one may be empty",
+                )
+            rows.append(row)
+    return {"format": FORMAT, "issuers": rows}, notes.problems
+
+
+def _clash(namespace: str, others: Iterable[str]) -> str | None:
+    """Return a namespace that shares names with ``namespace``. The empty one is apart: it is checked by name, later."""
+    for other in others:
+        if namespace == other or (namespace and other and (namespace.startswith(other) or other.startswith(namespace))):
+            return other
+    return None
+
+
+def _issuer(name: str, node: Node, read_file: Callable[[str], bytes], notes: Notes) -> dict[str, Any] | None:
+    body = notes.mapping(node, f"issuer {name!r}", _ISSUER_KEYS)
+    if body is None:
+        return None
+    for required in ("issuer", "audiences", "algorithms"):
+        if required not in body.entries:
+            notes.add("T105", f"issuer {name!r} needs {required!r}", body.place)
+    algorithms = notes.texts(body.get("algorithms"), "algorithms") or []
+    for index, algorithm in enumerate(algorithms):
+        symmetric = algorithm.upper().startswith("HS") or algorithm.lower() == "none"
+        hint = "only asymmetric signatures are accepted" if symmetric else ""
+        notes.one_of(algorithm, ALGORITHMS, "an accepted algorithm", locate(body, ["algorithms", index]), hint)
+    audiences = notes.texts(body.get("audiences"), "audiences") or []
+    for what, values in (("audiences", audiences), ("algorithms", algorithms)):
+        if not values and what in body.entries:
+            notes.add("T105", f"{what} of issuer {name!r} must not be empty", locate(body, [what]))
+    types = notes.texts(body.get("types"), "types", empty=True)
+    return {
+        "name": name,
+        "issuer": notes.text(body.get("issuer"), "issuer") or "",
+        "audiences": audiences,
+        "algorithms": algorithms,
+        "types": sorted({media_type(each) for each in (["at+jwt", "JWT", ""] if types is None else types)}),
+        "leeway": notes.seconds(body.get("leeway"), "leeway", 0, 120, 30),
+        "max_lifetime": notes.seconds(body.get("max_lifetime"), "max_lifetime", 1, 366 * 86400, 86400),
+        "required": notes.texts(body.get("required"), "required") or [],
+        "namespace": notes.text(body.get("namespace"), "namespace", empty=True) or "",
+        "claims": _claims(notes.mapping(body.get("claims"), "claims", _CLAIM_KEYS), notes),
+        "attributes": _values(notes.mapping(body.get("attributes"), "attributes"), notes),
+        "keys": _keys(name, body, algorithms, read_file, notes),
+    }
+
+
+def _values(node: MapNode | None, notes: Notes) -> dict[str, Any]:
+    found = {key: notes.value(entry.value, f"attribute {key!r}") for key, entry in node.entries.items()} if node else {}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _claims(node: MapNode | None, notes: Notes) -> dict[str, Any]:
+    names = dict(_DEFAULT_CLAIMS)
+    maps: dict[str, dict[str, str]] = {"fields": {}, "env": {}}
+    for key, entry in node.entries.items() if node else ():
+        if key in maps:
+            inner = notes.mapping(entry.value, f"claims.{key}")
+            for field, claim in inner.entries.items() if inner else ():
+                if key == "env" and field in REQUEST_ENV:
+                    notes.add("T108", f"env field {field!r} cannot come from a claim", claim.key.place)
+                maps[key][field] = notes.text(claim.value, f"the claim for {field!r}") or ""
+        elif key in _CLAIM_KEYS:
+            names[key] = (notes.text(entry.value, f"the claim for {key!r}", empty=True) or "",)
+    return {"names": {kind: list(claims) for kind, claims in names.items() if claims != ("",)}, **maps}
+
+
+def _keys(
+    name: str, body: MapNode, algorithms: list[str], read_file: Callable[[str], bytes], notes: Notes
+) -> list[dict[str, Any]]:
+    inline, file = body.get("jwks"), body.get("jwks_file")
+    if (inline is None) == (file is None):
+        notes.add("T109", f"issuer {name!r} needs exactly one of 'jwks' and 'jwks_file'", body.place)
+        return []
+    source = inline if inline is not None else file
+    assert source is not None
+    document = plain(source) if inline is not None else _file(source, read_file, notes)
+    if document is None:
+        return []
+    try:
+        found = read_key_set(document)
+    except KeyMaterialError as error:
+        notes.add("T110", f"the key set of issuer {name!r}: {error.message}", source.place, error.hint)
+        return []
+    for left_out in found.left_out:
+        which = f"key {left_out.index}" + (f" ({left_out.id!r})" if left_out.id else "")
+        place = locate(source, ["keys", left_out.index])
+        notes.warn(
+            "T111", f"{which} of issuer {name!r} is never used: {left_out.error.message}", place, left_out.error.hint
+        )
+    if not any(not key.algorithms.isdisjoint(algorithms) for key in found.keys):
+        notes.add("T112", f"issuer {name!r} has no key that any of its algorithms could use", source.place)
+    return [dict(key.jwk) for key in found.keys]
+
+
+def _file(node: Node, read_file: Callable[[str], bytes], notes: Notes) -> bytes | None:
+    path = notes.text(node, "jwks_file")
+    if path is None or not isinstance(node, Scalar):
+        return None
+    if path.startswith("/") or "\\" in path or ".." in path.split("/"):
+        notes.add("T113", "jwks_file must stay below the document's own directory", node.place)
+        return None
+    try:
+        return read_file(posixpath.join(posixpath.dirname(node.place.file), path))
+    except (OSError, KeyError):
+        notes.add("T113", f"the file {path!r} cannot be read", node.place, "the path is relative to this document")
+        return None
