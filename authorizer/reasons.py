@@ -27,6 +27,10 @@ _PATH = _family(
         "path_encoded_control": "the path has an encoded control character",
         "path_malformed_escape": "the path has a malformed percent escape",
         "path_double_encoding": "the path is percent-encoded twice",
+        "path_encoded_delimiter": "the path has an encoded '?' or '#'",
+        "path_encoded_unreserved": "the path encodes a character that needs no encoding",
+        "path_ambiguous": "the path names another operation once it is decoded",
+        "path_character": "the path has a character that a path may not hold",
         "path_fragment": "the request target has a fragment",
         "path_not_absolute": "the request target does not start with '/'",
         "path_missing": "the request has no path",
@@ -58,6 +62,7 @@ _HEADER = _family(
     {
         "header_repeated": "a header that the decision reads is repeated",
         "header_underscore": "a managed header is spelled with underscores",
+        "header_hop_by_hop": "the Connection header names a managed header or the credential",
         "header_not_text": "a header that the decision reads is not text",
         "header_limit": "the request has too many or too large headers",
         "header_malformed": "a header name or value is malformed",
@@ -140,6 +145,15 @@ _DECISION = {
 REASONS: dict[str, Reason] = {
     ALLOWED.code: ALLOWED, **_PATH, **_HOST, **_METHOD, **_HEADER, **_BODY, **_CREDENTIAL, **_DECISION,
 }  # fmt: skip
+
+ACCEPTABLE: dict[str, str] = {
+    "encoded_slash": "path_encoded_slash",
+    "encoded_delimiter": "path_encoded_delimiter",
+    "path_parameters": "path_parameters",
+    "double_encoding": "path_double_encoding",
+    "method_override": "method_override",
+}
+"""A word of an application's ``http.accept`` -> the denial that it waives. All other ambiguities are never accepted."""
 
 
 def reason(code: str) -> Reason:

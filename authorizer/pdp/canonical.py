@@ -1,0 +1,266 @@
+"""The request as everyone reads it, or the reason why two readers could disagree about it.
+
+Nothing is repaired: a gateway, we and the API behind must see one and the same path, host and method, and only a
+request that leaves no choice to its reader is decided. A clean request costs one look at each byte; only what is not
+clean takes the slow road, to find the exact reason. Sources: RFC 3986 (paths, hosts), RFC 9110 and 9112 (targets,
+fields), RFC 6750 (credentials).
+"""
+
+import re
+from itertools import chain, product
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from authorizer.model import Headers, Reason, Request
+from authorizer.pdp.readings import Unreadable, read_path
+from authorizer.policy.templates import TemplateError, ipv6_literal
+from authorizer.reasons import ACCEPTABLE, reason
+
+MAX_TARGET = 8192
+"""Characters of a request target. RFC 9112 (section 3) asks for 8,000 at least."""
+MAX_HEADERS = 256
+"""Header lines. Envoy's default is 100."""
+MAX_HEADER_CHARACTERS = 64 * 1024
+"""Characters of all header names and values. Envoy's default is 60 KiB."""
+MAX_CREDENTIAL = 16 * 1024
+"""Characters of an Authorization value."""
+
+SOFT_REASONS: dict[str, Reason] = {word: reason(code) for word, code in ACCEPTABLE.items()}
+"""What an application may declare that it accepts -> the denial if it does not."""
+
+_OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
+_OVERRIDE_PARAMETERS = _OVERRIDES | {"_method"}
+# CGI-like readers take '_' and '-' in a header's name for the same character.
+_OVERRIDE_HEADERS = frozenset(
+    "".join(spelling)
+    for name in _OVERRIDES
+    for spelling in product(*(("-", "_") if character == "-" else (character,) for character in name))
+)
+_PSEUDO = frozenset({":method", ":path", ":scheme", ":authority", ":protocol"})
+
+# RFC 3986: pchar without ';' and escapes, which the slow road judges.
+_CLEAN_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+)+/?|/").fullmatch
+# RFC 9110, section 5.6.2.
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}").fullmatch
+_HOST = re.compile(r"([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\.?(?::([0-9]{1,5}))?").fullmatch
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?").fullmatch
+_BAD_OCTETS = re.compile(r"[^!-~]").search
+_NAME_OCTETS = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz:\n"
+_TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
+
+
+class Canonical(Struct, frozen=True):
+    """A request that can be read in one way only.
+
+    ``method`` is as sent (compared exactly); ``host`` lower-case, without port and trailing dot; ``path`` and ``query``
+    raw; ``segments`` the raw path between its slashes, the last one empty after a trailing slash. ``softs`` names the
+    doubtful things (keys of SOFT_REASONS) that only an application that declares them may be asked. ``readings`` are
+    the decoded segments as others might read them; empty when the path holds no escape and no ``;``.
+    """
+
+    method: str
+    host: str
+    path: str
+    segments: tuple[str, ...]
+    query: str = ""
+    softs: frozenset[str] = frozenset()
+    readings: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def first_soft(self) -> Reason | None:
+        """Return the denial for the first of ``softs``, in the order of SOFT_REASONS, or None."""
+        return refuse(self.softs)
+
+
+_NONE: frozenset[str] = frozenset()
+_OVERRIDDEN = frozenset({"method_override"})
+
+
+def refuse(softs: frozenset[str], accepts: frozenset[str] = _NONE) -> Reason | None:
+    """Return the denial for the first of ``softs`` that ``accepts`` does not hold, or None when all are accepted."""
+    return next((why for word, why in SOFT_REASONS.items() if word in softs and word not in accepts), None)
+
+
+def read(request: Request) -> Canonical | Reason:
+    """Read method, host, path and query, or tell why they are not clear. Never raises."""
+    method = request.method
+    if not _METHOD(method):
+        return reason("method_malformed" if method else "method_missing")
+    target = request.target
+    if len(target) > MAX_TARGET:
+        return reason("path_too_long")
+    path, mark, query = target.partition("?")
+    softs = _NONE
+    readings: tuple[tuple[str, ...], ...] = ()
+    if mark and (code := _bad_query(query)):
+        return reason(code)
+    if not _CLEAN_PATH(path) or "/." in path:
+        judged = _judge(path)
+        if isinstance(judged, Reason):
+            return judged
+        softs, readings = judged
+    host = read_host(request.host)
+    if isinstance(host, Reason):
+        return host
+    if not _OVERRIDE_HEADERS.isdisjoint(request.headers) or (query and _overrides(query)):
+        softs |= _OVERRIDDEN
+    return Canonical(method, host, path, tuple(path[1:].split("/")), query, softs, readings)
+
+
+def read_host(text: str) -> str | Reason:
+    """Return the host that routes are found by: lower-case, without one trailing dot and the port; or the reason."""
+    found = _HOST(text)
+    if found is None or len(text) > 255:
+        return _read_address(text)
+    port = found[2]
+    if port is not None and int(port) > 65535:
+        return reason("host_malformed")
+    return found[1].lower()
+
+
+def _read_address(text: str) -> str | Reason:
+    if not text:
+        return reason("host_missing")
+    if "," in text:
+        return reason("host_ambiguous")
+    found = _ADDRESS(text)
+    if found is None or int(found[2] or 0) > 65535:
+        return reason("host_malformed")
+    try:
+        return ipv6_literal(found[1])
+    except TemplateError:
+        return reason("host_malformed")
+
+
+def _judge(path: str) -> tuple[frozenset[str], tuple[tuple[str, ...], ...]] | Reason:
+    """Judge a path that is not plainly clean: the reason to refuse it, or what is doubtful and its other readings."""
+    if not path:
+        return reason("path_missing")
+    if "#" in path:
+        return reason("path_fragment")
+    if not path.startswith("/"):
+        return reason("path_not_absolute")
+    if _BAD_OCTETS(path):
+        return reason("path_control_character")
+    judged = read_path(path)
+    return reason(judged.code) if isinstance(judged, Unreadable) else judged
+
+
+def _bad_query(query: str) -> str:
+    if "#" in query:
+        return "path_fragment"
+    return "path_control_character" if _BAD_OCTETS(query) else ""
+
+
+def _overrides(query: str) -> bool:
+    """Tell whether a parameter would change the method in a framework that looks for one.
+
+    PHP reads ``.``, ``+`` and a space in a name as ``_`` and cuts it at ``[``; both ``&`` and ``;`` are separators to
+    some, and names may be encoded.
+    """
+    if "%" not in query and "method" not in query.lower():
+        return False
+    for pair in query.replace(";", "&").split("&"):
+        name = unquote(pair.partition("=")[0]).partition("[")[0].lstrip("?").lower()
+        if name in _OVERRIDE_PARAMETERS or name.translate(_PHP_NAME) in _OVERRIDE_PARAMETERS:
+            return True
+    return False
+
+
+_PHP_NAME = str.maketrans(". +", "___")
+
+
+def check_headers(request: Request, managed: frozenset[str]) -> Reason | None:
+    """Refuse header sets that two readers could take for different ones; None when there is nothing to refuse.
+
+    ``managed`` are the lower-case names of the headers that the authorizer sets or trusts. That a client sends one is
+    no reason to refuse: they are overwritten or removed on the way. Never raises.
+    """
+    headers = request.headers
+    count = len(headers)
+    values = list(chain.from_iterable(headers.values()))
+    if count > MAX_HEADERS or len(values) > MAX_HEADERS:
+        return reason("header_limit")
+    names = "\n".join(headers)
+    content = "\n".join(values)
+    if len(names) + len(content) > MAX_HEADER_CHARACTERS:
+        return reason("header_limit")
+    if (
+        "\r" in content
+        or "\0" in content
+        or content.count("\n") >= (len(values) or 1)
+        or not names.isascii()
+        or names.encode().translate(None, _NAME_OCTETS)
+        or names.count("\n") >= (count or 1)
+        or "" in headers
+    ):
+        return reason("header_malformed")
+    if ":" in names and any(":" in name and name not in _PSEUDO for name in headers):
+        return reason("header_malformed")
+    if "_" in names and _twins(headers, managed):
+        return reason("header_underscore")
+    if len(values) != count and (code := _repeated(headers, managed)):
+        return reason(code)
+    if "connection" in headers and _hop_by_hop(headers["connection"], managed):
+        return reason("header_hop_by_hop")
+    return None
+
+
+def twin(name: str) -> str:
+    """Return a header's name as CGI-like readers see it, who take ``_`` and ``-`` for the same character."""
+    return name.replace("_", "-")
+
+
+def _twins(headers: Headers, managed: frozenset[str]) -> bool:
+    known = {twin(name) for name in managed}
+    return any("_" in name and name not in managed and twin(name) in known for name in headers)
+
+
+def _repeated(headers: Headers, managed: frozenset[str]) -> str:
+    for name, values in headers.items():
+        if len(values) > 1:
+            if name in {"host", ":authority"}:
+                return "host_ambiguous"
+            if name in _PSEUDO:
+                return "header_malformed"
+            if name in managed and name != "authorization":
+                return "header_repeated"
+    return ""
+
+
+def _hop_by_hop(values: tuple[str, ...], managed: frozenset[str]) -> bool:
+    """RFC 9110, section 7.6.1: the next proxy drops each header that Connection names."""
+    named = {twin(option.strip(" \t").lower()) for value in values for option in value.split(",")}
+    return "authorization" in named or not named.isdisjoint(twin(name) for name in managed)
+
+
+def credential(request: Request) -> str | Reason | None:
+    """Return the one bearer token, None when no credential was sent, or the reason to refuse what was.
+
+    RFC 6750, section 2.1, and RFC 9110, section 11.4: ``Bearer``, in any case, one space or more, a token68. The token
+    itself is not read here. A gateway joins repeated lines by commas, so a comma means several credentials.
+    """
+    values = request.headers.get("authorization")
+    if not values:
+        return None
+    if len(values) > 1:
+        return reason("credential_repeated")
+    value = values[0]
+    if len(value) > MAX_CREDENTIAL:
+        return reason("token_too_large")
+    scheme, _, rest = value.partition(" ")
+    if scheme not in {"Bearer", "bearer"} and scheme.lower() != "bearer":
+        return reason(_strange_scheme(scheme))
+    token = rest.lstrip(" ")
+    if not token or not token.isascii() or token.encode().translate(None, _TOKEN68):
+        return reason("credential_repeated" if "," in rest else "credential_malformed")
+    if "=" in token.rstrip("=") or token[0] == "=":
+        return reason("credential_malformed")
+    return token
+
+
+def _strange_scheme(scheme: str) -> str:
+    if "," in scheme:
+        return "credential_repeated"
+    return "credential_scheme" if _METHOD(scheme) else "credential_malformed"

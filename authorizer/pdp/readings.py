@@ -1,0 +1,98 @@
+"""All the ways in which others might read a path that holds escapes or ``;``.
+
+Gateways and frameworks decode once or twice, take an encoded slash for a slash, cut ``;`` parameters off. Each such
+reading must itself be a clean path; where it names something else than the raw path does, ``routes`` refuses.
+"""
+
+import re
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+_PATH_OCTETS = re.compile(r"[^/A-Za-z0-9._~!$&'()*+,=:@;%-]").search
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
+_SLASH = re.compile(r"%(?:2f|5c)", re.IGNORECASE)
+_SEMICOLON = re.compile(r"%3b", re.IGNORECASE)
+_DELIMITER = re.compile(r"%(?:23|3f)", re.IGNORECASE).search
+# Percent-encoded more than once: an escape whose '%' is itself encoded, any number of times.
+_NESTED = re.compile(r"%(?:25)+(?=[0-9A-Fa-f]{2})")
+# RFC 3986, section 2.3: letters, digits and - . _ ~ mean the same encoded or not, and gateways decode them.
+_UNRESERVED = re.compile(r"%(?:2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])", re.IGNORECASE).search
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]").search
+_DOTS = frozenset({".", ".."})
+
+
+class Unreadable(Struct, frozen=True):
+    """The path is refused, whoever asks; ``code`` is that of the reason."""
+
+    code: str
+
+
+def read_path(path: str) -> tuple[frozenset[str], tuple[tuple[str, ...], ...]] | Unreadable:
+    """Return what is doubtful in an absolute path of printable ASCII, and its readings; or why it is refused.
+
+    The readings are decoded segments, at most eight, the plainly decoded ones first. Never raises.
+    """
+    if "\\" in path:
+        return Unreadable("path_backslash")
+    if _PATH_OCTETS(path):
+        return Unreadable("path_character")
+    if _BAD_ESCAPE(path):
+        return Unreadable("path_malformed_escape")
+    raw = path[1:].split("/")
+    if not _DOTS.isdisjoint(raw):
+        return Unreadable("path_dot_segment")
+    if "" in raw[:-1]:
+        return Unreadable("path_empty_segment")
+    if "%" not in path and ";" not in path:
+        return frozenset(), ()
+    softs, forms = _forms(path)
+    readings: dict[tuple[str, ...], None] = {}
+    for form in forms:
+        judged = _decode(form)
+        if isinstance(judged, Unreadable):
+            dots_in_clear = judged.code == "path_encoded_dot_segment" and "%" not in path
+            return Unreadable("path_dot_segment") if dots_in_clear else judged
+        readings[judged] = None
+    if _UNRESERVED(path):
+        return Unreadable("path_encoded_unreserved")
+    return softs, tuple(readings)
+
+
+def _forms(path: str) -> tuple[frozenset[str], list[str]]:
+    """Return the doubtful classes, and the path in each combination of what others might undo before they split it."""
+    softs = set()
+    forms = [path]
+    if _NESTED.search(path):
+        softs.add("double_encoding")
+        forms.append(_NESTED.sub("%", path))
+    if _DELIMITER(path):
+        softs.add("encoded_delimiter")
+    if any(_SLASH.search(form) for form in forms):
+        if _SLASH.search(path):
+            softs.add("encoded_slash")
+        forms += [_SLASH.sub("/", form) for form in forms]
+    if any(";" in form or _SEMICOLON.search(form) for form in forms):
+        if ";" in path or _SEMICOLON.search(path):
+            softs.add("path_parameters")
+        forms += [_without_parameters(form) for form in forms]
+    return frozenset(softs), forms
+
+
+def _without_parameters(form: str) -> str:
+    return "/".join(part.partition(";")[0] for part in _SEMICOLON.sub(";", form).split("/"))
+
+
+def _decode(form: str) -> tuple[str, ...] | Unreadable:
+    """Decode a form's segments once; each must be UTF-8 without control characters, and no dot or inner empty one."""
+    try:
+        segments = tuple(unquote(part, errors="strict") for part in form[1:].split("/"))
+    except UnicodeDecodeError:
+        return Unreadable("path_malformed_escape")
+    if _CONTROL("".join(segments)):
+        return Unreadable("path_encoded_control")
+    if not _DOTS.isdisjoint(segments):
+        return Unreadable("path_encoded_dot_segment")
+    if "" in segments[:-1]:
+        return Unreadable("path_empty_segment")
+    return segments
