@@ -4,7 +4,7 @@ INVARIANT: an empty CheckResponse is an allow to every gateway, because an absen
 called for ``allowed is True`` alone, and ``_deny`` sets a status before anything else.
 """
 
-from collections.abc import Iterable
+from functools import lru_cache
 
 from google.protobuf.struct_pb2 import Struct
 
@@ -36,7 +36,7 @@ def _allow(decision: Decision) -> CheckResponse:
     upstream = sendable(decision.upstream)
     for name, value in upstream:
         _add(allowed.headers.add(), name, value)
-    allowed.headers_to_remove.extend(removals((name for name, _ in upstream), decision.remove))
+    allowed.headers_to_remove.extend(removals(tuple(name for name, _ in upstream), decision.remove))
     _describe(response.dynamic_metadata, decision)
     return response
 
@@ -53,7 +53,8 @@ def _deny(decision: Decision, shown: Denial) -> CheckResponse:
     return response
 
 
-def removals(upstream: Iterable[str], remove: Iterable[str]) -> tuple[str, ...]:
+@lru_cache(maxsize=1024)
+def removals(upstream: tuple[str, ...], remove: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names to take off the request: those of ``remove``, and the underscore spelling of every managed name.
 
     An API behind CGI or WSGI reads ``x_user`` and ``x-user`` as one. A name that is set is not removed, because
@@ -81,23 +82,27 @@ def _add(option: HeaderValueOption, name: str, value: str) -> None:
 
 def _describe(metadata: Struct, decision: Decision) -> None:
     """Say for the gateway's own filters and access log what was decided and by what."""
-    fields = metadata.fields
-    fields["reason"].string_value = decision.reason.code
-    for name, text in (
-        ("decision_id", decision.id),
-        ("application", decision.application),
-        ("operation", decision.operation),
-        ("revision", decision.revision),
-    ):
-        if text:
-            fields[name].string_value = text
-    if decision.policies:
-        values = fields["policies"].list_value.values
-        for policy in decision.policies:
-            values.add().string_value = policy
+    metadata.MergeFromString(
+        _description(
+            decision.reason.code, decision.application, decision.operation, decision.revision, decision.policies
+        )
+    )
+    if decision.id:
+        metadata.fields["decision_id"].string_value = decision.id
     for name, duties in (("obligations", decision.obligations), ("advice", decision.advice)):
         if duties:
-            fields[name].list_value.extend(map(_duty, duties))
+            metadata.fields[name].list_value.extend(map(_duty, duties))
+
+
+@lru_cache(maxsize=4096)
+def _description(reason: str, application: str, operation: str, revision: str, policies: tuple[str, ...]) -> bytes:
+    """Return what decisions alike have in common, as bytes: building it anew costs a third of the answer."""
+    known = {"reason": reason, "application": application, "operation": operation, "revision": revision}
+    shared = Struct()
+    shared.update({name: text for name, text in known.items() if text})
+    if policies:
+        shared.update({"policies": list(policies)})
+    return shared.SerializeToString()
 
 
 def _duty(duty: Duty) -> Struct:

@@ -7,6 +7,7 @@ gRPC status.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
 
 import orjson
@@ -18,10 +19,9 @@ MEDIA_TYPE = "application/problem+json"
 GRPC_MEDIA_TYPE = "application/grpc"
 _MAX_GRPC_TEXT = 200
 
-# RFC 9110 section 5.6.2 (token) and 5.5 (field value). Text that is not UTF-8 is told apart by _surrogate.
-_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}").fullmatch
-_control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
-_surrogate = re.compile(r"[\ud800-\udfff]").search
+# RFC 9110 section 5.6.2 (token) and 5.5 (field value). Surrogates stand for bytes that are not UTF-8.
+_token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}").fullmatch
+_unsendable = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]").search
 
 # Fields that frame or route a message; no decision may set them (RFC 9110 sections 7.2, 7.6.1, 8.6; RFC 9112, 6).
 _FRAMING = frozenset(
@@ -89,13 +89,19 @@ def sendable(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """
     checked = []
     for name, value in headers:
-        lowered = name.lower()
-        if _name(name) is None or lowered in _FRAMING:
-            raise UnsendableError("a header name cannot be sent")
-        if _control(value) or _surrogate(value):
+        lowered = _sendable_name(name)
+        if _unsendable(value):
             raise UnsendableError(f"the value of header {lowered} cannot be sent")
         checked.append((lowered, value))
     return tuple(checked)
+
+
+@lru_cache(maxsize=1024)
+def _sendable_name(name: str) -> str:
+    lowered = name.lower()
+    if _token(name) is None or lowered in _FRAMING:
+        raise UnsendableError("a header name cannot be sent")
+    return lowered
 
 
 def _error_status(status: int) -> int:
