@@ -4,7 +4,7 @@ No I/O, no clock, no behaviour beyond reading. Foreign types (protobuf, HTTP, JS
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -91,7 +91,8 @@ class Duty(Struct, frozen=True):
 class Identity(Struct, frozen=True, kw_only=True):
     """A verified caller. ``tokens`` are the assignee tokens it holds; ``attributes`` and ``env`` are not yet typed.
 
-    ``expires`` is POSIX seconds; the identity must not be used from then on.
+    ``expires`` is POSIX seconds; the identity must not be used from then on. ``typed`` remembers ``attributes`` as each
+    application reads them; it belongs to the snapshot that made the identity.
     """
 
     issuer: str = ""
@@ -104,6 +105,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     claims: Mapping[str, object] = {}
     auth_time: float | None = None
     expires: float = float("inf")
+    typed: dict[str, Mapping[str, Any]] = {}
 
 
 ANONYMOUS = Identity()

@@ -129,6 +129,7 @@ _DECISION = {
         {"bad_attribute": "an attribute has the wrong type", "unknown_point": "the assignment point is not known"},
     ),
     **_family("indeterminate", 403, {"indeterminate": "a policy could not be evaluated"}),
+    **_family("obligation", 403, {"obligation_unknown": "the grant has an obligation that cannot be carried out"}),
     **_family(
         "unavailable",
         503,
