@@ -22,18 +22,9 @@ CREATE TABLE documents (name TEXT PRIMARY KEY, content BLOB NOT NULL, changed RE
 CREATE TABLE bundles (
     kind TEXT PRIMARY KEY, serial INTEGER NOT NULL, revision TEXT NOT NULL, key_id TEXT NOT NULL,
     published REAL NOT NULL, data BLOB NOT NULL);
-CREATE TABLE reports (
-    authorizer TEXT PRIMARY KEY, heard REAL NOT NULL, status BLOB NOT NULL DEFAULT x'', apis BLOB NOT NULL DEFAULT x'');
+CREATE TABLE statuses (authorizer TEXT PRIMARY KEY, heard REAL NOT NULL, body BLOB NOT NULL);
+CREATE TABLE catalogues (reporter TEXT PRIMARY KEY, heard REAL NOT NULL, apis BLOB NOT NULL);
 """
-
-_SAVE_STATUS = (
-    "INSERT INTO reports (authorizer, heard, status) VALUES (?, ?, ?)"
-    " ON CONFLICT (authorizer) DO UPDATE SET heard = excluded.heard, status = excluded.status"
-)
-_SAVE_APIS = (
-    "INSERT INTO reports (authorizer, heard, apis) VALUES (?, ?, ?)"
-    " ON CONFLICT (authorizer) DO UPDATE SET heard = excluded.heard, apis = excluded.apis"
-)
 
 
 class Document(Struct, frozen=True):
@@ -55,12 +46,19 @@ class Published(Struct, frozen=True):
     data: bytes
 
 
-class Report(Struct, frozen=True):
-    """What one authorizer said last, as JSON; empty bytes where it said nothing. ``heard`` is POSIX seconds."""
+class Status(Struct, frozen=True):
+    """What an authorizer said of itself last, as JSON. ``heard`` is POSIX seconds."""
 
     authorizer: str
     heard: float
-    status: bytes
+    body: bytes
+
+
+class Catalogue(Struct, frozen=True):
+    """The APIs that ``reporter`` found last, as JSON; who does not say its name is "". ``heard`` is POSIX seconds."""
+
+    reporter: str
+    heard: float
     apis: bytes
 
 
@@ -121,31 +119,37 @@ class Store:
                         (document.name, document.content, document.changed),
                     )
 
-    def save_status(self, authorizer: str, status: bytes, now: float) -> None:
-        """Replace what an authorizer says of itself."""
-        self._save(_SAVE_STATUS, authorizer, status, now)
+    def save_status(self, authorizer: str, body: bytes, now: float) -> None:
+        """Replace what an authorizer says of itself; what it found stays as fresh as it is."""
+        with self._transaction() as database:
+            _forget(database, now)
+            database.execute(
+                "INSERT OR REPLACE INTO statuses (authorizer, heard, body) VALUES (?, ?, ?)", (authorizer, now, body)
+            )
+            database.execute("UPDATE catalogues SET heard = ? WHERE reporter = ?", (now, authorizer))
 
-    def save_apis(self, authorizer: str, apis: bytes, now: float) -> None:
-        """Replace the APIs that an authorizer found."""
-        self._save(_SAVE_APIS, authorizer, apis, now)
+    def save_catalogue(self, reporter: str, apis: bytes, now: float) -> None:
+        """Replace what a reporter found."""
+        with self._transaction() as database:
+            _forget(database, now)
+            database.execute(
+                "INSERT OR REPLACE INTO catalogues (reporter, heard, apis) VALUES (?, ?, ?)", (reporter, now, apis)
+            )
 
-    def reports(self, now: float) -> tuple[Report, ...]:
-        """Return what the authorizers said that were heard within RETENTION, by name."""
+    def statuses(self, now: float) -> tuple[Status, ...]:
+        """Return what the authorizers say that were heard within RETENTION, by name."""
         rows = self._rows(
-            "SELECT authorizer, heard, status, apis FROM reports WHERE heard > ? ORDER BY authorizer",
+            "SELECT authorizer, heard, body FROM statuses WHERE heard > ? ORDER BY authorizer", (now - RETENTION,)
+        )
+        return tuple(Status(*row) for row in rows)
+
+    def catalogues(self, now: float) -> tuple[Catalogue, ...]:
+        """Return what was found by authorizers that were heard within RETENTION, and what came without a name."""
+        rows = self._rows(
+            "SELECT reporter, heard, apis FROM catalogues WHERE heard > ? OR reporter = '' ORDER BY reporter",
             (now - RETENTION,),
         )
-        return tuple(Report(*row) for row in rows)
-
-    def _save(self, save: str, authorizer: str, value: bytes, now: float) -> None:
-        with self._transaction() as database:
-            database.execute("DELETE FROM reports WHERE heard <= ?", (now - RETENTION,))
-            database.execute(save, (authorizer, now, value))
-            database.execute(
-                "DELETE FROM reports WHERE authorizer IN"
-                " (SELECT authorizer FROM reports ORDER BY heard DESC, authorizer LIMIT -1 OFFSET ?)",
-                (MAX_AUTHORIZERS,),
-            )
+        return tuple(Catalogue(*row) for row in rows)
 
     def _prepare(self) -> None:
         with self._lock, _reported(self._path):
@@ -179,6 +183,20 @@ class Store:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
+
+
+def _forget(database: sqlite3.Connection, now: float) -> None:
+    """Make room: for the silent nothing is kept, and of too many the oldest go."""
+    database.execute("DELETE FROM statuses WHERE heard <= ?", (now - RETENTION,))
+    database.execute("DELETE FROM catalogues WHERE heard <= ? AND reporter <> ''", (now - RETENTION,))
+    room = (MAX_AUTHORIZERS - 1,)
+    database.execute(
+        "DELETE FROM statuses WHERE rowid IN (SELECT rowid FROM statuses ORDER BY heard DESC LIMIT -1 OFFSET ?)", room
+    )
+    database.execute(
+        "DELETE FROM catalogues WHERE rowid IN (SELECT rowid FROM catalogues ORDER BY heard DESC LIMIT -1 OFFSET ?)",
+        room,
+    )
 
 
 @contextmanager

@@ -1,0 +1,92 @@
+"""From documents to signed bundles, all or nothing."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, cast
+
+from msgspec import Struct
+
+from authorizer.bundle import KINDS, Kind, Signer, read, revision_of, write
+from authorizer.control_plane.server.signing_key import verifier
+from authorizer.control_plane.server.store import Published
+from authorizer.errors import AuthorizerError, Place, Problem, ordered
+
+_log = logging.getLogger("authorizer.control_plane")
+
+
+class Compiled(Protocol):
+    """What the compiler makes of all documents together: a JSON document for each kind that they speak of."""
+
+    @property
+    def policy(self) -> dict[str, Any] | None: ...  # noqa: D102
+    @property
+    def facts(self) -> dict[str, Any] | None: ...  # noqa: D102
+    @property
+    def trust(self) -> dict[str, Any] | None: ...  # noqa: D102
+    @property
+    def problems(self) -> tuple[Problem, ...]: ...  # noqa: D102
+
+
+Compiler = Callable[[Mapping[str, bytes]], Compiled]
+
+
+class Edition(Struct, frozen=True):
+    """The bundles that must be replaced, and the problems. With an error among these there are no bundles."""
+
+    bundles: Mapping[str, Published]
+    problems: tuple[Problem, ...]
+
+
+def refused(problems: tuple[Problem, ...]) -> bool:
+    """Tell whether one of the problems is an error: warnings do not keep documents from being published."""
+    return any(problem.severity == "error" for problem in problems)
+
+
+def prepare(
+    files: Mapping[str, bytes],
+    *,
+    compiler: Compiler,
+    signer: Signer,
+    published: Mapping[str, Published],
+    now: float,
+) -> Edition:
+    """Check and compile ``files`` and sign what differs from ``published``. Blocks; never raises for bad documents.
+
+    A bundle whose content and key are those of the published one is left alone, so that nobody fetches it again.
+    INVARIANT: a serial is above the published one even when the clock was set back.
+    """
+    try:
+        compiled = compiler(files)
+    except Exception:  # noqa: BLE001 - a fault of the compiler must not end the service or unpublish anything
+        _log.exception("the compiler failed")
+        return _failed("AZ588", "the compiler failed on these documents; the log says how")
+    problems = ordered(compiled.problems)
+    if refused(problems):
+        return Edition({}, problems)
+    bundles: dict[str, Published] = {}
+    for kind in KINDS:
+        document = cast("dict[str, Any] | None", getattr(compiled, kind))
+        previous = published.get(kind)
+        if document is None:
+            if previous is not None:
+                return _failed("AZ587", f"no document speaks of {kind} any more; the published bundle stays in force")
+            continue
+        if previous and (previous.revision, previous.key_id) == (revision_of(kind, document), signer.key_id):
+            continue
+        serial = max(previous.serial + 1 if previous else 1, int(now * 1000))
+        try:
+            bundles[kind] = _sign(kind, document, signer, serial, now)
+        except AuthorizerError as error:
+            return _failed(error.code, f"the {kind} bundle: {error.message}")
+    return Edition(bundles, problems)
+
+
+def _sign(kind: Kind, document: Mapping[str, Any], signer: Signer, serial: int, now: float) -> Published:
+    data = write(kind, document, serial=serial, signer=signer)
+    # What every authorizer would refuse, for its size or its content, must not be published.
+    bundle = read(data, kind=kind, verifier=verifier(signer))
+    return Published(kind, serial, bundle.revision, signer.key_id, now, data)
+
+
+def _failed(code: str, message: str) -> Edition:
+    return Edition({}, (Problem(code, message, Place("documents")),))

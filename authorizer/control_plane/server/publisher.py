@@ -1,0 +1,168 @@
+"""What is in force: takes documents, publishes bundles, wakes those who wait for news."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+
+from authorizer.bundle import Signer
+from authorizer.control_plane.server.directory import Reading
+from authorizer.control_plane.server.edition import Compiler, Edition, prepare, refused
+from authorizer.control_plane.server.store import Document, Published, Store
+from authorizer.errors import Place, Problem
+
+MAX_DOCUMENTS = 1_000
+MAX_WAITING = 10_000
+"""Requests that may wait for a newer bundle at the same time."""
+
+_log = logging.getLogger("authorizer.control_plane")
+
+UNREAD = Reading({}, (Problem("AZ586", "the directory of documents has not been read yet", Place("documents")),))
+"""The state of a directory before its first reading: nothing may be published without it."""
+
+
+class UnknownDocumentError(LookupError):
+    """There is no document of this name."""
+
+
+class TooManyDocumentsError(Exception):
+    """There are MAX_DOCUMENTS already."""
+
+
+class TooManyWaitingError(Exception):
+    """MAX_WAITING requests wait already."""
+
+
+class Publisher:
+    """Holds the published bundles. ``problems`` are those of the documents as they stand, published or not.
+
+    INVARIANT: ``bundles`` changes only after the store has the change: what was served once survives a crash.
+    """
+
+    def __init__(
+        self, store: Store, signer: Signer, compiler: Compiler, clock: Callable[[], float], *, directory: bool
+    ) -> None:
+        self.bundles: Mapping[str, Published] = store.published()
+        self.problems: tuple[Problem, ...] = ()
+        self.publications = 0
+        self.refusals = 0
+        self._directory = UNREAD if directory else Reading()
+        self._store = store
+        self._signer = signer
+        self._compiler = compiler
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._waiting = 0
+        self._closing = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether all sources of documents have been read once."""
+        return self._directory is not UNREAD
+
+    async def refresh(self, reading: Reading | None = None) -> tuple[Problem, ...]:
+        """Publish the documents as they are, those of the directory as newly read. What is wrong stays visible."""
+        return await asyncio.shield(self._refresh(reading))
+
+    async def put(self, name: str, content: bytes) -> tuple[Problem, ...]:
+        """Add or replace a document if all are good with it; return the problems, with an error: nothing changed."""
+        return await asyncio.shield(self._change(name, Document(name, content, self._clock())))
+
+    async def delete(self, name: str) -> tuple[Problem, ...]:
+        """Take a document away if the others are good without it; else as ``put``."""
+        return await asyncio.shield(self._change(name, None))
+
+    async def newer(self, kind: str, known: Callable[[Published], bool], seconds: float) -> Published | None:
+        """Return the bundle of ``kind`` once it is not ``known``, or what there is after ``seconds``."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while True:
+            news = self._news
+            bundle = self.bundles.get(kind)
+            left = end - loop.time()
+            if (bundle is not None and not known(bundle)) or left <= 0 or self._closing:
+                return bundle
+            if self._waiting >= MAX_WAITING:
+                raise TooManyWaitingError
+            self._waiting += 1
+            try:
+                async with asyncio.timeout(left):
+                    await news.wait()
+            except TimeoutError:
+                pass
+            finally:
+                self._waiting -= 1
+
+    def close(self) -> None:
+        """Let all who wait go, with what there is."""
+        self._closing = True
+        self._news.set()
+
+    # A change is shielded from its caller's going away: half of one would leave the store ahead of what is served.
+
+    async def _refresh(self, reading: Reading | None) -> tuple[Problem, ...]:
+        async with self._turn:
+            if reading is not None:
+                self._directory = reading
+            edition = await self._prepare(await self._contents())
+            self.problems = edition.problems
+            for problem in edition.problems:
+                _log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
+            if refused(edition.problems):
+                self.refusals += 1
+            else:
+                await self._commit(edition, {})
+            return edition.problems
+
+    async def _change(self, name: str, document: Document | None) -> tuple[Problem, ...]:
+        async with self._turn:
+            contents = await self._contents()
+            if document is None and contents.pop(name, None) is None:
+                raise UnknownDocumentError(name)
+            if document is not None:
+                contents[name] = document.content
+            if len(contents) > MAX_DOCUMENTS:
+                raise TooManyDocumentsError
+            edition = await self._prepare(contents)
+            if refused(edition.problems):
+                self.refusals += 1
+            else:
+                await self._commit(edition, {name: document})
+                self.problems = edition.problems
+            return edition.problems
+
+    async def _contents(self) -> dict[str, bytes]:
+        return {document.name: document.content for document in await asyncio.to_thread(self._store.documents)}
+
+    async def _prepare(self, contents: Mapping[str, bytes]) -> Edition:
+        problems = (*self._directory.problems, *_collisions(contents, self._directory.files))
+        if problems:
+            return Edition({}, problems)
+        return await asyncio.to_thread(
+            prepare,
+            {**self._directory.files, **contents},
+            compiler=self._compiler,
+            signer=self._signer,
+            published=self.bundles,
+            now=self._clock(),
+        )
+
+    async def _commit(self, edition: Edition, changes: Mapping[str, Document | None]) -> None:
+        if edition.bundles or changes:
+            await asyncio.to_thread(self._store.publish, edition.bundles, changes)
+        if not edition.bundles:
+            return
+        self.bundles = {**self.bundles, **edition.bundles}
+        self.publications += 1
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+        for bundle in edition.bundles.values():
+            _log.info("published %s revision %s serial %d", bundle.kind, bundle.revision[:12], bundle.serial)
+
+
+def _collisions(contents: Mapping[str, bytes], files: Mapping[str, bytes]) -> Iterator[Problem]:
+    for name in sorted(contents.keys() & files.keys()):
+        yield Problem(
+            "AZ589", "this name is taken by a file of the directory and by a document of the API", Place(name),
+            "delete or rename one of them",
+        )  # fmt: skip
