@@ -30,6 +30,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "weak_digest": ("AZ328", "sign with SHA-256"),
     "wrong_digest": ("AZ329", "the file was changed after signing: build the bundle again"),
     "older": ("AZ330", "publish again, so that the bundle gets a newer serial"),
+    "not_activated": ("AZ331", "the log has the details; the bundle before stays in force"),
     "store_failed": ("AZ340", "check the state directory: its owner, its permissions and the free space"),
     "store_damaged": ("AZ341", "remove the named file, after finding out who changed it"),
 }

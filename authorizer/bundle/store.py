@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from authorizer.bundle.archive import DEFAULT_LIMITS, Limits
 from authorizer.bundle.contents import Bundle, read, refuse_older
-from authorizer.bundle.manifest import Kind
+from authorizer.bundle.manifest import KINDS, Kind
 from authorizer.bundle.refusals import refusal
 from authorizer.bundle.signatures import Verifier
 from authorizer.errors import BundleError
@@ -94,7 +94,7 @@ def highest(store: Store, kind: Kind) -> int:
     return int(digits)
 
 
-def restore(store: Store, kinds: tuple[Kind, ...]) -> tuple[list[Kept], list[BundleError]]:
+def restore(store: Store, kinds: tuple[Kind, ...] = KINDS) -> tuple[list[Kept], list[BundleError]]:
     """Read back what is kept of the kinds: the good ones, and why the others were refused."""
     kept: list[Kept] = []
     refused: list[BundleError] = []

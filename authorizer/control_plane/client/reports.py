@@ -1,0 +1,123 @@
+"""Reports to the control plane: the APIs behind the gateway, and how far the bundles have got."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from authorizer.control_plane.client.link import Link, exchange
+from authorizer.control_plane.client.pull import Progress
+from authorizer.errors import ControlPlaneError, Place, Problem
+from authorizer.model import Api
+
+log = logging.getLogger("authorizer.control_plane")
+
+MAX_ANSWER = 1 << 20
+MAX_PROBLEMS = 200
+"""Problems that are shown; the control plane's own log has all."""
+
+GATHER_SECONDS = 1.0
+
+
+class _Told(Struct, frozen=True):
+    code: str
+    file: str
+    line: int
+    column: int
+    message: str
+    severity: Literal["error", "warning"] = "error"
+    hint: str = ""
+    excerpt: str = ""
+
+
+class _Reply(Struct, frozen=True):
+    problems: tuple[_Told, ...] = ()
+
+
+async def report_apis(link: Link, apis: Sequence[Api]) -> None:
+    """Tell the control plane which APIs were found. Raises ControlPlaneError."""
+    await exchange(link, "POST", "v1/apis", body=msgspec.json.encode(apis), limit=MAX_ANSWER)
+
+
+async def report_status(link: Link, labels: Mapping[str, str], bundles: Iterable[Progress]) -> tuple[Problem, ...]:
+    """Tell the control plane what is in force here; return the problems it has with its documents.
+
+    Raises ControlPlaneError.
+    """
+    body = msgspec.json.encode(status(labels, bundles))
+    answer = await exchange(link, "POST", "v1/status", body=body, limit=MAX_ANSWER)
+    if not answer.body:
+        return ()
+    try:
+        reply = msgspec.json.decode(answer.body, type=_Reply)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise ControlPlaneError("AZ506", "the control plane's answer to the status is malformed") from None
+    return tuple(
+        Problem(
+            told.code, told.message, Place(told.file, told.line, told.column), told.hint, told.severity, told.excerpt
+        )
+        for told in reply.problems[:MAX_PROBLEMS]
+    )
+
+
+def status(labels: Mapping[str, str], bundles: Iterable[Progress]) -> dict[str, object]:
+    """Return a status in OPA's form (``management-status``): what is in force, since when, and what went wrong."""
+    return {"labels": dict(labels), "bundles": {progress.kind: _bundle(progress) for progress in bundles}}
+
+
+async def report_forever(
+    report: Callable[[], Awaitable[None]],
+    news: asyncio.Event,
+    *,
+    every: float,
+    gather: float = GATHER_SECONDS,
+) -> None:
+    """Call ``report`` every ``every`` seconds, and ``gather`` seconds after ``news`` was set, until cancelled."""
+    failed = ""
+    while True:
+        failed = await _attempt(report, failed)
+        await _due(news, every, gather)
+
+
+async def _attempt(report: Callable[[], Awaitable[None]], failed: str) -> str:
+    """Report; return the code of the failure, which is logged when it differs from the last one's."""
+    try:
+        await report()
+    except ControlPlaneError as error:
+        if error.code != failed:
+            log.warning("the report failed: %s %s", error.code, error.message)
+        return error.code
+    return ""
+
+
+async def _due(news: asyncio.Event, every: float, gather: float) -> None:
+    try:
+        async with asyncio.timeout(every):
+            await news.wait()
+    except TimeoutError:
+        return
+    await asyncio.sleep(gather)
+    news.clear()
+
+
+def _bundle(progress: Progress) -> dict[str, object]:
+    times = {
+        "last_request": progress.asked,
+        "last_successful_request": progress.answered,
+        "last_successful_download": progress.downloaded,
+        "last_successful_activation": progress.activated,
+    }
+    members: dict[str, object] = {"name": progress.kind, "type": "snapshot", "size": progress.size}
+    if progress.revision:
+        members |= {"active_revision": progress.revision, "serial": progress.serial}
+    if progress.code:
+        members |= {"code": progress.code, "message": progress.message}
+    return members | {name: _time(at) for name, at in times.items() if at}
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
