@@ -46,7 +46,7 @@ _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}").fullmatch
 _HOST = re.compile(r"([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\.?(?::([0-9]{1,5}))?").fullmatch
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?").fullmatch
 _BAD_OCTETS = re.compile(r"[^!-~]").search
-_NAME_OCTETS = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz:\n"
+_NAME_OCTETS = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz:"
 _TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 
 
@@ -110,13 +110,15 @@ def read(request: Request) -> Canonical | Reason:
 
 def read_host(text: str) -> str | Reason:
     """Return the host that routes are found by: lower-case, without one trailing dot and the port; or the reason."""
+    name: str
+    port: str | None
     found = _HOST(text)
     if found is None or len(text) > 255:
         return _read_address(text)
-    port = found[2]
+    name, port = found.groups()
     if port is not None and int(port) > 65535:
         return reason("host_malformed")
-    return found[1].lower()
+    return name.lower()
 
 
 def _read_address(text: str) -> str | Reason:
@@ -182,57 +184,54 @@ def check_headers(request: Request, managed: frozenset[str]) -> Reason | None:
     values = list(chain.from_iterable(headers.values()))
     if count > MAX_HEADERS or len(values) > MAX_HEADERS:
         return reason("header_limit")
-    names = "\n".join(headers)
-    content = "\n".join(values)
+    names = "".join(headers)
+    content = "".join(values)
     if len(names) + len(content) > MAX_HEADER_CHARACTERS:
         return reason("header_limit")
     if (
-        "\r" in content
+        "\n" in content
+        or "\r" in content
         or "\0" in content
-        or content.count("\n") >= (len(values) or 1)
+        or "" in headers
+        or not all(headers.values())
         or not names.isascii()
         or names.encode().translate(None, _NAME_OCTETS)
-        or names.count("\n") >= (count or 1)
-        or "" in headers
     ):
         return reason("header_malformed")
     if ":" in names and any(":" in name and name not in _PSEUDO for name in headers):
         return reason("header_malformed")
-    if "_" in names and _twins(headers, managed):
-        return reason("header_underscore")
-    if len(values) != count and (code := _repeated(headers, managed)):
+    if len(values) != count and (code := _repeated(headers)):
         return reason(code)
-    if "connection" in headers and _hop_by_hop(headers["connection"], managed):
-        return reason("header_hop_by_hop")
+    if "_" in names or len(values) != count or "connection" in headers:
+        code = clash(headers, managed)
+        return reason(code) if code else None
     return None
 
 
-def twin(name: str) -> str:
-    """Return a header's name as CGI-like readers see it, who take ``_`` and ``-`` for the same character."""
-    return name.replace("_", "-")
+def _repeated(headers: Headers) -> str:
+    if any(len(headers.get(name, ())) > 1 for name in ("host", ":authority")):
+        return "host_ambiguous"
+    return "header_malformed" if any(len(headers.get(name, ())) > 1 for name in _PSEUDO) else ""
 
 
-def _twins(headers: Headers, managed: frozenset[str]) -> bool:
-    known = {twin(name) for name in managed}
-    return any("_" in name and name not in managed and twin(name) in known for name in headers)
+def clash(headers: Headers, names: frozenset[str]) -> str:
+    """Return the code of what makes one of the headers in ``names`` unclear, or nothing.
 
-
-def _repeated(headers: Headers, managed: frozenset[str]) -> str:
+    It is sent twice; it is also sent in another spelling (CGI-like readers take ``_`` and ``-`` for one character); or
+    the Connection header names it or the credential, so that the next proxy drops it (RFC 9110, section 7.6.1).
+    """
+    twins = {name.replace("_", "-") for name in names}
     for name, values in headers.items():
-        if len(values) > 1:
-            if name in {"host", ":authority"}:
-                return "host_ambiguous"
-            if name in _PSEUDO:
-                return "header_malformed"
-            if name in managed and name != "authorization":
-                return "header_repeated"
+        if "_" in name and name not in names and name.replace("_", "-") in twins:
+            return "header_underscore"
+        if len(values) > 1 and name in names and name != "authorization":
+            return "header_repeated"
+    for value in headers.get("connection", ()):
+        for option in value.split(","):
+            dropped = option.strip(" \t").lower().replace("_", "-")
+            if dropped == "authorization" or dropped in twins:
+                return "header_hop_by_hop"
     return ""
-
-
-def _hop_by_hop(values: tuple[str, ...], managed: frozenset[str]) -> bool:
-    """RFC 9110, section 7.6.1: the next proxy drops each header that Connection names."""
-    named = {twin(option.strip(" \t").lower()) for value in values for option in value.split(",")}
-    return "authorization" in named or not named.isdisjoint(twin(name) for name in managed)
 
 
 def credential(request: Request) -> str | Reason | None:

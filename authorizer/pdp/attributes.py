@@ -1,0 +1,188 @@
+"""What the policies of a route read of a request: each source made into a reader once, when the snapshot is built.
+
+A source that is not there leaves its field out: the field is then unknown to the policies, which fail closed. A source
+that is there and can be read in two ways refuses the request.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+from urllib.parse import unquote
+
+from authorizer.model import Reason, Request
+from authorizer.pdp.canonical import SOFT_REASONS, Canonical, clash
+from authorizer.pdp.json_body import ABSENT, member, read_body
+from authorizer.pdp.query import read_query
+from authorizer.reasons import reason
+
+Claims = Mapping[str, object]
+Lookup = Callable[[str, str], Mapping[str, object] | None]
+"""What the facts know of a resource, by the name of its table and its id."""
+Extractor = Callable[[Mapping[str, str], Canonical, Request, Claims, Lookup], dict[str, object] | Reason]
+"""Takes the raw path parameters, the request in both forms, the verified claims and the facts; returns raw values."""
+
+KINDS = frozenset({"path", "query", "header", "body", "token", "mtls", "lookup", "literal"})
+MTLS_KEYS = frozenset({"uri_san"})
+
+# RFC 3986, section 3.1. Envoy's principal is the first URI SAN or else something without a scheme.
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:").match
+
+
+class Source(Protocol):
+    """Where one field of the resource comes from (``policy.pbac``'s Source)."""
+
+    @property
+    def field(self) -> str:
+        """The name of the resource field."""
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS."""
+
+    @property
+    def key(self) -> str:
+        """What to read there: a parameter, a header, a claim, a dotted path, or the literal itself."""
+
+
+def compile_sources(sources: Iterable[Source], table: str = "") -> Extractor:
+    """Make the reader of a route's sources. ``table`` is where ``lookup`` sources look the field ``id`` up.
+
+    Path parameters and query parameters are percent-decoded exactly once. Raises ValueError for a source of an unknown
+    kind, so that a route is never served with a field quietly missing.
+    """
+    by_kind: dict[str, list[tuple[str, str]]] = {kind: [] for kind in KINDS}
+    for source in sources:
+        if source.kind not in KINDS or (source.kind == "mtls" and source.key not in MTLS_KEYS):
+            raise ValueError(f"the field {source.field!r} has an unknown source '{source.kind}.{source.key}'")
+        key = source.key.lower() if source.kind == "header" else source.key
+        by_kind[source.kind].append((source.field, key))
+    literals = dict(by_kind["literal"])
+    paths = tuple(by_kind["path"])
+    queries = tuple(by_kind["query"])
+    parameters = frozenset(key for _, key in queries)
+    headers = tuple(by_kind["header"])
+    header_names = frozenset(key for _, key in headers)
+    bodies = tuple((field, tuple(key.split("."))) for field, key in by_kind["body"])
+    tokens = tuple(by_kind["token"])
+    principals = tuple(field for field, _ in by_kind["mtls"])
+    lookups = tuple(by_kind["lookup"])
+
+    def extract(
+        params: Mapping[str, str], target: Canonical, request: Request, claims: Claims, lookup: Lookup
+    ) -> dict[str, object] | Reason:
+        resource: dict[str, object] = dict(literals)
+        refused = _read_path(paths, params, resource)
+        if queries and refused is None:
+            refused = _read_query(queries, parameters, target.query, resource)
+        if headers and refused is None:
+            refused = _read_headers(headers, header_names, request, resource)
+        if bodies and refused is None:
+            refused = _read_body(bodies, request, resource)
+        if refused is not None:
+            return refused
+        for field, key in tokens:
+            claim = _claim(claims, key)
+            if claim is not None:
+                resource[field] = claim
+        if principals and _URI(request.principal):
+            resource.update(dict.fromkeys(principals, request.principal))
+        if lookups:
+            _read_lookup(lookups, table, lookup, resource)
+        return resource
+
+    return extract
+
+
+def _read_path(
+    paths: tuple[tuple[str, str], ...], params: Mapping[str, str], resource: dict[str, object]
+) -> Reason | None:
+    for field, key in paths:
+        value = params.get(key)
+        if value is None:
+            continue
+        if ";" in value:
+            # An application may take ';' in its paths, but what a policy compares cannot be two things.
+            return SOFT_REASONS["path_parameters"]
+        # The canonical form vouches that this is UTF-8; an ill-formed octet would come out as a replacement character.
+        resource[field] = unquote(value) if "%" in value else value
+    return None
+
+
+def _read_query(
+    queries: tuple[tuple[str, str], ...], names: frozenset[str], query: str, resource: dict[str, object]
+) -> Reason | None:
+    values = read_query(query, names)
+    if isinstance(values, Reason):
+        return values
+    for field, key in queries:
+        if key in values:
+            resource[field] = values[key]
+    return None
+
+
+def _read_headers(
+    headers: tuple[tuple[str, str], ...], names: frozenset[str], request: Request, resource: dict[str, object]
+) -> Reason | None:
+    code = clash(request.headers, names)
+    if code:
+        return reason(code)
+    for field, name in headers:
+        values = request.headers.get(name)
+        if not values:
+            continue
+        value = values[0]
+        if not value.isascii() and not _is_text(value):
+            return reason("header_not_text")
+        # RFC 9110, section 5.3: gateways may join repeated lines by commas, so a comma is a repeat as well.
+        if len(values) > 1 or "," in value:
+            return reason("header_repeated")
+        resource[field] = value
+    return None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read_body(
+    bodies: tuple[tuple[str, tuple[str, ...]], ...], request: Request, resource: dict[str, object]
+) -> Reason | None:
+    body = read_body(request)
+    if isinstance(body, Reason):
+        return body
+    if body is ABSENT:
+        return None
+    for field, path in bodies:
+        value = member(body, path)
+        if isinstance(value, Reason):
+            return value
+        if value is not None:
+            resource[field] = value
+    return None
+
+
+def _read_lookup(lookups: tuple[tuple[str, str], ...], table: str, lookup: Lookup, resource: dict[str, object]) -> None:
+    known = resource.get("id")
+    row = lookup(table, known) if isinstance(known, str) else None
+    if row is None:
+        return
+    for field, key in lookups:
+        value = row.get(key)
+        if value is not None:
+            resource[field] = value
+
+
+def _claim(claims: Claims, path: str) -> object:
+    """Return the claim of that name or, failing it, at that dotted path; None when it is absent or null."""
+    if path in claims:
+        return claims[path]
+    here: object = claims
+    for step in path.split("."):
+        if not isinstance(here, Mapping):
+            return None
+        here = here.get(step)
+    return here

@@ -1,0 +1,155 @@
+"""Bodies that a decision reads: JSON that every parser takes for the same value (RFC 8259; I-JSON, RFC 7493).
+
+Duplicate members, NaN, a byte order mark, lone surrogates, numbers and depths at which parsers part are refused.
+Decimal fractions stay exact (``decimal.Decimal``).
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from authorizer.model import Request
+from authorizer.reasons import reason
+
+MAX_BODY = 64 * 1024
+"""Bytes of a body that is read."""
+MAX_DEPTH = 32
+"""Objects and arrays inside each other."""
+MAX_DIGITS = 64
+"""Characters of a number."""
+MAX_EXPONENT = 308
+"""Powers of ten, either way, of a number; beyond it a binary float overflows."""
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - an HTTP token (RFC 9110, 5.6.2), no secret
+_TYPE = re.compile(
+    rf"application/(?:{_TOKEN}\+)?json((?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|\"[^\"\\;]*\"))*)[ \t]*", re.IGNORECASE
+).fullmatch
+_CHARSET = re.compile(r";[ \t]*charset=\"?([^;\" \t]*)", re.IGNORECASE).findall
+# Strings are taken whole, a broken one to the end of the text: nothing is looked at twice.
+_BRACKETS = re.compile(r'"(?:[^"\\]+|\\.?)*+"?|[\[\]{}]', re.DOTALL).finditer
+# Control characters but tab, line feed and return; surrogates without their pair.
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]").search
+
+
+class _Absent:
+    """No body was sent."""
+
+
+ABSENT: Final = _Absent()
+
+
+class _DuplicateError(ValueError):
+    pass
+
+
+class _LimitError(ValueError):
+    pass
+
+
+def read_body(request: Request) -> Any:
+    """Return the parsed body, ABSENT when the request has none, or the Reason to refuse it. Never raises.
+
+    A body that the request announces and the gateway does not hand over is refused; otherwise nothing would tell it
+    from a request without one.
+    """
+    if request.body_state == "partial":
+        return reason("body_partial")
+    if request.body_state == "absent" or not request.body:
+        return reason("body_missing") if _announced(request) else ABSENT
+    if len(request.body) > MAX_BODY:
+        return reason("body_limit")
+    if not _is_json(request):
+        return reason("body_type")
+    try:
+        text = request.body.decode()
+    except UnicodeDecodeError:
+        return reason("body_type")
+    try:
+        _check_depth(text)
+        return json.loads(
+            text, object_pairs_hook=_members, parse_int=_integer, parse_float=_decimal, parse_constant=_no_constant
+        )
+    except _DuplicateError:
+        return reason("body_duplicate_key")
+    except _LimitError:
+        return reason("body_limit")
+    except ValueError:
+        return reason("body_malformed")
+
+
+def member(body: object, path: Sequence[str]) -> object:
+    """Return the value at ``path``, None where nothing (or null) stands, or the Reason to refuse it.
+
+    A member whose name differs in its case only is a second value to the parsers that ignore case (Go's, .NET's).
+    """
+    here = body
+    for name in path:
+        if not isinstance(here, dict):
+            return None
+        folded = name.casefold()
+        if any(key != name and key.casefold() == folded for key in here):
+            return reason("body_duplicate_key")
+        here = here.get(name)
+    return reason("body_malformed") if _unclear(here) else here
+
+
+def _unclear(value: object) -> bool:
+    if isinstance(value, str):
+        return _NO_TEXT(value) is not None
+    return isinstance(value, list) and any(_unclear(item) for item in value)
+
+
+def _announced(request: Request) -> bool:
+    headers = request.headers
+    return "transfer-encoding" in headers or any(value.strip(" 0") for value in headers.get("content-length", ()))
+
+
+def _is_json(request: Request) -> bool:
+    types = request.headers.get("content-type", ())
+    found = _TYPE(types[0]) if len(types) == 1 else None
+    encodings = request.headers.get("content-encoding", ())
+    return (
+        found is not None
+        and [charset for charset in _CHARSET(found[1]) if charset.lower() != "utf-8"] == []
+        and all(encoding.lower() == "identity" for encoding in encodings)
+    )
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for found in _BRACKETS(text):
+        bracket = found[0]
+        if bracket in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _LimitError
+        elif bracket in "]}":
+            depth -= 1
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _DuplicateError
+    return members
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise _LimitError
+    return int(digits)
+
+
+def _decimal(digits: str) -> Decimal:
+    if len(digits) > MAX_DIGITS:
+        raise _LimitError
+    _, _, exponent = digits.lower().partition("e")
+    if exponent and abs(int(exponent)) > MAX_EXPONENT:
+        raise _LimitError
+    return Decimal(digits)
+
+
+def _no_constant(_name: str) -> float:
+    raise ValueError

@@ -1,0 +1,60 @@
+"""Parameters of a query that a decision reads: one clear value each, or none, or a refusal.
+
+Frameworks disagree about queries: the first or the last of two equal names wins, ``;`` separates or not, names are
+compared in any case, ``a[]`` and ``a.b`` become other names. Whatever could be a second opinion about a parameter that
+is read makes it ambiguous; parameters that nobody reads may look as they like.
+"""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote, unquote_plus
+
+from authorizer.model import Reason
+from authorizer.reasons import reason
+
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
+_SEPARATORS = re.compile(r"[&;]")
+# PHP turns these into '_' in a name.
+_PHP_NAME = str.maketrans(". +", "___")
+
+
+def read_query(query: str, names: frozenset[str]) -> dict[str, str] | Reason:
+    """Return the values of those of ``names`` that the raw query holds, decoded once (``+`` is a space), or the reason.
+
+    ``query`` has no ``?`` before it. Never raises.
+    """
+    found = _collect(query.split("&"), names)
+    if found is None or (";" in query and _collect(_SEPARATORS.split(query), names) != found):
+        return reason("query_ambiguous")
+    return found
+
+
+def _collect(pairs: Iterable[str], names: frozenset[str]) -> dict[str, str] | None:
+    near = {_fold(name) for name in names}
+    found: dict[str, str] = {}
+    for pair in pairs:
+        raw_name, _, raw_value = pair.partition("=")
+        name = unquote_plus(raw_name)
+        if name in names:
+            value = _value(raw_value)
+            if name in found or value is None:
+                return None
+            found[name] = value
+        elif _fold(name) in near or _fold(name.partition("[")[0]) in near:
+            return None
+    return found
+
+
+def _fold(name: str) -> str:
+    return name.strip("? \t").translate(_PHP_NAME).casefold()
+
+
+def _value(raw: str) -> str | None:
+    if _BAD_ESCAPE(raw):
+        return None
+    try:
+        value = unquote(raw.replace("+", " "), errors="strict")
+    except UnicodeDecodeError:
+        return None
+    return None if _CONTROL(value) else value
