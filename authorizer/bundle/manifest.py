@@ -17,7 +17,7 @@ Kind = Literal["policy", "facts", "trust"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _REVISION = re.compile(r"[0-9A-Za-z._:/+-]{1,128}")
-_SERIAL = re.compile(r"[1-9][0-9]{0,15}")
+_SERIAL = re.compile(r"[1-9][0-9]{0,13}")  # milliseconds until the year 5138
 
 
 class Manifest(Struct, frozen=True):

@@ -80,12 +80,29 @@ def check(files: Mapping[str, bytes], verifier: Verifier | None) -> str:
         return ""
     if text is None:
         raise refusal("unsigned", "the bundle is not signed")
-    payload, key_id = _verified(_token(text), verifier)
+    payload, key_id = _verified(_parsed(text), verifier)
     scope = payload.get("scope", "")
     if scope != verifier.scope:
         raise refusal("wrong_scope", f"the signature has the scope {shown(scope)}, not {shown(verifier.scope)}")
     _check_files({name: content for name, content in files.items() if name != NAME}, payload.get("files"))
     return key_id
+
+
+def claimed_key(files: Mapping[str, bytes]) -> str | None:
+    """Return the id of the key that the signature names ("" for none), unverified; None if there is no signature.
+
+    Raises BundleError AZ322 or AZ324 if the signature cannot be read.
+    """
+    text = files.get(NAME)
+    return None if text is None else _parsed(text).key_id or ""
+
+
+def _parsed(text: bytes) -> jws.Jws:
+    read = jws.parse(_token(text), limit=MAX_TOKEN)
+    if isinstance(read, Reason):
+        what = "wrong_algorithm" if read.code == "token_algorithm" else "bad_signature_file"
+        raise refusal(what, f"the signature cannot be read: {read.text}")
+    return read
 
 
 def _token(text: bytes) -> str:
@@ -101,12 +118,8 @@ def _token(text: bytes) -> str:
     return signatures[0]
 
 
-def _verified(token: str, verifier: Verifier) -> tuple[dict[str, object], str]:
+def _verified(read: jws.Jws, verifier: Verifier) -> tuple[dict[str, object], str]:
     """Return the payload of a token whose signature is good under a configured key, and the key's id."""
-    read = jws.parse(token, limit=MAX_TOKEN)
-    if isinstance(read, Reason):
-        what = "wrong_algorithm" if read.code == "token_algorithm" else "bad_signature_file"
-        raise refusal(what, f"the signature cannot be read: {read.text}")
     key_id = verifier.key_id or read.key_id
     key = verifier.keys.get(key_id) if key_id else None
     if key_id is None or key is None:

@@ -89,7 +89,7 @@ def highest(store: Store, kind: Kind) -> int:
     except OSError as error:
         raise refusal("store_failed", f"the {kind} serial cannot be read: {_why(error)}") from None
     digits = text.strip()
-    if not digits.isdigit() or len(digits) > 16:
+    if not digits.isdigit() or len(digits) > 14:
         raise refusal("store_damaged", f"{path} is not a serial")
     return int(digits)
 
