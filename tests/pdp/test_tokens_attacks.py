@@ -1,0 +1,46 @@
+"""Every class of forged token is refused with its own reason; honest tokens pass."""
+
+import pytest
+
+from authorizer.model import Identity, Reason
+from authorizer.pdp import facts, tokens, trust
+from authorizer.policy import documents
+from tests import forge
+
+NOW = 1_790_000_000.0
+MADE = forge.material()
+ATTACKS = list(forge.attacks(MADE, forge.claims(NOW)))
+
+
+@pytest.fixture(scope="module")
+def trusted() -> trust.Trust:
+    compiled, problems = trust.compile_issuers(documents.load(forge.issuers(MADE), "issuers.yaml"), lambda _: b"")
+    assert not [problem for problem in problems if problem.severity == "error"]
+    return trust.load(compiled)
+
+
+def ask(token: str, trusted: trust.Trust, memo: tokens.Memo | None = None) -> Identity | Reason:
+    return tokens.verify(token, trusted, facts.NOTHING, memo or tokens.Memo(), NOW)
+
+
+@pytest.mark.parametrize(
+    "attack", ATTACKS, ids=[f"{a.group}: {a.name}".encode("ascii", "replace").decode() for a in ATTACKS]
+)
+def test_refused(attack: forge.Attack, trusted: trust.Trust) -> None:
+    answer = ask(attack.token, trusted)
+    assert isinstance(answer, Reason)
+    assert (answer.code, answer.status) == (attack.reason, 401)
+
+
+@pytest.mark.parametrize(("name", "token"), list(forge.honest(MADE, forge.claims(NOW))))
+def test_accepted(name: str, token: str, trusted: trust.Trust) -> None:
+    assert isinstance(ask(token, trusted), Identity), name
+
+
+def test_the_list_is_long_and_covers_every_class() -> None:
+    assert {attack.group for attack in ATTACKS} == {
+        "alg-none", "alg-missing", "alg-key-mismatch", "rs-hs-confusion", "key-injection", "kid-injection", "signature",
+        "psychic", "encoding", "json", "claims", "crit", "weak-key",
+    }  # fmt: skip
+    assert len(ATTACKS) > 400
+    assert len({attack.token for attack in ATTACKS}) == len(ATTACKS)
