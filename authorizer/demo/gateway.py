@@ -48,7 +48,7 @@ async def start_envoy(children: Children, bootstrap: Mapping[str, Any], director
     config, told, log = (directory / name for name in ("envoy.json", "envoy-admin", "envoy.log"))
     config.write_text(json.dumps(bootstrap, indent=2))
     told.unlink(missing_ok=True)
-    command: list[str | Path] = [find_envoy(), "--config-path", config, "--admin-address-path", told]
+    command: list[object] = [find_envoy(), "--config-path", config, "--admin-address-path", told]
     command += ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
     process = await children.start("envoy", command, log=log)
     try:

@@ -39,7 +39,7 @@ class Children:
         self._started: list[tuple[str, asyncio.subprocess.Process]] = []
 
     async def start(
-        self, name: str, command: Sequence[str | Path], *, log: Path, environment: Mapping[str, str] | None = None,
+        self, name: str, command: Sequence[object], *, log: Path, environment: Mapping[str, str] | None = None,
         read_output: bool = False,
     ) -> asyncio.subprocess.Process:  # fmt: skip
         """Start a child. Its errors are appended to the file ``log``; its output too unless the caller reads it."""
