@@ -225,6 +225,15 @@ def test_any_bytes_are_answered_with_a_denial(message):
     assert_denied(handler(Broken(RuntimeError()))(message))
 
 
+@given(st.data())
+def test_a_damaged_question_is_answered_with_a_denial(data):
+    message = bytearray(check(content_type="application/json", authorization="Bearer x"))
+    for _ in range(data.draw(st.integers(1, 4))):
+        message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(message)))
+    assert_denied(handler(Fixed(Decision(reason=REASONS["no_route"])))(bytes(message[:cut])))
+
+
 @given(
     st.builds(
         Decision,

@@ -1,11 +1,16 @@
 """CheckRequest bytes in, Request out; the bytes are made by an encoder that is not ours."""
 
+import base64
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from authorizer.doors.ext_authz_request import decode
+from authorizer.doors.wire.ext_authz_pb2 import CheckRequest
 from authorizer.model import Request
 
 auth = pytest.importorskip("envoy_data_plane.envoy.service.auth.v3")
@@ -193,3 +198,20 @@ def test_deep_metadata_is_refused_by_the_parser():
     attributes = b"\x5a" + _varint(len(metadata)) + metadata
     with pytest.raises(DecodeError):
         decode(b"\x0a" + _varint(len(attributes)) + attributes)
+
+
+OUTSIDE = Path(__file__).parents[3] / "shared" / "checks" / "ext-authz" / "opa-envoy-checks.json"
+
+
+@pytest.mark.skipif(not OUTSIDE.exists(), reason="the outside CheckRequests are not on this machine")
+def test_outside_check_requests_arrive_whole():
+    requests = json.loads(OUTSIDE.read_text("utf-8"))["requests"]
+    assert requests
+    for name, message in requests.items():
+        http = message["attributes"]["request"]["http"]
+        request = decode(json_format.ParseDict(message, CheckRequest()).SerializeToString())
+        sent = {key: (value,) for key, value in http.get("headers", {}).items() if not key.startswith(":")}
+        assert (name, request.target, request.method) == (name, http.get("path", ""), http.get("method", ""))
+        assert request.headers == sent
+        raw = base64.b64decode(http["rawBody"]) if "rawBody" in http else http.get("body", "").encode()
+        assert request.body == raw
