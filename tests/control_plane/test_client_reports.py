@@ -23,10 +23,12 @@ PROGRESS = Progress(
 class Inbox:
     def __init__(self) -> None:
         self.posts: list[tuple[str, object]] = []
+        self.reporters: list[str | None] = []
         self.reply: web.Response | bytes = b""
 
     async def take(self, request: web.Request) -> web.Response:
         self.posts.append((request.path, json.loads(await request.read())))
+        self.reporters.append(request.headers.get("x-authorizer-id"))
         assert request.content_type == "application/json"
         return web.Response(body=self.reply, content_type="application/json")
 
@@ -112,8 +114,11 @@ async def test_apis_are_sent_as_they_are(inbox: Inbox, link: Link) -> None:
         id="a", name="Orders", hosts=("orders.example",), source="envoy", flags=("ext_authz_disabled",),
         routes=(ApiRoute(path="/orders", kind="prefix", methods=("GET",)),),
     )  # fmt: skip
-    await client.report_apis(link, [api])
-    ((path, body),) = inbox.posts
+    assert await client.report_apis(link, [api]) is None
+    inbox.reply = b'{"unguarded":3}'
+    assert await client.report_apis(link, [api], reporter="one") == 3
+    assert inbox.reporters == [None, "one"]
+    path, body = inbox.posts[0]
     assert path == "/v1/apis"
     assert body[0]["hosts"] == ["orders.example"]
     assert body[0]["routes"][0] == {"path": "/orders", "kind": "prefix", "methods": ["GET"], "cluster": "", "flags": []}

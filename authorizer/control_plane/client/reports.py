@@ -4,12 +4,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from authorizer.control_plane.client.link import Link, exchange
+from authorizer.control_plane.client.link import Answer, Link, exchange
 from authorizer.control_plane.client.pull import Progress
 from authorizer.errors import ControlPlaneError, Place, Problem
 from authorizer.model import Api
@@ -17,6 +17,9 @@ from authorizer.model import Api
 log = logging.getLogger("authorizer.control_plane")
 
 MAX_ANSWER = 1 << 20
+REPORTER = "x-authorizer-id"
+"""Header that names who found the APIs."""
+
 MAX_PROBLEMS = 200
 """Problems that are shown; the control plane's own log has all."""
 
@@ -34,13 +37,26 @@ class _Told(Struct, frozen=True):
     excerpt: str = ""
 
 
-class _Reply(Struct, frozen=True):
+class _StatusReply(Struct, frozen=True):
     problems: tuple[_Told, ...] = ()
 
 
-async def report_apis(link: Link, apis: Sequence[Api]) -> None:
-    """Tell the control plane which APIs were found. Raises ControlPlaneError."""
-    await exchange(link, "POST", "v1/apis", body=msgspec.json.encode(apis), limit=MAX_ANSWER)
+class _ApisReply(Struct, frozen=True):
+    unguarded: int | None = None
+
+
+_Reply = TypeVar("_Reply", bound=Struct)
+
+
+async def report_apis(link: Link, apis: Sequence[Api], *, reporter: str = "") -> int | None:
+    """Tell the control plane which APIs were found, in the name of ``reporter``; raises ControlPlaneError.
+
+    Returns how many of them no policy guards, or None if the control plane does not say.
+    """
+    headers = {REPORTER: reporter} if reporter else {}
+    body = msgspec.json.encode(apis)
+    answer = await exchange(link, "POST", "v1/apis", headers=headers, body=body, limit=MAX_ANSWER)
+    return _reply(answer, _ApisReply).unguarded
 
 
 async def report_status(link: Link, labels: Mapping[str, str], bundles: Iterable[Progress]) -> tuple[Problem, ...]:
@@ -49,13 +65,7 @@ async def report_status(link: Link, labels: Mapping[str, str], bundles: Iterable
     Raises ControlPlaneError.
     """
     body = msgspec.json.encode(status(labels, bundles))
-    answer = await exchange(link, "POST", "v1/status", body=body, limit=MAX_ANSWER)
-    if not answer.body:
-        return ()
-    try:
-        reply = msgspec.json.decode(answer.body, type=_Reply)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise ControlPlaneError("AZ506", "the control plane's answer to the status is malformed") from None
+    reply = _reply(await exchange(link, "POST", "v1/status", body=body, limit=MAX_ANSWER), _StatusReply)
     return tuple(
         Problem(
             told.code, told.message, Place(told.file, told.line, told.column), told.hint, told.severity, told.excerpt
@@ -102,6 +112,13 @@ async def _due(news: asyncio.Event, every: float, gather: float) -> None:
         return
     await asyncio.sleep(gather)
     news.clear()
+
+
+def _reply(answer: Answer, kind: type[_Reply]) -> _Reply:
+    try:
+        return msgspec.json.decode(answer.body or b"{}", type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise ControlPlaneError("AZ506", "the control plane's answer to the report is malformed") from None
 
 
 def _bundle(progress: Progress) -> dict[str, object]:
