@@ -1,0 +1,125 @@
+"""Addresses that a door listens on, and Unix sockets that are taken only when nobody serves them.
+
+An address is ``HOST:PORT``, ``[IPV6]:PORT`` or ``unix:/ABSOLUTE/PATH``.
+"""
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from authorizer.errors import ListenError
+
+SOCKET_MODE: Final = 0o660
+"""Who may connect to a Unix socket is who may write to it: its owner and its group."""
+
+_PROBE_SECONDS = 0.5
+_BACKLOG = 1024
+
+
+class TcpAddress(Struct, frozen=True):
+    """``port`` 0 asks the system for a free one."""
+
+    host: str
+    port: int
+
+
+class UnixAddress(Struct, frozen=True):
+    """A socket in the file system. Who may connect is said by the modes of the file and of its directory."""
+
+    path: Path
+
+
+def parse(address: str) -> TcpAddress | UnixAddress:
+    """Read an address. Raises ListenError AZ701."""
+    if address.startswith("unix:"):
+        path = Path(address.removeprefix("unix:"))
+        # sun_path of unix(7) has 108 bytes with its final NUL.
+        if not path.is_absolute() or not str(path).isprintable() or len(os.fsencode(path)) > 107:
+            raise ListenError(
+                "AZ701", f"{address!r} is not a socket path", hint="unix:/ABSOLUTE/PATH, 107 bytes at most"
+            )
+        return UnixAddress(path)
+    host, colon, port = address.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    plain = host[1:-1] if bracketed else host
+    number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else -1
+    if not colon or not plain or (":" in plain and not bracketed) or not 0 <= number <= 65535:
+        raise ListenError("AZ701", f"{address!r} is not an address", hint="HOST:PORT, [IPV6]:PORT or unix:/PATH")
+    return TcpAddress(plain, number)
+
+
+def vacate(path: Path) -> None:
+    """Remove a socket file that a dead process left behind.
+
+    A socket that still answers is left alone, and so is anything that is not a socket. Raises ListenError AZ703.
+    """
+    try:
+        mode = path.stat(follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ListenError("AZ703", f"{path} exists and is not a socket", hint="choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_SECONDS)
+        answer = probe.connect_ex(str(path))
+    if answer != errno.ECONNREFUSED:
+        raise ListenError("AZ703", f"{path} is in use", hint="another process listens there")
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+
+
+def bind(address: str) -> socket.socket:
+    """Open a listening socket. Raises ListenError (AZ701 to AZ703)."""
+    parsed = parse(address)
+    try:
+        return _bind_unix(parsed.path) if isinstance(parsed, UnixAddress) else _bind_tcp(parsed)
+    except UnicodeError as error:
+        raise ListenError("AZ702", f"cannot listen on {address!r}: not a host name") from error
+    except OSError as error:
+        reason = os.strerror(error.errno) if isinstance(error.errno, int) and error.errno > 0 else str(error)
+        raise ListenError("AZ702", f"cannot listen on {address}: {reason}") from error
+
+
+def name(bound: socket.socket) -> str:
+    """Return the address in the form that ``parse`` reads, with the port that the system chose."""
+    if bound.family == socket.AF_UNIX:
+        return f"unix:{bound.getsockname()}"
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    vacate(path)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    # The mask, not a later chmod: there is no moment at which others could connect.
+    mask = os.umask(0o777 & ~SOCKET_MODE)
+    try:
+        bound.bind(str(path))
+        bound.listen(_BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    finally:
+        os.umask(mask)
+    return bound
+
+
+def _bind_tcp(address: TcpAddress) -> socket.socket:
+    family, kind, protocol, _, where = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    bound = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(where)
+        bound.listen(_BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    return bound
