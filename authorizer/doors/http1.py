@@ -1,0 +1,158 @@
+"""HTTP/1.1 underneath the forward-auth and admin doors: aiohttp's parser, and answers of which every byte is ours.
+
+The parser's own error pages would quote the request and name the server, and its log would quote credentials; both are
+replaced. Answers carry no header that was not asked for: some gateways copy all of them to the API.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from authorizer.doors import faults, listen
+
+MAX_LINE = 65_536
+"""Longest request line and longest header line, in bytes. Gateways let 60 KiB pass."""
+
+MAX_HEADERS = 256
+_LINGER_SECONDS = 2.0
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+# What aiohttp logs quotes the request. Faults are reported by ``faults`` instead.
+_silent = logging.getLogger("authorizer.doors.http1")
+_silent.disabled = True
+
+
+class Answer(web.StreamResponse):
+    """A whole response: exactly these headers, ``content-length``, and ``connection`` where the protocol needs it.
+
+    Names and values must be sendable already. ``close`` ends the connection after the answer.
+    """
+
+    def __init__(
+        self, status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", *, close: bool = False
+    ) -> None:
+        super().__init__(status=status)
+        self._lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        self._content = body
+        self._keep = not close
+
+    @property
+    def keep_alive(self) -> bool:
+        """Tell whether the connection stays open after this answer."""
+        return self._keep
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Write the whole answer at once."""
+        self._keep = self._keep and request.keep_alive
+        transport = request.transport
+        if transport is None:
+            return None
+        connection = "" if self._keep else "connection: close\r\n"
+        if self._keep and request.version < (1, 1):
+            connection = "connection: keep-alive\r\n"
+        head = (
+            f"HTTP/1.1 {self.status} {_PHRASES.get(self.status, '')}\r\n"
+            f"content-length: {len(self._content)}\r\n{connection}{self._lines}\r\n"
+        )
+        transport.write(head.encode() + (b"" if request.method == "HEAD" else self._content))
+        await request.writer.drain()
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: ``prepare`` wrote everything."""
+
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's connection, with our answer to what it cannot parse or what goes wrong."""
+
+    __slots__ = ("_malformed",)
+
+    def __init__(self, server: web.Server, malformed: Callable[[int], Answer]) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            logger=_silent,
+            access_log=_silent,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            max_headers=MAX_HEADERS,
+            lingering_time=_LINGER_SECONDS,
+            auto_decompress=False,
+        )
+        self._malformed = malformed
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002 - the signature is aiohttp's
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it quotes the request
+    ) -> web.StreamResponse:
+        """Answer what could not be parsed, or a handler that raised."""
+        if status >= 500 and isinstance(exc, Exception):
+            faults.report(exc)
+        return self._malformed(status)
+
+
+class HttpDoor:
+    """An open door. ``address`` is where it listens."""
+
+    def __init__(self, server: asyncio.Server, connections: web.Server, bound: socket.socket) -> None:
+        self._server = server
+        self._connections = connections
+        self._file = _identity(Path(bound.getsockname())) if bound.family == socket.AF_UNIX else None
+        self.address = listen.name(bound)
+
+    async def close(self, grace: float) -> None:
+        """Stop listening, let running requests end for at most ``grace`` seconds, and close every connection."""
+        self._server.close()
+        await self._connections.shutdown(grace)
+        if self._file is not None:
+            _remove(Path(self.address.removeprefix("unix:")), self._file)
+
+
+async def open_http(address: str, handler: Handler, malformed: Callable[[int], Answer]) -> HttpDoor:
+    """Serve ``handler`` on ``address``. ``malformed`` answers what is not HTTP, given the status that fits.
+
+    Raises ListenError.
+    """
+    bound = listen.bind(address)
+    connections = web.Server(handler)
+    loop = asyncio.get_running_loop()
+
+    def connect() -> asyncio.Protocol:
+        return _Connection(connections, malformed)
+
+    options: dict[str, Any] = {"sock": bound}
+    if bound.family == socket.AF_UNIX:
+        server = await loop.create_unix_server(connect, **options)
+    else:
+        server = await loop.create_server(connect, **options)
+    return HttpDoor(server, connections, bound)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of a file, or None when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _remove(path: Path, identity: tuple[int, int]) -> None:
+    """Remove our socket file, unless a successor has put its own in that place."""
+    if _identity(path) == identity:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
