@@ -1,0 +1,53 @@
+"""Probes and metrics for the operator, on a port of their own: no gateway and no client has business there."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+
+from authorizer.doors import faults
+from authorizer.doors.http1 import Answer, Handler
+
+_TEXT = (("content-type", "text/plain; charset=utf-8"), ("cache-control", "no-store"))
+_ALLOWED = (("allow", "GET, HEAD"),)
+
+
+def handler(ready: Callable[[], bool], render: Callable[[str], tuple[bytes, str]]) -> Handler:
+    """Return the handler of ``/livez``, ``/readyz`` and ``/metrics``.
+
+    ``ready`` tells whether a policy is in force. ``render`` makes (body, content type) of an Accept header; it runs in
+    a thread, and never twice at once: scrapers that pile up wait, decisions do not.
+    """
+    one_at_a_time = asyncio.Lock()
+
+    async def metrics(accept: str) -> Answer:
+        async with one_at_a_time:
+            body, content_type = await asyncio.to_thread(render, accept)
+        return Answer(200, (("content-type", content_type),), body)
+
+    async def handle(request: web.BaseRequest) -> Answer:
+        path = request.raw_path.partition("?")[0]
+        if path not in {"/livez", "/readyz", "/metrics"}:
+            return _said(404, "not found: try /livez, /readyz or /metrics")
+        if request.method not in {"GET", "HEAD"}:
+            return Answer(405, (*_TEXT, *_ALLOWED), b"only GET and HEAD\n", close=True)
+        try:
+            if path == "/metrics":
+                return await metrics(request.headers.get("accept", ""))
+            if path == "/readyz" and not ready():
+                return _said(503, "not ready: no policy is in force")
+        except Exception as error:  # noqa: BLE001 - a fault is reported once, and shown to the prober as a fault
+            faults.report(error)
+            return _said(500, "failed: see the log")
+        return _said(200, "ok")
+
+    return handle
+
+
+def malformed(status: int) -> Answer:
+    """Answer what is not HTTP."""
+    return Answer(status, _TEXT, b"malformed request\n", close=True)
+
+
+def _said(status: int, text: str) -> Answer:
+    return Answer(status, _TEXT, f"{text}\n".encode())
