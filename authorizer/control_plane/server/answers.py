@@ -9,6 +9,8 @@ from aiohttp import web
 from authorizer.errors import Problem
 
 PROBLEM_TYPE = "application/problem+json"
+MAX_PROBLEMS = 200
+_MAX_TEXT = 400
 
 _ROWS: dict[str, tuple[str, int, str]] = {
     "unexpected": ("AZ550", 500, "the control plane failed; its log says why"),
@@ -21,11 +23,16 @@ _ROWS: dict[str, tuple[str, int, str]] = {
     "slow": ("AZ557", 408, "the body took too long to arrive"),
     "bad_json": ("AZ558", 400, "the body is not the JSON that is expected here"),
     "bad_request": ("AZ559", 400, "the request is malformed"),
-    "bad_name": ("AZ560", 400, "a document is named by letters, digits, '.', '_' and '-', and ends in .yaml or .yml"),
+    "bad_name": (
+        "AZ560",
+        400,
+        "a document has a name of letters, digits, '.', '_', '-' that ends in .yaml, .yml or .json",
+    ),
     "refused": ("AZ561", 422, "the documents are refused as a whole; nothing was changed"),
     "no_document": ("AZ562", 404, "there is no such document"),
     "too_many": ("AZ563", 413, "there are too many documents"),
     "unpublished": ("AZ564", 404, "this bundle has not been published yet"),
+    "starting": ("AZ566", 503, "the documents have not been read yet"),
     "busy": ("AZ565", 503, "too many requests are waiting"),
 }
 
@@ -50,8 +57,7 @@ def refusal(what: str, detail: str = "", problems: Iterable[Problem] = ()) -> we
         "code": code,
         "detail": detail or title,
     }
-    shown = [problem_members(problem) for problem in problems]
-    if shown:
+    if shown := problem_list(problems):
         members["problems"] = shown
     headers = {"www-authenticate": 'Bearer realm="control-plane"'} if status == HTTPStatus.UNAUTHORIZED else {}
     return web.Response(status=status, body=orjson.dumps(members), content_type=PROBLEM_TYPE, headers=headers)
@@ -62,15 +68,20 @@ def answer(members: Mapping[str, object]) -> web.Response:
     return web.Response(body=orjson.dumps(members), content_type="application/json")
 
 
-def problem_members(problem: Problem) -> dict[str, object]:
-    """Return the members by which a problem of a document is shown."""
+def problem_list(problems: Iterable[Problem]) -> list[dict[str, object]]:
+    """Return the members by which problems are shown: errors first, at most MAX_PROBLEMS, long texts cut short."""
+    ranked = sorted(problems, key=lambda problem: problem.severity != "error")
+    return [_members(problem) for problem in ranked[:MAX_PROBLEMS]]
+
+
+def _members(problem: Problem) -> dict[str, object]:
     return {
         "code": problem.code,
         "severity": problem.severity,
         "file": problem.place.file,
         "line": problem.place.line,
         "column": problem.place.column,
-        "message": problem.message,
-        "hint": problem.hint,
-        "excerpt": problem.excerpt,
+        "message": problem.message[:_MAX_TEXT],
+        "hint": problem.hint[:_MAX_TEXT],
+        "excerpt": problem.excerpt[:_MAX_TEXT],
     }

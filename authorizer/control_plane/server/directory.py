@@ -78,6 +78,10 @@ class Watch:
         self._told = reading
         return reading
 
+    def forget(self) -> None:
+        """Return the next reading whether or not it differs."""
+        self._seen = self._loaded = self._told = None
+
 
 def _survey(root: Path) -> Iterator[_Sighting]:
     """Yield the documents below ``root``.

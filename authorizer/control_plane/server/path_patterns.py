@@ -58,7 +58,7 @@ _SEGMENT_EXPRESSION = "[^/]+"
 _SEGMENT_MARK = "\0"
 _QUANTIFIERS = ("?", "*", "+", "{")
 _PLACEHOLDER = re.compile(r"\*|\{[A-Za-z_][A-Za-z0-9_]*(?:=\*)?\}")
-_TAIL_TAIL_PLACEHOLDER = re.compile(r"\*\*|\{[A-Za-z_][A-Za-z0-9_]*=\*\*\}")
+_TAIL_PLACEHOLDER = re.compile(r"\*\*|\{[A-Za-z_][A-Za-z0-9_]*=\*\*\}")
 
 
 def bounds(route: ApiRoute) -> Bounds:

@@ -60,6 +60,11 @@ class Publisher:
         """Whether all sources of documents have been read once."""
         return self._directory is not UNREAD
 
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """The documents that came from the directory, by name."""
+        return self._directory.files
+
     async def refresh(self, reading: Reading | None = None) -> tuple[Problem, ...]:
         """Publish the documents as they are, those of the directory as newly read. What is wrong stays visible."""
         return await asyncio.shield(self._refresh(reading))

@@ -1,0 +1,95 @@
+"""The APIs that gateways serve, each route with what guards it."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from msgspec import Struct
+
+from authorizer.control_plane.server.answers import RefusalError
+from authorizer.control_plane.server.binding import Binding, Guard, Tables, bind
+from authorizer.control_plane.server.store import Catalogue
+from authorizer.control_plane.server.strict_json import NotStrictJsonError, parse_as
+from authorizer.model import Api, ApiRoute
+
+MAX_APIS = 20_000
+MAX_ROUTES = 100_000
+"""Routes in one report."""
+
+MAX_SHOWN = 20
+"""Guards that are listed for a route; ``bound`` counts all."""
+
+
+class _Found(Struct):
+    """An API as it was found, and by whom. ``heard`` is POSIX seconds."""
+
+    api: Api
+    reporters: list[str]
+    heard: float
+
+
+def read_apis(body: bytes) -> bytes:
+    """Check a report, a JSON array of ``model.Api``, and return it as it is kept. Raises RefusalError."""
+    try:
+        apis = parse_as(body, list[Api])
+    except NotStrictJsonError as problem:
+        raise RefusalError("bad_json", str(problem)) from None
+    if len(apis) > MAX_APIS or sum(len(api.routes) for api in apis) > MAX_ROUTES:
+        raise RefusalError("bad_json", f"there are more than {MAX_APIS} APIs or {MAX_ROUTES} routes")
+    return msgspec.json.encode(apis)
+
+
+def show(catalogues: Iterable[Catalogue], known: Tables, now: float) -> dict[str, object]:
+    """Return all APIs once each, however many reported them, and how many routes are guarded how far. Blocks."""
+    counts = {"whole": 0, "partial": 0, "unguarded": 0}
+    apis = [_api(found, known, counts, now) for found in _together(catalogues)]
+    return {"apis": apis, "routes": counts}
+
+
+def _together(catalogues: Iterable[Catalogue]) -> Iterable[_Found]:
+    together: dict[Api, _Found] = {}
+    for catalogue in catalogues:
+        for api in msgspec.json.decode(catalogue.apis, type=list[Api]):
+            found = together.setdefault(api, _Found(api, [], catalogue.heard))
+            found.heard = max(found.heard, catalogue.heard)
+            found.reporters += [catalogue.reporter] if catalogue.reporter else []
+    return sorted(together.values(), key=lambda found: (found.api.id, found.api.source))
+
+
+def _api(found: _Found, known: Tables, counts: dict[str, int], now: float) -> Mapping[str, object]:
+    api = found.api
+    return {
+        "id": api.id,
+        "name": api.name,
+        "hosts": api.hosts,
+        "source": api.source,
+        "flags": api.flags,
+        "reporters": found.reporters,
+        "age_seconds": round(max(0.0, now - found.heard), 3),
+        "routes": [_route(route, bind(api, route, known), counts) for route in api.routes],
+    }
+
+
+def _route(route: ApiRoute, binding: Binding, counts: dict[str, int]) -> Mapping[str, object]:
+    counts[binding.guard] += 1
+    return {
+        "path": route.path,
+        "kind": route.kind,
+        "methods": route.methods,
+        "cluster": route.cluster,
+        "flags": route.flags,
+        "guard": binding.guard,
+        "why": binding.why,
+        "bound": len(binding.guards),
+        "guards": [_guard(guard) for guard in binding.guards[:MAX_SHOWN]],
+        "possible": [_guard(guard) for guard in binding.possible[:MAX_SHOWN]],
+    }
+
+
+def _guard(guard: Guard) -> Mapping[str, object]:
+    return {
+        "application": guard.application,
+        "right": guard.right,
+        "policies": guard.policies[:MAX_SHOWN],
+        "policy_count": len(guard.policies),
+        "route": f"{guard.method} {guard.host}{guard.template}",
+    }

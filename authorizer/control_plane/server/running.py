@@ -1,0 +1,161 @@
+"""The control plane as a running server: its parts put together, and taken apart again in order."""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+from msgspec import Struct
+
+from authorizer.control_plane.server import credentials, private_files, signing_key
+from authorizer.control_plane.server.api import Service, application
+from authorizer.control_plane.server.credentials import ROLES, Role
+from authorizer.control_plane.server.directory import Watch
+from authorizer.control_plane.server.edition import Compiler
+from authorizer.control_plane.server.guards import Guards
+from authorizer.control_plane.server.publisher import Publisher
+from authorizer.control_plane.server.store import Store
+from authorizer.errors import ListenError
+
+POLL_SECONDS = 0.25
+"""Between two looks at the directory; a change is seen after two looks that agree."""
+
+_log = logging.getLogger("authorizer.control_plane")
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """How to run. ``policies`` None: documents come by the API only. ``key`` None: a key is made in ``state``.
+
+    A credential comes from its file, else as a value, else it is made in ``state``. With ``certificate`` and
+    ``certificate_key`` (PEM files) the server speaks TLS.
+    """
+
+    state: Path
+    policies: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    key: Path | None = None
+    key_id: str = ""
+    token_files: Mapping[Role, Path] = {}
+    tokens: Mapping[Role, str] = {}
+    certificate: Path | None = None
+    certificate_key: Path | None = None
+
+    def __repr__(self) -> str:
+        return f"Config(state={self.state!s}, host={self.host}, port={self.port})"
+
+
+class Running(Struct, frozen=True):
+    """A server that answers: its address, and the files with secrets or keys that it made now."""
+
+    url: str
+    made: tuple[Path, ...]
+    key_id: str
+
+
+@asynccontextmanager
+async def running(config: Config, compiler: Compiler, clock: Callable[[], float] = time.time) -> AsyncIterator[Running]:
+    """Run the control plane for as long as the context is open.
+
+    When the context is entered, the directory has been read once and the address answers. Raises ControlPlaneError,
+    KeyMaterialError and ListenError when the state, the key or the address cannot be used.
+    """
+    context = _tls(config)
+    await asyncio.to_thread(private_files.directory, config.state)
+    signer, made_key = await asyncio.to_thread(signing_key.load, config.key, config.key_id, config.state)
+    accepted, made_tokens = await asyncio.to_thread(_credentials, config)
+    store = await asyncio.to_thread(Store, config.state / "control-plane.sqlite")
+    try:
+        publisher = Publisher(store, signer, compiler, clock, directory=config.policies is not None)
+        guards = Guards(signing_key.verifier(signer))
+        service = Service(publisher, store, accepted, guards, clock)
+        async with _following(config.policies, publisher), _listening(service, config, context) as url:
+            yield Running(url, tuple(path for path in (*made_tokens, made_key) if path), signer.key_id)
+    finally:
+        await asyncio.to_thread(store.close)
+
+
+async def follow_once(watch: Watch, publisher: Publisher) -> None:
+    """Look at the directory and publish what changed. Never raises: a failure is logged and tried again."""
+    try:
+        reading = await asyncio.to_thread(watch.poll)
+        if reading is not None:
+            await publisher.refresh(reading)
+    except Exception:
+        watch.forget()
+        _log.exception("the directory could not be published")
+
+
+@asynccontextmanager
+async def _following(policies: Path | None, publisher: Publisher) -> AsyncIterator[None]:
+    """Follow the directory; without one, check once what the store holds against this program and this key."""
+    if policies is None:
+        await publisher.refresh()
+        yield
+        return
+    watch = Watch(policies)
+    reading = None
+    while reading is None:
+        reading = await asyncio.to_thread(watch.poll)
+        await asyncio.sleep(0 if reading else POLL_SECONDS)
+    await publisher.refresh(reading)
+
+    async def forever() -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            await follow_once(watch, publisher)
+
+    task = asyncio.create_task(forever(), name="follow the directory")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def _listening(service: Service, config: Config, context: ssl.SSLContext | None) -> AsyncIterator[str]:
+    runner = web.AppRunner(application(service), access_log=None, handle_signals=False, shutdown_timeout=5.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, config.host, config.port, ssl_context=context, shutdown_timeout=5.0)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ListenError(
+                "AZ711", f"{config.host}:{config.port} cannot be listened on: {error.strerror or error}",
+                hint="choose another --listen",
+            ) from error  # fmt: skip
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        yield f"{'https' if context else 'http'}://{host}:{runner.addresses[0][1]}"
+    finally:
+        service.publisher.close()
+        await runner.cleanup()
+
+
+def _credentials(config: Config) -> tuple[credentials.Credentials, list[Path | None]]:
+    tokens: dict[Role, str] = {}
+    made = []
+    for role in ROLES:
+        tokens[role], path = credentials.load(
+            role, file=config.token_files.get(role), value=config.tokens.get(role), state=config.state
+        )
+        made.append(path)
+    return credentials.accept(tokens), made
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    if config.certificate is None or config.certificate_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(config.certificate, config.certificate_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ListenError("AZ712", f"{config.certificate}: the certificate cannot be used: {error}") from error
+    return context
