@@ -8,8 +8,10 @@ from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.model import Reason
 
 PEMS = {algorithm: sign.generate(algorithm) for algorithm in ("RS256", "ES256", "ES384", "ES512", "EdDSA")}
-KEY_OF = {algorithm: PEMS.get("RS256" if rule.key_type == "RSA" else algorithm, PEMS["EdDSA"])
-          for algorithm, rule in ALGORITHMS.items()}  # fmt: skip
+KEY_OF = {
+    algorithm: PEMS.get("RS256" if rule.key_type == "RSA" else algorithm, PEMS["EdDSA"])
+    for algorithm, rule in ALGORITHMS.items()
+}
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -1,0 +1,93 @@
+"""One spelling for one meaning: base64url and JSON."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authorizer.jose.encoding import decode_base64url, encode_base64url, encode_json, read_object
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.text(st.characters(codec="utf-8")),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.binary())
+def test_bytes_survive(data: bytes) -> None:
+    assert decode_base64url(encode_base64url(data)) == data
+
+
+@given(st.text())
+def test_any_text_that_decodes_is_the_encoding(text: str) -> None:
+    data = decode_base64url(text)
+    assert data is None or encode_base64url(data) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["A", "AB", "AAB", "AA==", "AA=", "A+A", "A/A", "A A", "A\nA", "AAAA=", "ÄÖÜß", "\ud800"]
+)
+def test_other_spellings_are_refused(text: str) -> None:
+    assert decode_base64url(text) is None
+
+
+@given(st.dictionaries(st.text(st.characters(codec="utf-8")), JSON, max_size=5))
+def test_objects_survive(value: dict[str, object]) -> None:
+    assert read_object(encode_json(value)) == value
+    assert read_object(json.dumps(value).encode()) == value
+
+
+@given(st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_reading_never_raises(data: bytes) -> None:
+    found = read_object(data)
+    assert found is None or isinstance(found, dict)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b' {"a" : 1.50 }\n', {"a": Decimal("1.50")}),
+        (b'{"a":1e2}', {"a": Decimal("1e2")}),
+        (b'{"a":"[[[[[[[[[[[[[[[[[[[[\\"[[["}', {"a": '[[[[[[[[[[[[[[[[[[[["[[['}),
+        (b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}),
+        (b'{"a":' + b"[" * 15 + b"]" * 15 + b"}", None),
+    ],
+)
+def test_what_is_read(text: bytes, value: object) -> None:
+    found = read_object(text)
+    assert found is not None
+    assert value is None or found == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"1",
+        b'{"a":1,"a":1}',
+        b'{"a":1,"\\u0061":2}',
+        b'{"a":NaN}',
+        b'{"a":-Infinity}',
+        b'{"a":1e309}',
+        b"\xef\xbb\xbf{}",
+        '{"a":1}'.encode("utf-16"),
+        b'{"a":"\xff"}',
+        b'{"a":"\\ud800"}',
+        b'{"\\udfff":1}',
+        b"{} {}",
+        b"{'a':1}",
+        b'{"a":01}',
+        b'{"a":' + b"9" * 33 + b"}",
+        b'{"a":' + b"[" * 16 + b"]" * 16 + b"}",
+        b'{"a":' + b"[" * 1_000_000,
+        b'{"a":"' + b"\x01" + b'"}',
+    ],
+)
+def test_what_is_refused(text: bytes) -> None:
+    assert read_object(text) is None
