@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from authorizer.doors import faults
 from authorizer.doors.ext_authz_request import decode
 from authorizer.doors.ext_authz_response import encode
-from authorizer.doors.problem import speaks_grpc
+from authorizer.doors.headers import speaks_grpc
 from authorizer.model import Decision, Request
 from authorizer.reasons import REASONS
 
@@ -28,6 +28,11 @@ FIXED = {
 
 class Decides(Protocol):
     """What a door needs of the Authorizer."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether checks can be decided."""
+        ...
 
     def check(self, request: Request) -> Decision:
         """Decide ``request``."""

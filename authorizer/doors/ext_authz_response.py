@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from google.protobuf.struct_pb2 import Struct
 
-from authorizer.doors.problem import Denial, denial, grpc_denial, sendable
+from authorizer.doors.headers import removals, sendable
+from authorizer.doors.problem import Denial, denial, grpc_denial
 from authorizer.doors.wire.ext_authz_pb2 import CheckResponse, HeaderValueOption
 from authorizer.model import Decision, Duty
 
@@ -21,7 +22,7 @@ _OVERWRITE = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 def encode(decision: Decision, *, grpc: bool = False) -> bytes:
     """Return the answer to a gateway; ``grpc`` tells that the caller behind it speaks gRPC.
 
-    Raises problem.UnsendableError for a header that would break the message, ValueError for text that is not UTF-8.
+    Raises headers.UnsendableError for a header that would break the message, ValueError for text that is not UTF-8.
     """
     if decision.allowed is True:
         return _allow(decision).SerializeToString()
@@ -51,19 +52,6 @@ def _deny(decision: Decision, shown: Denial) -> CheckResponse:
     denied.body = shown.body.decode()
     _describe(response.dynamic_metadata, decision)
     return response
-
-
-@lru_cache(maxsize=1024)
-def removals(upstream: tuple[str, ...], remove: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names to take off the request: those of ``remove``, and the underscore spelling of every managed name.
-
-    An API behind CGI or WSGI reads ``x_user`` and ``x-user`` as one. A name that is set is not removed, because
-    gateways remove after they set.
-    """
-    kept = frozenset(upstream)
-    dropped = {name.lower(): None for name in remove}
-    dropped.update({name.replace("-", "_"): None for name in (*kept, *dropped) if "-" in name})
-    return tuple(name for name in dropped if name not in kept)
 
 
 def _status(http_status: int) -> int:

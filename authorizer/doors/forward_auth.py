@@ -13,11 +13,11 @@ from typing import Protocol
 from aiohttp import web
 
 from authorizer.doors import faults
-from authorizer.doors.ext_authz_response import removals
 from authorizer.doors.forward_auth_peers import SECRET_HEADER, Trust
 from authorizer.doors.forward_auth_profiles import Original, Profile, collect, find, read
+from authorizer.doors.headers import removals, sendable, speaks_grpc
 from authorizer.doors.http1 import Answer
-from authorizer.doors.problem import denial, grpc_denial, sendable, speaks_grpc
+from authorizer.doors.problem import denial, grpc_denial
 from authorizer.model import BodyState, Decision, Request
 from authorizer.reasons import REASONS
 

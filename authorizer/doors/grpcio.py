@@ -16,6 +16,7 @@ WATCH_SECONDS: Final = 0.2
 """How often a health watch looks whether the answer has changed."""
 
 MAX_WATCHES: Final = 64
+MAX_MESSAGE_BYTES: Final = 4 << 20
 
 # A message over the receive limit ends in a gRPC error, which a gateway that fails open takes for a pass. So the server
 # takes this much more than the limit of a check, and what is between the two is denied by an answer.
@@ -39,9 +40,10 @@ class GrpcDoor:
         self._stopping = asyncio.Event()
         self._watches = 0
         self._server: aio.Server | None = None
+        self.address = ""
 
-    async def open(self, address: str) -> str:
-        """Listen on ``HOST:PORT`` or ``unix:/PATH`` and return the address in use, with the port that the system chose.
+    async def open(self, address: str) -> None:
+        """Listen on ``HOST:PORT`` or ``unix:/PATH``; ``address`` then tells where, with the port that the system chose.
 
         Raises ListenError: AZ701 for what is no address, AZ702 when it cannot be bound, AZ703 when the path is taken.
         """
@@ -67,10 +69,9 @@ class GrpcDoor:
                 ),
             )
         )
-        bound = _bind(server, parsed)
+        self.address = _bind(server, parsed)
         await server.start()
         self._server = server
-        return bound
 
     def drain(self) -> None:
         """Report NOT_SERVING from now on and keep answering, so that gateways go elsewhere before ``close``."""
@@ -125,6 +126,13 @@ class GrpcDoor:
 
     def _serving(self) -> bool:
         return not self._draining and self._ready()
+
+
+async def start(authorizer: ext_authz.Decides, address: str, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> GrpcDoor:
+    """Open the door in front of ``authorizer``. Raises ListenError as ``GrpcDoor.open`` does."""
+    door = GrpcDoor(ext_authz.handler(authorizer), lambda: authorizer.ready, max_message_bytes=max_message_bytes)
+    await door.open(address)
+    return door
 
 
 async def _asked(message: bytes, call: _Call) -> str:

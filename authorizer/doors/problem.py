@@ -5,45 +5,18 @@ nor the subject. Callers that speak gRPC get a line of text and 401 or 403, beca
 gRPC status.
 """
 
-import re
-from collections.abc import Iterable
-from functools import lru_cache
 from http import HTTPStatus
 
 import orjson
 from msgspec import Struct
 
-from authorizer.model import Decision, Headers
+from authorizer.doors.headers import sendable
+from authorizer.model import Decision
 
 MEDIA_TYPE = "application/problem+json"
-GRPC_MEDIA_TYPE = "application/grpc"
 _MAX_GRPC_TEXT = 200
 
-# RFC 9110 section 5.6.2 (token) and 5.5 (field value). Surrogates stand for bytes that are not UTF-8.
-_token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}").fullmatch
-_unsendable = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]").search
-
-# Fields that frame or route a message; no decision may set them (RFC 9110 sections 7.2, 7.6.1, 8.6; RFC 9112, 6).
-_FRAMING = frozenset(
-    {
-        "connection",
-        "content-length",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-
 _TITLES = {status.value: status.phrase for status in HTTPStatus}
-
-
-class UnsendableError(ValueError):
-    """A header cannot be sent as it is, so the answer that carries it must not be sent at all."""
 
 
 class Denial(Struct, frozen=True):
@@ -58,8 +31,8 @@ def denial(decision: Decision, status: int | None = None) -> Denial:
     """Show a denied decision to an HTTP caller.
 
     ``status`` replaces the decision's own where a gateway's contract knows fewer of them. A status that is not an
-    error becomes 403, so an allowed decision that strays here still denies. Raises UnsendableError for a challenge
-    that would break the header.
+    error becomes 403, so an allowed decision that strays here still denies. Raises headers.UnsendableError for a
+    challenge that would break the header.
     """
     code = _error_status(decision.reason.status if status is None else status)
     headers = (("content-type", MEDIA_TYPE), *_challenge(decision, code))
@@ -74,34 +47,6 @@ def grpc_denial(decision: Decision) -> Denial:
     code = 401 if decision.reason.status == 401 else 403
     text = f"{decision.reason.code}: {decision.reason.text}"[:_MAX_GRPC_TEXT]
     return Denial(code, _challenge(decision, code), text.encode("utf-8", "replace"))
-
-
-def speaks_grpc(headers: Headers) -> bool:
-    """Tell whether the request is a gRPC call (``application/grpc``, ``application/grpc+proto``, gRPC-Web alike)."""
-    return any(value.lower().startswith(GRPC_MEDIA_TYPE) for value in headers.get("content-type", ()))
-
-
-def sendable(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return ``headers`` with names in lower case, or raise UnsendableError.
-
-    A name must be a token that neither frames nor routes the message; a value must be text without control
-    characters other than the tab. Envoy passes a line break in a value on to the client: that is response splitting.
-    """
-    checked = []
-    for name, value in headers:
-        lowered = _sendable_name(name)
-        if _unsendable(value):
-            raise UnsendableError(f"the value of header {lowered} cannot be sent")
-        checked.append((lowered, value))
-    return tuple(checked)
-
-
-@lru_cache(maxsize=1024)
-def _sendable_name(name: str) -> str:
-    lowered = name.lower()
-    if _token(name) is None or lowered in _FRAMING:
-        raise UnsendableError("a header name cannot be sent")
-    return lowered
 
 
 def _error_status(status: int) -> int:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from authorizer.doors import ext_authz, faults
 from authorizer.doors.ext_authz import FIXED, handler
-from authorizer.doors.ext_authz_response import encode, removals
+from authorizer.doors.ext_authz_response import encode
 from authorizer.doors.wire import ext_authz_pb2
 from authorizer.model import Decision, Duty, Missing, Reason, Request
 from authorizer.reasons import ALLOWED, REASONS, reason
@@ -252,21 +252,6 @@ def test_a_damaged_question_is_answered_with_a_denial(data):
 )
 def test_any_decision_that_is_not_allowed_denies(decision, content_type):
     assert_denied(handler(Fixed(decision))(check(content_type=content_type)))
-
-
-@pytest.mark.parametrize(
-    ("upstream", "remove", "expected"),
-    [
-        ((), (), ()),
-        (("x-user",), (), ("x_user",)),
-        ((), ("x-user",), ("x-user", "x_user")),
-        (("x-user",), ("X-User", "x_user"), ("x_user",)),
-        (("user",), ("role",), ("role",)),
-        (("x-user", "x_user"), (), ()),
-    ],
-)
-def test_removals(upstream, remove, expected):
-    assert removals(upstream, remove) == expected
 
 
 def test_a_fault_is_logged_once_without_its_message(caplog, monkeypatch):

@@ -13,8 +13,7 @@ from yarl import URL
 from authorizer.demo.envoy import Backend, Check, bootstrap
 from authorizer.demo.gateway import find_envoy, start_envoy
 from authorizer.demo.processes import ChildError, children
-from authorizer.doors.ext_authz import handler
-from authorizer.doors.grpcio import GrpcDoor
+from authorizer.doors import grpcio
 from authorizer.model import Decision
 from authorizer.reasons import ALLOWED, REASONS
 
@@ -64,10 +63,10 @@ async def gateway(core: Core, directory):
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    door = GrpcDoor(handler(core), lambda: core.ready, max_message_bytes=1 << 20)
+    door = await grpcio.start(core, f"unix:{directory / 'door.sock'}")
+    backends = [Backend("echo", "/", f"127.0.0.1:{port}")]
     try:
-        bound = await door.open(f"unix:{directory / 'door.sock'}")
-        config = bootstrap(Check(address=bound, timeout=5, fail_open=True), [Backend("echo", "/", f"127.0.0.1:{port}")])
+        config = bootstrap(Check(address=door.address, timeout=5, fail_open=True), backends)
         async with children() as group:
             yield await start_envoy(group, config, directory)
     finally:

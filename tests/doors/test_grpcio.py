@@ -49,10 +49,9 @@ def question(path: str, body: bytes = b"") -> bytes:
 
 @contextlib.asynccontextmanager
 async def serving(core: Core, address: str = "127.0.0.1:0", limit: int = 1 << 20):
-    door = GrpcDoor(handler(core), lambda: core.ready, max_message_bytes=limit)
-    bound = await door.open(address)
+    door = await grpcio.start(core, address, max_message_bytes=limit)
     try:
-        yield door, bound
+        yield door, door.address
     finally:
         await door.close(0)
 
@@ -220,27 +219,27 @@ async def test_a_socket_in_use_and_a_file_are_left_alone(tmp_path):
     address = f"unix:{tmp_path / 'door.sock'}"
     async with calling(Core(), address=address) as (_, channel):
         with pytest.raises(ListenError) as caught:
-            await GrpcDoor(handler(Core()), lambda: True, max_message_bytes=1024).open(address)
+            await grpcio.start(Core(), address)
         assert caught.value.code == "AZ703"
         assert (await ask(channel, question("/open"))).status.code == 0
     file = tmp_path / "file"
     file.write_text("kept")
     with pytest.raises(ListenError):
-        await GrpcDoor(handler(Core()), lambda: True, max_message_bytes=1024).open(f"unix:{file}")
+        await grpcio.start(Core(), f"unix:{file}")
     assert file.read_text() == "kept"
 
 
 @pytest.mark.parametrize("address", ["", "nowhere", "127.0.0.1:99999", "unix:relative"])
 async def test_a_bad_address_is_refused(address):
     with pytest.raises(ListenError) as caught:
-        await GrpcDoor(handler(Core()), lambda: True, max_message_bytes=1024).open(address)
+        await grpcio.start(Core(), address)
     assert caught.value.code == "AZ701"
 
 
 async def test_a_port_in_use_is_refused():
     async with serving(Core()) as (_, bound):
         with pytest.raises(ListenError) as caught:
-            await GrpcDoor(handler(Core()), lambda: True, max_message_bytes=1024).open(bound)
+            await grpcio.start(Core(), bound)
         assert caught.value.code == "AZ702"
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authorizer.doors.problem import UnsendableError, denial, grpc_denial, sendable, speaks_grpc
+from authorizer.doors.headers import UnsendableError
+from authorizer.doors.problem import denial, grpc_denial
 from authorizer.model import Decision, Missing, Reason, StepUp
 from authorizer.reasons import ALLOWED, REASONS, reason
 
@@ -100,59 +101,6 @@ def test_grpc_callers_get_text_and_two_statuses_only(code, status):
 
 def test_grpc_text_is_bounded():
     assert len(grpc_denial(Decision(reason=Reason("x", "policy", 403, "long " * 1000))).body) == 200
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("application/grpc", True),
-        ("application/grpc+proto", True),
-        ("Application/GRPC", True),
-        ("application/grpc-web+proto", True),
-        ("application/json", False),
-        ("", False),
-    ],
-)
-def test_grpc_is_known_by_its_content_type(value, expected):
-    assert speaks_grpc({"content-type": (value,)}) is expected
-
-
-def test_a_request_without_content_type_is_not_grpc():
-    assert not speaks_grpc({})
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("", "v"),
-        (":path", "/"),
-        ("host", "a"),
-        ("Host", "a"),
-        ("content-length", "1"),
-        ("transfer-encoding", "chunked"),
-        ("a b", "v"),
-        ("a\r\nb", "v"),
-        ("a\n", "v"),
-        ("é", "v"),
-        ("x" * 257, "v"),
-        ("x", "a\rb"),
-        ("x", "a\nb"),
-        ("x", "a\x00b"),
-        ("x", "a\x7f"),
-        ("x", "\udcff"),
-    ],
-)
-def test_unsendable_headers_are_refused(name, value):
-    with pytest.raises(UnsendableError):
-        sendable([("x-good", "good"), (name, value)])
-
-
-def test_sendable_headers_keep_their_order_and_values():
-    assert sendable([("X-User", "Zoë\t1"), ("x-user", ""), ("x-b", "b")]) == (
-        ("x-user", "Zoë\t1"),
-        ("x-user", ""),
-        ("x-b", "b"),
-    )
 
 
 @given(st.text(), st.text(), st.text())
