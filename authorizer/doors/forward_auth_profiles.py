@@ -158,9 +158,8 @@ def client_address(chain: Iterable[str], hops: int) -> str:
 
 
 def _joined(target: str) -> bool:
-    """Tell whether two header lines may have been joined to one before they came here.
+    """Tell whether two header lines may have been joined to one before they came here: a second target starts in it.
 
-    A comma in the path is refused; in the query it is common, so there only what starts a second target is.
+    Other commas are common in paths and queries, and no gateway appends to what a client sent.
     """
-    path, _, query = target.partition("?")
-    return "," in path or any(part.lstrip().startswith("/") for part in query.split(",")[1:])
+    return any(part.lstrip().startswith("/") for part in target.split(",")[1:])
