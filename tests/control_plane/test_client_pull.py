@@ -214,6 +214,27 @@ async def test_the_etag_outlives_a_failing_server(server: Server, link: Link, in
     assert (progress.failures, progress.code) == (0, "")
 
 
+async def test_after_an_outage_nothing_waits_and_long_polling_goes_on(
+    server: Server, link: Link, intake: Intake
+) -> None:
+    server.says(ok(made(5), '"e5"'), says(503), ok(made(6), '"e6"', "application/gzip"), says(304))
+    progress = START
+    for _ in range(4):
+        progress = await client.sync_once(link, progress, intake)
+        assert progress.long_poll
+    assert [request.headers["prefer"] for request in server.asked] == [
+        "modes=snapshot;wait=2", "modes=snapshot;wait=2", "modes=snapshot", "modes=snapshot;wait=2",
+    ]  # fmt: skip
+
+
+async def test_a_server_that_cannot_wait_is_polled(server: Server, link: Link, intake: Intake) -> None:
+    server.says(ok(made(5), '"e5"', "application/gzip"), says(304))
+    progress = await client.sync_once(link, START, intake)
+    assert not progress.long_poll
+    progress = await client.sync_once(link, progress, intake)
+    assert client.delay(progress, Pace(poll=60), 0.5) == 60
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

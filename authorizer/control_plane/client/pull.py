@@ -141,12 +141,14 @@ def tell(before: Progress, after: Progress) -> None:
 
 async def _step(link: Link, progress: Progress, intake: Intake, clock: Callable[[], float]) -> Progress:
     limits = intake.store.limits
-    headers = {"prefer": f"modes=snapshot;wait={intake.wait:g}" if intake.wait else "modes=snapshot"}
+    # After an outage the first answer must not wait for news: it is what shows that all is well again.
+    wait = 0.0 if progress.failures and progress.etag else intake.wait
+    headers = {"prefer": f"modes=snapshot;wait={wait:g}" if wait else "modes=snapshot"}
     if progress.etag:
         headers[hdrs.IF_NONE_MATCH] = progress.etag
     path = f"v1/bundles/{progress.kind}"
     try:
-        answer = await exchange(link, "GET", path, headers=headers, limit=limits.compressed, wait=intake.wait)
+        answer = await exchange(link, "GET", path, headers=headers, limit=limits.compressed, wait=wait)
     except TooLargeError:
         raise BundleError("AZ303", f"the {progress.kind} bundle has more than {limits.compressed} bytes") from None
     now = clock()
@@ -157,17 +159,17 @@ async def _step(link: Link, progress: Progress, intake: Intake, clock: Callable[
         return await _unchanged(progress, intake.store, now)
     if answer.status != 200:
         raise ControlPlaneError("AZ506", f"the control plane answered {answer.status} instead of a bundle")
-    return await _fetched(progress, intake, answer, now)
+    return await _fetched(progress, intake, answer, now, waited=bool(wait))
 
 
-async def _fetched(progress: Progress, intake: Intake, answer: Answer, now: float) -> Progress:
+async def _fetched(progress: Progress, intake: Intake, answer: Answer, now: float, *, waited: bool) -> Progress:
     content_type = answer.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
     if content_type not in BUNDLE_TYPES:
         raise ControlPlaneError("AZ506", "the control plane's answer is not of a bundle's content type")
     etag = answer.headers.get(hdrs.ETAG, "")
-    progress = replace(
-        progress, long_poll=bool(intake.wait) and content_type == LONG_POLL_TYPE, downloaded=now, size=len(answer.body)
-    )
+    if waited:  # only then does the type say whether the server can wait
+        progress = replace(progress, long_poll=content_type == LONG_POLL_TYPE)
+    progress = replace(progress, downloaded=now, size=len(answer.body))
     fetched = await asyncio.to_thread(_accept, answer.body, progress, intake.store)
     etag = etag if len(etag) <= MAX_ETAG else ""
     outcome: Outcome = "unchanged"
