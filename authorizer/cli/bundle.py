@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from authorizer.bundle import DEFAULT_LIMITS, KINDS, Verifier, archive, manifest, read, signatures
-from authorizer.errors import BundleError
+from authorizer.bundle.refusals import refusal
 from authorizer.jose import jwk, sign
 from authorizer.jose.algorithms import ALGORITHMS
 
@@ -67,7 +67,7 @@ def _keygen(args: argparse.Namespace) -> int:
 def _inspect(args: argparse.Namespace) -> int:
     files = archive.unpack(_content(args.file))
     if manifest.NAME not in files:
-        raise BundleError("AZ310", "the bundle has no manifest")
+        raise refusal("bad_manifest", "the bundle has no manifest")
     stamp = manifest.read(files[manifest.NAME])
     signed_by = signatures.claimed_key(files)
     if args.json:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from authorizer import bundle
 from authorizer.bundle import Bundle, Kind, store
+from authorizer.bundle.refusals import refusal
 from authorizer.bundle.store import Kept, Store
 from authorizer.control_plane.client.link import Answer, Link, TooLargeError, exchange
 from authorizer.errors import AuthorizerError, BundleError, ControlPlaneError
@@ -150,7 +151,7 @@ async def _step(link: Link, progress: Progress, intake: Intake, clock: Callable[
     try:
         answer = await exchange(link, "GET", path, headers=headers, limit=limits.compressed, wait=wait)
     except TooLargeError:
-        raise BundleError("AZ303", f"the {progress.kind} bundle has more than {limits.compressed} bytes") from None
+        raise refusal("too_large", f"the {progress.kind} bundle has more than {limits.compressed} bytes") from None
     now = clock()
     progress = replace(progress, answered=now)
     if answer.status == 304:
@@ -180,7 +181,8 @@ async def _fetched(progress: Progress, intake: Intake, answer: Answer, now: floa
             return _not_activated(progress, error.code, error.message)
         except Exception as error:
             log.exception("activation failed")
-            return _not_activated(progress, "AZ331", f"the bundle was not put in force: {type(error).__name__}")
+            failure = refusal("not_activated", f"the bundle was not put in force: {type(error).__name__}")
+            return _not_activated(progress, failure.code, failure.message)
         outcome = "activated"
         progress = replace(progress, serial=fetched.serial, revision=fetched.revision, activated=now)
     progress = replace(_good(progress, outcome, now), etag=etag)
