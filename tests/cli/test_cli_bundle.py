@@ -41,10 +41,10 @@ def test_keys_are_private_and_never_overwritten(keys: Path, capsys: pytest.Captu
 
 def test_verify(file: Path, keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key = str(keys / "signing.pub.pem")
-    assert cli.main(["bundle", "verify", str(file), "--key", key, "--kind", "policy"]) == 0
+    assert cli.main(["bundle", "verify", str(file), "--key", key, "--kind=policy"]) == 0
     assert "good: policy bundle, serial 1700000000000" in capsys.readouterr().out
     for arguments, code in [
-        (["--key", key, "--kind", "facts"], "AZ311"),
+        (["--key", key, "--kind=facts"], "AZ311"),
         (["--key", key, "--scope", "prod"], "AZ326"),
         (["--key", key, "--algorithm", "RS256"], "AZ403"),
         (["--key", str(file)], "AZ410"),
