@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -57,11 +58,11 @@ class Table:
         self._literal: dict[str, list[Guard]] = {}
         for guard in guards:
             first = guard.segments[0]
-            (self._literal.setdefault(first.text, []) if first.kind == "literal" else self._open).append(guard)
+            (self._literal.setdefault(unquote(first.text), []) if first.kind == "literal" else self._open).append(guard)
 
     def starting(self, part: Part) -> list[Guard]:
         """Return the guards whose first segment may be ``part``."""
-        if part.kind == "literal" and part.text.isalnum():
+        if part.kind == "literal":
             return [*self._literal.get(part.text, ()), *self._open]
         return [guard for guards in self._literal.values() for guard in guards] + self._open
 

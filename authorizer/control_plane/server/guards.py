@@ -1,6 +1,7 @@
 """The guards that a published policy sets up, for comparison with what gateways serve."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from authorizer.bundle import Verifier, read
 from authorizer.control_plane.server.binding import Guard, Tables, tables
@@ -23,12 +24,13 @@ class Guards:
             return {}
         if published.revision != self._revision:
             bundle = read(published.data, kind="policy", verifier=self._verifier)
-            self._tables = tables(_guards(pbac.load(bundle.document)))
+            self._tables = tables(_guards(bundle.document))
             self._revision = published.revision
         return self._tables
 
 
-def _guards(program: pbac.Program) -> Iterator[Guard]:
+def _guards(document: Mapping[str, Any]) -> Iterator[Guard]:
+    program = pbac.load(document)
     for route in program.routes:
         segments = parse_template(route.template)
         policies = program.policies_for(route)

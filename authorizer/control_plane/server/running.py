@@ -86,7 +86,7 @@ async def follow_once(watch: Watch, publisher: Publisher) -> None:
         reading = await asyncio.to_thread(watch.poll)
         if reading is not None:
             await publisher.refresh(reading)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the loop must go on; what failed is tried again
         watch.forget()
         _log.exception("the directory could not be published")
 

@@ -122,19 +122,19 @@ class Store:
     def save_status(self, authorizer: str, body: bytes, now: float) -> None:
         """Replace what an authorizer says of itself; what it found stays as fresh as it is."""
         with self._transaction() as database:
-            _forget(database, now)
             database.execute(
                 "INSERT OR REPLACE INTO statuses (authorizer, heard, body) VALUES (?, ?, ?)", (authorizer, now, body)
             )
             database.execute("UPDATE catalogues SET heard = ? WHERE reporter = ?", (now, authorizer))
+            _forget(database, now)
 
     def save_catalogue(self, reporter: str, apis: bytes, now: float) -> None:
         """Replace what a reporter found."""
         with self._transaction() as database:
-            _forget(database, now)
             database.execute(
                 "INSERT OR REPLACE INTO catalogues (reporter, heard, apis) VALUES (?, ?, ?)", (reporter, now, apis)
             )
+            _forget(database, now)
 
     def statuses(self, now: float) -> tuple[Status, ...]:
         """Return what the authorizers say that were heard within RETENTION, by name."""
@@ -186,10 +186,10 @@ class Store:
 
 
 def _forget(database: sqlite3.Connection, now: float) -> None:
-    """Make room: for the silent nothing is kept, and of too many the oldest go."""
+    """Forget the silent, and of too many the oldest."""
     database.execute("DELETE FROM statuses WHERE heard <= ?", (now - RETENTION,))
     database.execute("DELETE FROM catalogues WHERE heard <= ? AND reporter <> ''", (now - RETENTION,))
-    room = (MAX_AUTHORIZERS - 1,)
+    room = (MAX_AUTHORIZERS,)
     database.execute(
         "DELETE FROM statuses WHERE rowid IN (SELECT rowid FROM statuses ORDER BY heard DESC LIMIT -1 OFFSET ?)", room
     )
