@@ -95,7 +95,7 @@ def read_object(data: bytes) -> dict[str, Any] | None:
             return None
         value = _DECODER.decode(text)
         if _ESCAPED_SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+            json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -65,13 +65,11 @@ def load(document: object) -> Facts:
         facts = msgspec.convert(document, Facts)
     except msgspec.ValidationError as error:
         raise BundleError("AZ315", f"the facts are malformed: {error}", hint="build them again") from None
-    for subject, membership in facts.memberships.items():
-        for kind in Membership.__struct_fields__:
-            # INVARIANT: no control character in a name, or two names could make one assignee token.
-            if _CONTROL.search(str(subject)) or any(
-                _CONTROL.search("".join(n)) for n in getattr(membership, kind) or ()
-            ):
-                raise BundleError("AZ315", f"a {kind} name has a control character")
+    for subject, member in facts.memberships.items():
+        names = [names for kind in Membership.__struct_fields__ for names in getattr(member, kind) or ()]
+        # INVARIANT: no control character in a name, or two pairs of names could make one assignee token.
+        if _CONTROL.search(subject.join("".join(name) for name in names)):
+            raise BundleError("AZ315", "the facts are malformed: a membership has a control character in a name")
     return facts
 
 

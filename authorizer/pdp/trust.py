@@ -173,7 +173,7 @@ def compile_issuers(
                 notes.add(
                     "T107",
                     f"the namespace {row['namespace']!r} overlaps the namespace {other!r} of another issuer",
-                    locate(entry.value, ["namespace"]),
+                    locate(entry.value, ["namespace"]) if row["namespace"] else entry.key.place,
                     "give each issuer a prefix of its own, such as 'partner/'; at most one may be empty",
                 )
             rows.append(row)

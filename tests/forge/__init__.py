@@ -10,7 +10,19 @@ from typing import Any
 
 from tests.forge import claims as claim_forms
 from tests.forge import headers, signatures, spellings
-from tests.forge.material import AUDIENCE, ISSUER, PARTNER, Attack, Forge, Material, claims, honest, issuers, material
+from tests.forge.material import (
+    AUDIENCE,
+    ISSUER,
+    PARTNER,
+    Attack,
+    Forge,
+    Material,
+    claims,
+    compact,
+    honest,
+    issuers,
+    material,
+)
 
 _CLASSES = (
     headers.algorithms,
@@ -45,4 +57,16 @@ def flood(made: Material, good: Mapping[str, Any], count: int) -> Iterator[str]:
         yield f.token({"alg": "RS256", "kid": f"k{number:x}"}, sign=lambda _: b"\x01" * 256)
 
 
-__all__ = ["AUDIENCE", "ISSUER", "PARTNER", "Attack", "attacks", "claims", "flood", "honest", "issuers", "material"]
+__all__ = [
+    "AUDIENCE",
+    "ISSUER",
+    "PARTNER",
+    "Attack",
+    "attacks",
+    "claims",
+    "compact",
+    "flood",
+    "honest",
+    "issuers",
+    "material",
+]

@@ -39,8 +39,19 @@ def test_accepted(name: str, token: str, trusted: trust.Trust) -> None:
 
 def test_the_list_is_long_and_covers_every_class() -> None:
     assert {attack.group for attack in ATTACKS} == {
-        "alg-none", "alg-missing", "alg-key-mismatch", "rs-hs-confusion", "key-injection", "kid-injection", "signature",
-        "psychic", "encoding", "json", "claims", "crit", "weak-key",
-    }  # fmt: skip
+        "alg-none",
+        "alg-missing",
+        "alg-key-mismatch",
+        "rs-hs-confusion",
+        "key-injection",
+        "kid-injection",
+        "signature",
+        "psychic",
+        "encoding",
+        "json",
+        "claims",
+        "crit",
+        "weak-key",
+    }
     assert len(ATTACKS) > 400
     assert len({attack.token for attack in ATTACKS}) == len(ATTACKS)

@@ -1,0 +1,315 @@
+"""What a verified token says about its sender, and how long it is remembered."""
+
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authorizer.jose import sign
+from authorizer.model import ANYONE, Identity, Reason, assignee_token
+from authorizer.pdp import facts, tokens, trust
+from authorizer.policy import documents
+from tests import forge
+
+NOW = 1_790_000_000.0
+MADE = forge.material()
+PEM = sign.generate("ES256")
+JWKS = {"keys": [sign.public_jwk(PEM, "ES256", "k")]}
+
+
+def issuer(name: str, url: str, **more: object) -> str:
+    lines = {"issuer": url, "audiences": ["orders"], "algorithms": ["ES256"], "jwks": JWKS} | more
+    return f"  {name}:\n" + "".join(f"    {key}: {value!r}\n" for key, value in lines.items())
+
+
+def load(*rows: str) -> trust.Trust:
+    compiled, problems = trust.compile_issuers(
+        documents.load("kind: Issuers\nissuers:\n" + "".join(rows), "i.yaml"), lambda _: b""
+    )
+    assert problems == []
+    return trust.load(compiled)
+
+
+CLAIMS = {
+    "collection": "teams",
+    "business_role_location": "brl",
+    "location": "place.sites",
+    "fields": {"tenant": "tenant", "limit": "limits.credit", "vip": "vip", "tags": "tags", "dotted": "a.b"},
+    "env": {"risk": "risk"},
+}
+MAIN = load(
+    issuer("main", "https://a.example", claims=CLAIMS),
+    issuer("partner", "https://b.example", namespace="p/", attributes={"tenant": "fixed"}),
+)
+STRICT = load(
+    issuer("main", "https://a.example", leeway="0", types=["at+jwt"], required=["client_id", "a.b"], max_lifetime="60")
+)
+
+
+def token(header: str | None = "at+jwt", **changes: object) -> str:
+    claims = {"iss": "https://a.example", "aud": "orders", "sub": "ann", "iat": NOW, "exp": NOW + 60} | changes
+    return sign.sign(
+        {name: value for name, value in claims.items() if value is not ...}, PEM, "ES256", "k", token_type=header
+    )
+
+
+def verify(
+    text: str, trusted: trust.Trust = MAIN, known: facts.Facts = facts.NOTHING, now: float = NOW
+) -> Identity | Reason:
+    return tokens.verify(text, trusted, known, tokens.Memo(), now)
+
+
+def identity(known: facts.Facts = facts.NOTHING, **changes: object) -> Identity:
+    found = verify(token(**changes), known=known)
+    assert isinstance(found, Identity), found
+    return found
+
+
+def code(answer: Identity | Reason) -> str:
+    return answer.code if isinstance(answer, Reason) else "ok"
+
+
+def test_claims_become_assignee_tokens() -> None:
+    found = identity(
+        groups=["g1", "g2"],
+        roles=["boss"],
+        azp="web",
+        teams=["t"],
+        place={"sites": ["oslo"]},
+        brl=[["uw", "oslo"], {"role": "agent", "location": "bergen"}],
+    )
+    assert found.tokens == {
+        ANYONE,
+        "person:ann",
+        "client:web",
+        "group:g1",
+        "group:g2",
+        "management_role:boss",
+        "collection:t",
+        "location:oslo",
+        assignee_token("business_role_location", "uw", "oslo"),
+        assignee_token("business_role_location", "agent", "bergen"),
+    }
+    assert (found.subject, found.client, found.issuer) == ("ann", "web", "https://a.example")
+
+
+def test_client_id_comes_before_azp() -> None:
+    assert identity(client_id="a", azp="b").client == "a"
+
+
+def test_fields_are_texts_exactly_as_written() -> None:
+    found = identity(
+        limits={"credit": 250000.01},
+        vip=True,
+        tags=["a", 7, False],
+        tenant="acme",
+        risk=85,
+        **{"a.b": "whole name"},
+        a={"b": "path"},
+    )
+    assert found.attributes == {
+        "limit": "250000.01",
+        "vip": "true",
+        "tags": ("a", "7", "false"),
+        "tenant": "acme",
+        "dotted": "whole name",
+    }
+    assert found.env == {"risk": "85"}
+
+
+def test_login_and_scopes() -> None:
+    found = identity(acr="phr", amr=["pwd", "otp"], auth_time=NOW - 5, scope="read  write", scp=["x"])
+    assert found.env == {"acr": "phr", "amr": ("pwd", "otp")}
+    assert (found.auth_time, found.scopes) == (NOW - 5, {"read", "write", "x"})
+    assert identity().auth_time is None
+
+
+def test_each_issuer_has_names_of_its_own() -> None:
+    found = identity(iss="https://b.example", groups=["sales"], client_id="web", tenant="acme")
+    assert found.tokens == {ANYONE, "person:p/ann", "group:p/sales", "client:p/web"}
+    assert (found.subject, found.client, found.attributes) == ("p/ann", "p/web", {"tenant": "fixed"})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sub": "p/ann"},
+        {"groups": ["x", "p/sales"]},
+        {"client_id": "p/"},
+        {"brl": [["p/a", "b"]]},
+        {"brl": [["a", "p/b"]]},
+    ],
+)
+def test_no_issuer_reaches_into_another_namespace(changes: dict[str, object]) -> None:
+    assert code(verify(token(**changes))) == "token_claims"
+
+
+@pytest.mark.parametrize(
+    "brl",
+    ["uw", [["uw"]], [["uw", "oslo", "x"]], [["uw", 1]], ["uw"], [{"role": "uw"}], {"role": "uw", "location": "oslo"}],
+)
+def test_malformed_pairs(brl: object) -> None:
+    assert code(verify(token(brl=brl))) == "token_claims"
+
+
+FACTS = facts.load(
+    {
+        "memberships": {"ann": {"group": ["fact"], "management_role": []}},
+        "subjects": {
+            "ann": {"attributes": {"tenant": "acme"}, "env": {"risk": "85"}},
+            "p/ann": {"attributes": {"tenant": "acme"}},
+        },
+        "subscriptions": {"acme": {"plan": "pro"}, "fixed": {"plan": "free"}},
+    }
+)
+
+
+def test_facts_win_over_claims() -> None:
+    found = identity(FACTS, groups=["token"], roles=["boss"], teams=["t"], tenant="umbrella", risk=1)
+    assert found.tokens == {ANYONE, "person:ann", "group:fact", "collection:t"}
+    assert (found.attributes, found.env) == ({"tenant": "acme", "plan": "pro"}, {"risk": "85"})
+    assert identity(FACTS, sub="bob", groups=["token"]).tokens == {ANYONE, "person:bob", "group:token"}
+    assert identity(FACTS, sub="bob", tenant="acme").attributes == {"tenant": "acme", "plan": "pro"}
+    assert identity(FACTS, sub="bob", iss="https://b.example").attributes == {"tenant": "fixed", "plan": "free"}
+    assert identity(FACTS, iss="https://b.example").attributes == {"tenant": "acme", "plan": "pro"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "now", "answer"),
+    [
+        ({}, NOW + 89.9, "ok"),
+        ({}, NOW + 90, "token_expired"),
+        ({"iat": NOW + 30}, NOW, "ok"),
+        ({"iat": NOW + 31}, NOW, "token_not_yet"),
+        ({"nbf": NOW + 30}, NOW, "ok"),
+        ({"nbf": NOW + 31}, NOW, "token_not_yet"),
+        ({"exp": NOW + 86400}, NOW, "ok"),
+        ({"exp": NOW + 86401}, NOW, "token_lifetime"),
+        ({"iat": ..., "exp": NOW + 86401}, NOW, "token_lifetime"),
+        ({"iat": ...}, NOW, "ok"),
+        ({"exp": NOW + 0.5}, NOW + 30.4, "ok"),
+        ({"exp": NOW + 0.5}, NOW + 30.5, "token_expired"),
+    ],
+)
+def test_times(changes: dict[str, object], now: float, answer: str) -> None:
+    assert code(verify(token(**changes), now=now)) == answer
+
+
+@pytest.mark.parametrize(
+    ("header", "changes", "answer"),
+    [
+        ("at+jwt", {"client_id": "x", "a": {"b": 1}}, "ok"),
+        ("application/AT+JWT", {"client_id": "x", "a.b": ""}, "ok"),
+        ("JWT", {"client_id": "x", "a": {"b": 1}}, "token_type"),
+        (None, {"client_id": "x", "a": {"b": 1}}, "token_type"),
+        ("at+jwt", {"client_id": "x"}, "token_claims"),
+        ("at+jwt", {"a": {"b": 1}}, "token_claims"),
+        ("at+jwt", {"client_id": "x", "a": "b"}, "token_claims"),
+        ("at+jwt", {"client_id": "x", "a": {"b": None}}, "token_claims"),
+        ("at+jwt", {"client_id": "x", "a": {"b": 1}, "exp": NOW + 61}, "token_lifetime"),
+    ],
+)
+def test_a_strict_issuer(header: str | None, changes: dict[str, object], answer: str) -> None:
+    assert code(verify(token(header, **changes), STRICT)) == answer
+
+
+def test_a_remembered_token_is_one_look_up_and_still_expires() -> None:
+    memo = tokens.Memo()
+    text = token()
+    first = tokens.verify(text, MAIN, facts.NOTHING, memo, NOW)
+    assert tokens.verify(text, MAIN, facts.NOTHING, memo, NOW + 89) is first
+    assert code(tokens.verify(text, MAIN, facts.NOTHING, memo, NOW + 90)) == "token_expired"
+    assert len(memo) == 1
+
+
+def test_a_memo_is_not_shared() -> None:
+    text = token()
+    assert isinstance(verify(text), Identity)
+    assert code(verify(text, trust.NOBODY)) == "token_issuer"
+
+
+def test_failures_are_not_remembered_and_start_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a token made the verifier open a socket or look up a name")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    compiled, _ = trust.compile_issuers(documents.load(forge.issuers(MADE), "i.yaml"), lambda _: b"")
+    trusted = trust.load(compiled)
+    memo = tokens.Memo()
+    before = len(trusted.issuers[forge.ISSUER].keys)
+    for text in forge.flood(MADE, forge.claims(NOW), 300):
+        assert code(tokens.verify(text, trusted, facts.NOTHING, memo, NOW)) == "token_key"
+    for attack in forge.attacks(MADE, forge.claims(NOW)):
+        assert isinstance(tokens.verify(attack.token, trusted, facts.NOTHING, memo, NOW), Reason)
+    assert len(memo) == 0
+    assert len(trusted.issuers[forge.ISSUER].keys) == before
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 400)), max_size=200), st.integers(1, 20), st.integers(1, 2000)
+)
+def test_the_memo_is_bounded(steps: list[tuple[int, int]], limit: int, characters: int) -> None:
+    memo = tokens.Memo(limit, characters)
+    sizes: dict[bytes, int] = {}
+    for name, size in steps:
+        digest = bytes([name])
+        if memo.find(digest, sizes.get(digest, size)) is None:
+            sizes[digest] = size
+            memo.keep(digest, size, Identity(subject=str(name)))
+        found = memo.find(digest, sizes[digest])
+        assert found is not None
+        assert found.subject == str(name)
+        assert len(memo) <= max(limit, 2)
+        held = [sizes[each] for each in (*memo._young, *memo._old)]
+        assert sum(held) <= characters or sum(held) <= 2 * max(held)
+
+
+def test_what_is_used_stays() -> None:
+    memo = tokens.Memo(100)
+    memo.keep(b"hot", 1, Identity(subject="hot"))
+    for number in range(1000):
+        memo.keep(number.to_bytes(4), 1, Identity())
+        assert memo.find(b"hot", 1) is not None
+
+
+@given(st.text() | st.text("abcXYZ019-_.", max_size=60))
+def test_any_text_gets_an_answer(text: str) -> None:
+    assert isinstance(verify(text), Reason)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = [
+    "iss",
+    "aud",
+    "sub",
+    "exp",
+    "iat",
+    "nbf",
+    "auth_time",
+    "groups",
+    "roles",
+    "brl",
+    "client_id",
+    "scope",
+    "scp",
+    "acr",
+    "amr",
+    "tags",
+    "a.b",
+    "cnf",
+    "events",
+    "risk",
+]
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4))
+def test_any_signed_claims_get_an_answer(changes: dict[str, object]) -> None:
+    body = forge.claims(NOW, iss="https://a.example") | changes
+    answer = verify(sign.sign(forge.compact(body), PEM, "ES256", "k"))
+    assert isinstance(answer, Reason | Identity)
