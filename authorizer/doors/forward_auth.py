@@ -22,12 +22,17 @@ from authorizer.model import BodyState, Decision, Request
 from authorizer.reasons import REASONS
 
 REMOVE_HEADER = "x-envoy-auth-headers-to-remove"
-MAX_BODY = 1 << 20
+MAX_BODY = 256 * 1024
 """Largest body that is handed to a decision, in bytes; of a larger one only the beginning is, marked as a part."""
 
-BODY_SECONDS = 1.0
+BODY_SECONDS = 0.15
+"""How long a body may take to come. Gateways send it at once, and give up on the whole answer after 0.2 s or more."""
 
 _WHOLE = ("false",)
+
+# The call does not tell whether the original request has a body that the gateway kept for itself, so a decision that
+# reads the body must not take it for a request without one.
+_NO_BODY: tuple[bytes, BodyState] = (b"", "partial")
 
 # Where no profile is known: 403 is a denial to each of them.
 _UNKNOWN = Profile(statuses=frozenset({403}))
@@ -107,7 +112,7 @@ class ForwardAuth:
         original = read(profile, call.method, rest, headers, self._hops)
         if isinstance(original, str):
             return self._refuse(profile, original, bare, close=close or call.body_exists)
-        body, state = await _body(call) if profile.sends_body and call.body_exists else (b"", "absent")
+        body, state = await _body(call) if profile.sends_body and call.body_exists else _NO_BODY
         if headers.get(profile.partial, _WHOLE) != _WHOLE:
             state = "partial"  # anything but a plain "it is whole" counts as a part
         decision = self._authorizer.check(_request(original, body, state))
