@@ -118,6 +118,12 @@ def test_fields_are_texts_exactly_as_written() -> None:
     assert found.env == {"risk": "85"}
 
 
+@pytest.mark.parametrize("changes", [{"place": "oslo"}, {"place": {"sites": "oslo"}}, {"limits": [1]}, {"place": None}])
+def test_a_path_through_something_else_is_a_fault(changes: dict[str, object]) -> None:
+    assert code(verify(token(**changes))) == "token_claims"
+    assert code(verify(token(place={}, limits={}))) == "ok"
+
+
 def test_login_and_scopes() -> None:
     found = identity(acr="phr", amr=["pwd", "otp"], auth_time=NOW - 5, scope="read  write", scp=["x"])
     assert found.env == {"acr": "phr", "amr": ("pwd", "otp")}

@@ -1,0 +1,180 @@
+"""From the claims of a verified token, what is fixed for its issuer and the facts, to an Identity.
+
+A claim that is read and has the wrong shape is a fault that refuses the token: a membership that cannot be read might be
+the one that a deny is about. Claims that nothing reads may be anything.
+"""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from authorizer.model import ANYONE, Identity, assignee_token
+from authorizer.pdp.facts import Facts, Membership
+from authorizer.pdp.trust import Issuer
+
+MAX_TEXT = 1024
+
+# Control characters, line separators and unpaired surrogates: they have no place in a name, a header or a log line.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class ClaimFault(Exception):  # noqa: N818 - pdp.tokens answers it with a Reason; it leaves no door
+    """A claim that is read has the wrong shape."""
+
+
+def identify(claims: Mapping[str, Any], issuer: Issuer, facts: Facts, expires: float) -> Identity:
+    """Make the Identity of a verified token; ``expires`` in POSIX seconds. Raise if a claim that is read is malformed.
+
+    Attributes, the later wins: the token's fields, what is fixed for the issuer, facts about the subject, the
+    subscription of the subject's ``tenant``. A kind of membership listed in the facts replaces the token's.
+    """
+    subject = _own(issuer, text(claims["sub"]))
+    names: dict[str, frozenset[str]] = {}
+    client = ""
+    for kind, paths in issuer.claims.names.items():
+        value = next((found for path in paths if (found := claim(claims, path)) is not None), None)
+        if value is None:
+            continue
+        names[kind] = frozenset(assignee_token(kind, *parts) for parts in _asserted(kind, value, issuer))
+        if kind == "client":
+            client = _own(issuer, text(value))
+    member = facts.memberships.get(subject)
+    if member is not None:
+        names |= _memberships(member)
+    attributes = _values(claims, issuer.claims.fields) | dict(issuer.attributes)
+    env = _values(claims, issuer.claims.env) | _login(claims)
+    known = facts.subjects.get(subject)
+    if known is not None:
+        attributes |= known.attributes
+        env |= known.env
+    tenant = attributes.get("tenant")
+    if isinstance(tenant, str):
+        attributes |= facts.subscriptions.get(tenant, {})
+    return Identity(
+        issuer=issuer.issuer,
+        subject=subject,
+        client=client,
+        scopes=_scopes(claims),
+        tokens=frozenset({ANYONE}).union(*names.values()),
+        attributes=attributes,
+        env=env,
+        claims=claims,
+        auth_time=numeric_date(claims, "auth_time"),
+        expires=expires,
+    )
+
+
+def _memberships(member: Membership) -> dict[str, frozenset[str]]:
+    found = {}
+    for kind in member.__struct_fields__:
+        names = getattr(member, kind)
+        if isinstance(names, tuple):
+            parts = (name if isinstance(name, tuple) else (name,) for name in names)
+            found[kind] = frozenset(assignee_token(kind, *each) for each in parts)
+    return found
+
+
+def _asserted(kind: str, value: object, issuer: Issuer) -> list[tuple[str, ...]]:
+    """Return the names, or pairs of names, that a claim gives the subject, each in the issuer's namespace."""
+    if kind in {"person", "client"}:
+        return [(_own(issuer, text(value)),)]
+    if not isinstance(value, list):
+        raise ClaimFault
+    if kind != "business_role_location":
+        return [(_own(issuer, text(item)),) for item in value]
+    pairs: list[tuple[str, ...]] = []
+    for item in value:
+        pair = [item.get("role"), item.get("location")] if isinstance(item, Mapping) else item
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise ClaimFault
+        pairs.append((_own(issuer, text(pair[0])), _own(issuer, text(pair[1]))))
+    return pairs
+
+
+def _own(issuer: Issuer, name: str) -> str:
+    """Return ``name`` in the issuer's namespace. The issuer with the empty one must not reach into another's."""
+    full = issuer.namespace + name
+    if full.startswith(issuer.foreign):
+        raise ClaimFault
+    return full
+
+
+def claim(claims: Mapping[str, Any], path: str) -> Any:
+    """Return the claim of that name or, failing it, at that dotted path; None if absent. JSON null is a fault."""
+    here: Any = claims
+    for step in (path,) if path in claims else path.split("."):
+        if not isinstance(here, Mapping):
+            raise ClaimFault
+        if step not in here:
+            return None
+        here = here[step]
+    if here is None:
+        raise ClaimFault
+    return here
+
+
+def text(value: object) -> str:
+    """Return a claim that must be a text of 1 to ``MAX_TEXT`` characters, without control characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or _CONTROL.search(value):
+        raise ClaimFault
+    return value
+
+
+def texts(value: object) -> list[str]:
+    """Return a claim that must be a list of such texts."""
+    if not isinstance(value, list):
+        raise ClaimFault
+    return [text(item) for item in value]
+
+
+def numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
+    """Return a NumericDate (RFC 7519 section 2) in POSIX seconds; None if absent. Negative is a fault."""
+    value = claims.get(name)
+    if value is None and name not in claims:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or value < 0:
+        raise ClaimFault
+    return float(value)
+
+
+def _values(claims: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, object]:
+    """Return the fields that claims give: texts, or lists of texts; numbers and booleans as JSON writes them."""
+    found: dict[str, object] = {}
+    for field, path in paths.items():
+        value = claim(claims, path)
+        if value is not None:
+            found[field] = tuple(_scalar(item) for item in value) if isinstance(value, list) else _scalar(value)
+    return found
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | Decimal):
+        return format(value, "f") if isinstance(value, Decimal) else str(value)
+    return text(value)
+
+
+def _login(claims: Mapping[str, Any]) -> dict[str, object]:
+    """Return how the subject logged in: ``acr`` and ``amr`` (RFC 9068 section 2.2.1)."""
+    found: dict[str, object] = {}
+    if "acr" in claims:
+        found["acr"] = text(claims["acr"])
+    if "amr" in claims:
+        found["amr"] = tuple(texts(claims["amr"]))
+    return found
+
+
+def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
+    """Return the scopes: ``scope`` (RFC 9068 section 2.2.3) and ``scp``, a text with spaces or a list of texts."""
+    found: set[str] = set()
+    for name in ("scope", "scp"):
+        value = claims.get(name, "")
+        if not isinstance(value, str):
+            found.update(texts(value))
+        elif _CONTROL.search(value):
+            raise ClaimFault
+        else:
+            found.update(value.split(" "))
+    return frozenset(found) - {""}
