@@ -17,7 +17,7 @@ MAX_BODY = 64 * 1024
 """Bytes of a body that is read."""
 MAX_DEPTH = 32
 """Objects and arrays inside each other."""
-MAX_DIGITS = 64
+MAX_DIGITS = 128
 """Characters of a number."""
 MAX_EXPONENT = 308
 """Powers of ten, either way, of a number; beyond it a binary float overflows."""
@@ -118,6 +118,8 @@ def _is_json(request: Request) -> bool:
 
 
 def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
     depth = 0
     for found in _BRACKETS(text):
         bracket = found[0]

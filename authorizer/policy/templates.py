@@ -6,7 +6,7 @@ such a route could only ever be dead.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from ipaddress import IPv6Address
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
@@ -22,7 +22,7 @@ _NEEDLESS = re.compile(r"%(?:2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])
 _FORBIDDEN = re.compile(r"%(?:[01][0-9a-f]|7f|2[35f]|3[bf]|5c)", re.IGNORECASE)
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _NAME_HOST = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*", re.ASCII)
-_ADDRESS_HOST = re.compile(r"\[[0-9a-f:.]{2,45}\]", re.ASCII)
+_ADDRESS_HOST = re.compile(r"\[[0-9A-Fa-f:.]{2,45}\]", re.ASCII)
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", re.ASCII)
 
 
@@ -159,18 +159,3 @@ def keys(hosts: Iterable[str], method: str, template: str) -> tuple[Key, ...]:
     kind = shape(parse_template(template))
     name = parse_method(method)
     return tuple((parse_host(host), name, kind) for host in hosts)
-
-
-def conflicts(routes: Mapping[str, tuple[Iterable[str], str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return the pairs of routes that answer for the same requests, each later one with the first of its key.
-
-    ``routes`` maps a route's name to its hosts, method and template. Raises TemplateError.
-    """
-    first: dict[Key, str] = {}
-    pairs: dict[tuple[str, str], None] = {}
-    for name, (hosts, method, template) in routes.items():
-        for key in keys(hosts, method, template):
-            earlier = first.setdefault(key, name)
-            if earlier != name:
-                pairs[earlier, name] = None
-    return tuple(pairs)

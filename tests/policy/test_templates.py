@@ -11,7 +11,7 @@ from authorizer.policy.templates import (
     MAX_SEGMENTS,
     Segment,
     TemplateError,
-    conflicts,
+    keys,
     parameters,
     parse_host,
     parse_method,
@@ -130,15 +130,18 @@ def test_method_is_exact():
             parse_method(text)
 
 
-def test_conflicts_are_routes_that_match_the_same():
-    routes = {
-        "one": (["a.example", "B.example"], "GET", "/orders/{id}"),
-        "other method": (["a.example"], "POST", "/orders/{id}"),
-        "other host": (["c.example"], "GET", "/orders/{id}"),
-        "renamed": (["b.example."], "GET", "/orders/{number}"),
-        "tail": (["a.example"], "GET", "/orders/{id=**}"),
-        "literal": (["a.example"], "GET", "/orders/id"),
-        "colon": (["a.example"], "GET", "/v1:run"),
-        "encoded colon": (["a.example"], "GET", "/v1%3Arun"),
-    }
-    assert conflicts(routes) == (("one", "renamed"), ("colon", "encoded colon"))
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ((["a.example"], "GET", "/orders/{id}"), (["A.example."], "GET", "/orders/{number}"), True),
+        ((["a.example", "b.example"], "GET", "/"), (["c.example", "b.example"], "GET", "/"), True),
+        ((["a.example"], "GET", "/v1:run"), (["a.example"], "GET", "/v1%3Arun"), True),
+        ((["a.example"], "GET", "/orders/{id}"), (["a.example"], "POST", "/orders/{id}"), False),
+        ((["a.example"], "GET", "/orders/{id}"), (["c.example"], "GET", "/orders/{id}"), False),
+        ((["a.example"], "GET", "/orders/{id}"), (["a.example"], "GET", "/orders/{id=**}"), False),
+        ((["a.example"], "GET", "/orders/{id}"), (["a.example"], "GET", "/orders/id"), False),
+        ((["a.example"], "GET", "/orders"), (["a.example"], "GET", "/orders/"), False),
+    ],
+)
+def test_routes_share_a_key_when_they_answer_for_the_same_requests(one, other, same):
+    assert (not set(keys(*one)).isdisjoint(keys(*other))) == same
