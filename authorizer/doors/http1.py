@@ -15,8 +15,10 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from authorizer.doors import faults, listen
+from authorizer.errors import ListenError
 
 MAX_LINE = 65_536
 """Longest request line and longest header line, in bytes. Gateways let 60 KiB pass."""
@@ -125,8 +127,11 @@ class HttpDoor:
 async def open_http(address: str, handler: Handler, malformed: Callable[[int], Answer]) -> HttpDoor:
     """Serve ``handler`` on ``address``. ``malformed`` answers what is not HTTP, given the status that fits.
 
-    Raises ListenError.
+    Raises ListenError: AZ701 to AZ703 for the address, AZ706 without aiohttp's compiled parser. The one in Python reads
+    ``get`` as ``GET`` and lets bytes outside of ASCII into a target: what it repairs, the API behind would not.
     """
+    if not _compiled():
+        raise ListenError("AZ706", "aiohttp runs without its compiled HTTP parser", hint="unset AIOHTTP_NO_EXTENSIONS")
     bound = listen.bind(address)
     connections = web.Server(handler)
     loop = asyncio.get_running_loop()
@@ -140,6 +145,10 @@ async def open_http(address: str, handler: Handler, malformed: Callable[[int], A
     else:
         server = await loop.create_server(connect, **options)
     return HttpDoor(server, connections, bound)
+
+
+def _compiled() -> bool:
+    return HttpRequestParser is not HttpRequestParserPy
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
