@@ -1,7 +1,7 @@
 """From the claims of a verified token, what is fixed for its issuer and the facts, to an Identity.
 
-A claim that is read and has the wrong shape is a fault that refuses the token: a membership that cannot be read might be
-the one that a deny is about. Claims that nothing reads may be anything.
+A claim that is read and has the wrong shape is a fault that refuses the token: a membership that cannot be read might
+be the one that a deny is about. Claims that nothing reads may be anything.
 """
 
 import re

@@ -29,6 +29,13 @@ class Attack(NamedTuple):
     token: str
     reason: str
 
+    @property
+    def sendable(self) -> bool:
+        """Whether an HTTP header carries it as it is: visible ASCII, no white space at its ends."""
+        return (
+            bool(self.token) and self.token.isascii() and self.token.isprintable() and self.token == self.token.strip()
+        )
+
 
 class Material(NamedTuple):
     """Key id -> private key, or a secret for the symmetric one; ``jwks`` is what the issuer publishes."""

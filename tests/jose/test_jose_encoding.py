@@ -1,6 +1,7 @@
 """One spelling for one meaning: base64url and JSON."""
 
 import json
+import time
 from decimal import Decimal
 
 import pytest
@@ -62,6 +63,23 @@ def test_what_is_read(text: bytes, value: object) -> None:
     found = read_object(text)
     assert found is not None
     assert value is None or found == value
+
+
+@pytest.mark.parametrize("end", [b"", b"\\", b'"', b"]"])
+@pytest.mark.parametrize("start", [b"", b'"', b"\\"])
+@pytest.mark.parametrize("unit", [b'"\\', b'\\"', b'"', b'""', b"[", b'["', b'"[', b'\\\\"', b"{", b"]"])
+def test_work_grows_with_the_length_only(unit: bytes, start: bytes, end: bytes) -> None:
+    def cost(length: int) -> float:
+        text = b"[" * 17 + start + unit * (length // len(unit)) + end
+        times = []
+        for _ in range(3):
+            before = time.perf_counter()
+            assert read_object(text) is None
+            times.append(time.perf_counter() - before)
+        return min(times)
+
+    # Quadratic work would take a second; linear work takes about a millisecond.
+    assert cost(12_000) < 0.1
 
 
 @pytest.mark.parametrize(
