@@ -1,0 +1,24 @@
+"""The native policy language: documents -> check -> compiled form -> program -> verdict.
+
+Authors' side: ``reading`` and ``declared`` (shapes), ``vocabulary``, ``applications``, ``routes``, ``conditions``,
+``grants``, ``policies`` (meaning), ``lint``, ``compile`` and ``form`` (the JSON that is signed). Deciding side:
+``templates`` (closures), ``index``, ``program``, ``decide``. Both share ``types``; only ``check`` sees both.
+"""
+
+from authorizer.policy.pbac.check import KINDS, OTHER_KINDS, Compiled, check_and_compile
+from authorizer.policy.pbac.program import Program, load
+from authorizer.policy.pbac.question import BadAttribute, Question, Route, Source, Verdict
+
+__all__ = [
+    "KINDS",
+    "OTHER_KINDS",
+    "BadAttribute",
+    "Compiled",
+    "Program",
+    "Question",
+    "Route",
+    "Source",
+    "Verdict",
+    "check_and_compile",
+    "load",
+]

@@ -1,0 +1,142 @@
+"""Reads Application documents: model, fields, resource types, rights, roles and the routes that lead to them."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from authorizer.errors import Place
+from authorizer.policy.documents import MapNode, Node, Scalar
+from authorizer.policy.pbac.conditions import find_field
+from authorizer.policy.pbac.declared import MODELS, Application, Catalog, Field, Right, Role
+from authorizer.policy.pbac.reading import Findings
+from authorizer.policy.pbac.routes import read_http
+from authorizer.policy.pbac.vocabulary import read_fields
+
+_BUILT_IN = ("id", "point")
+_SECTIONS = {"fields": "fields", "resourceTypes": "resources", "rights": "rights", "roles": "rights", "http": "rights"}
+_KEYS = ("kind", "id", "model", "system", *_SECTIONS, "conditions")
+_TITLES = {
+    "fields": "field types",
+    "resources": "resource types",
+    "points": "assignment points",
+    "conditions": "conditions, gates and denies",
+}
+
+
+def read_applications(documents: Sequence[MapNode], catalog: Catalog, findings: Findings) -> dict[str, Application]:
+    """Read all applications; the first pass learns whose fields are whose, the second the rest."""
+    shells: dict[str, tuple[MapNode, Application]] = {}
+    for document in documents:
+        shell = _read_shell(document, catalog, findings)
+        if shell is None:
+            continue
+        if shell.id in shells:
+            findings.error("A004", shell.place, f"application {shell.id!r} is declared twice", "give it another id")
+            continue
+        shells[shell.id] = (document, shell)
+    known = {name: shell for name, (_, shell) in shells.items()}
+    return {name: _complete(document, shell, catalog, known, findings) for name, (document, shell) in shells.items()}
+
+
+def lacks(application: Application, section: str, place: Place, findings: Findings) -> bool:
+    """Whether the model lacks a section, which is then an error at ``place``."""
+    if application.has(section):
+        return False
+    findings.error("A002", place, f"model {application.model!r} has no {_TITLES.get(section, section)}")
+    return True
+
+
+def _read_shell(document: MapNode, catalog: Catalog, findings: Findings) -> Application | None:
+    findings.fields(document, "the application", _KEYS)
+    node = findings.required(document, "id", "the application")
+    model = findings.choice(findings.required(document, "model", "the application"), "model", MODELS, "A003")
+    if not isinstance(node, Scalar) or not findings.name(node):
+        return None
+    own = {}
+    for field in read_fields(document.get("fields"), node.text, findings):
+        if field.name in catalog.fields:
+            message = f"field {field.name!r} is universal already"
+            findings.error("A007", field.place, message, "use the universal one, or choose another name")
+        elif field.name in _BUILT_IN:
+            findings.error("A007", field.place, f"field {field.name!r} is built in", "choose another name")
+        own[field.name] = field
+    shell = Application(node.text, model or "none", own, {}, {}, (), (), (), node.place)
+    if model:
+        for key, section in _SECTIONS.items():
+            if key in document.entries:
+                lacks(shell, section, document.entries[key].key.place, findings)
+    system = findings.fields(document.get("system"), "system", ("type", "module"))
+    if system is not None:
+        findings.text(system.get("type"), "system.type")
+        findings.text(system.get("module"), "system.module")
+    return shell
+
+
+def _complete(
+    document: MapNode, shell: Application, catalog: Catalog, known: Mapping[str, Application], findings: Findings
+) -> Application:
+    def find(name: str, place: Place) -> Field | None:
+        return find_field(name, place, shell, catalog, known, findings)
+
+    types: dict[str, frozenset[str]] = {}
+    for name, key, node in findings.named(document.get("resourceTypes"), "resourceTypes"):
+        declared = findings.fields(node, f"resource type {name!r}", ("fields",))
+        if findings.name(key):
+            types[name] = _usable(declared.get("fields") if declared else None, find, findings)
+    rights: dict[str, Right] = {}
+    for name, key, node in findings.named(document.get("rights"), "rights"):
+        if findings.name(key):
+            rights[name] = _read_right(name, key.place, node, shell, types, find, findings)
+    http = read_http(document.get("http"), shell.id, rights, find, findings, points=shell.has("points"))
+    for route in http.routes:
+        rights.setdefault(route.right, Right(route.right, "", frozenset(), "", (), route.place))
+    roles: dict[str, Role] = {}
+    for name, key, node in findings.named(document.get("roles"), "roles"):
+        held = findings.words(node, f"role {name!r}")
+        for word in held:
+            if word.text not in rights:
+                findings.unknown("R004", word.place, "right", word.text, rights, f" in {shell.id!r}")
+        if findings.name(key):
+            roles[name] = Role(name, tuple(word.text for word in held), key.place)
+    return Application(
+        shell.id, shell.model, shell.fields, rights, roles, http.hosts, http.routes, http.accepts, shell.place
+    )
+
+
+def _usable(node: Node | None, find: Callable[[str, Place], Field | None], findings: Findings) -> frozenset[str]:
+    """Return the names of a list of resource fields."""
+    names = set()
+    for word in findings.words(node, "fields"):
+        field = find(word.text, word.place)
+        if field is not None and "resource" not in field.scopes:
+            findings.error("C005", word.place, f"field {word.text!r} has scope assignee, not resource")
+        elif field is not None:
+            names.add(word.text)
+    return frozenset(names)
+
+
+def _read_right(
+    name: str,
+    place: Place,
+    node: Node,
+    shell: Application,
+    types: Mapping[str, frozenset[str]],
+    find: Callable[[str, Place], Field | None],
+    findings: Findings,
+) -> Right:
+    what = f"right {name!r}"
+    declared = findings.fields(node, what, ("on", "fields", "feature", "global", "must_constrain"))
+    if declared is None:
+        return Right(name, "", frozenset(), "", (), place)
+    on, listed = declared.get("on"), declared.get("fields")
+    kind = findings.text(on, "on")
+    if on is not None and not lacks(shell, "resources", on.place, findings) and kind and kind not in types:
+        findings.unknown("A009", on.place, "resource type", kind, types, f" in {shell.id!r}")
+    if on is not None and listed is not None:
+        findings.error("A009", listed.place, f"{what} has the fields of its resource type {kind!r}", "keep one")
+    linked = types.get(kind, frozenset()) if on is not None else _usable(listed, find, findings)
+    findings.text(declared.get("global"), "global")
+    constrained = findings.words(declared.get("must_constrain"), "must_constrain")
+    for word in constrained:
+        if word.text not in linked:
+            findings.error("C004", word.place, f"field {word.text!r} is not linked to {what}")
+    feature = findings.text(declared.get("feature"), "feature")
+    return Right(name, kind, linked, feature, tuple(word.text for word in constrained), place)

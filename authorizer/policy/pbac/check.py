@@ -1,0 +1,96 @@
+"""Documents in, problems and the compiled form out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from authorizer.errors import Place, Problem, ordered
+from authorizer.policy.documents import MapNode, Node, Scalar
+from authorizer.policy.pbac import lint
+from authorizer.policy.pbac.applications import read_applications
+from authorizer.policy.pbac.compile import compile_form
+from authorizer.policy.pbac.policies import World, read_eligibility, read_policies
+from authorizer.policy.pbac.program import load
+from authorizer.policy.pbac.reading import Findings
+from authorizer.policy.pbac.routes import same_routes
+from authorizer.policy.pbac.vocabulary import read_catalog
+
+KINDS = ("Catalog", "Application", "AssignmentPoints", "Plans", "Policies", "Eligibility")
+OTHER_KINDS = ("Tests", "Issuers", "Facts")
+"""Kinds that others read from the same files."""
+
+
+class Compiled(Struct, frozen=True):
+    """All problems, in the order of their places, and the compiled form, None when one of them is an error."""
+
+    problems: tuple[Problem, ...]
+    data: dict[str, Any] | None = None
+
+
+def check_and_compile(documents: Sequence[Node]) -> Compiled:
+    """Check documents together and compile them. Documents of ``OTHER_KINDS`` are left to their readers."""
+    findings = Findings()
+    kinds = _by_kind(documents, findings)
+    catalog = read_catalog(kinds["Catalog"], kinds["Plans"], kinds["AssignmentPoints"], findings)
+    applications = read_applications(kinds["Application"], catalog, findings)
+    used: set[Place] = set()
+    named = _named_conditions(kinds["Catalog"], kinds["Application"], findings)
+    world = World(catalog, applications, named, used)
+    policies = read_policies(kinds["Policies"], world, findings)
+    eligibility = read_eligibility(kinds["Eligibility"], world, findings)
+    same_routes(applications.values(), findings)
+    lint.never_matching(policies, findings)
+    lint.features_without_plan(catalog, applications, findings)
+    lint.unused_conditions(named, used, findings)
+    lint.time_without_zone(catalog, policies, findings)
+    if not findings.failed:
+        lint.pointless_routes(applications, policies, findings)
+        lint.unvouched(applications, policies, findings)
+    if findings.failed:
+        return Compiled(ordered(findings.problems))
+    data = compile_form(catalog, applications, policies, eligibility)
+    places = {policy.id: policy.place for policy in policies}
+    for name, size in load(data).wide_leaves():
+        message = f"{size} policies for the same subjects and right differ in no equality: each check reads them all"
+        findings.warn("L001", places[name], message, "add a comparison by eq or in that tells them apart")
+    return Compiled(ordered(findings.problems), data)
+
+
+def _by_kind(documents: Sequence[Node], findings: Findings) -> dict[str, list[MapNode]]:
+    kinds: dict[str, list[MapNode]] = {kind: [] for kind in KINDS}
+    for document in documents:
+        kind = document.get("kind") if isinstance(document, MapNode) else None
+        if not isinstance(document, MapNode) or not isinstance(kind, Scalar):
+            findings.error("A001", document.place, "a document must be a mapping with a 'kind'")
+        elif kind.text in kinds:
+            kinds[kind.text].append(document)
+        elif kind.text not in OTHER_KINDS:
+            findings.unknown("A001", kind.place, "kind", kind.text, (*KINDS, *OTHER_KINDS))
+    return kinds
+
+
+def _named_conditions(
+    catalogs: Sequence[MapNode], applications: Sequence[MapNode], findings: Findings
+) -> Mapping[str, Mapping[str, Node]]:
+    """Return the named conditions that each application may use: the universal ones and its own."""
+    shared: dict[str, Node] = {}
+    for document in catalogs:
+        _collect(document.get("conditions"), shared, findings)
+    named = {}
+    for document in applications:
+        own = dict(shared)
+        _collect(document.get("conditions"), own, findings)
+        name = document.get("id")
+        if isinstance(name, Scalar):
+            named[name.text] = own
+    named[""] = shared
+    return named
+
+
+def _collect(node: Node | None, into: dict[str, Node], findings: Findings) -> None:
+    for name, key, value in findings.named(node, "conditions"):
+        if name in into:
+            findings.error("A007", key.place, f"condition {name!r} is declared twice", "keep one")
+        if findings.name(key):
+            into[name] = value

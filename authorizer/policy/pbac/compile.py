@@ -1,0 +1,187 @@
+"""Turns what was declared into the compiled form."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from authorizer.policy.pbac import form
+from authorizer.policy.pbac.declared import (
+    AllOf,
+    AnyOf,
+    Application,
+    Catalog,
+    Condition,
+    Duty,
+    Eligibility,
+    Leaf,
+    Negation,
+    Policy,
+)
+from authorizer.policy.pbac.types import FieldType
+
+_TEXT = FieldType("string")
+
+
+def compile_form(
+    catalog: Catalog,
+    applications: Mapping[str, Application],
+    policies: Iterable[Policy],
+    eligibility: Iterable[Eligibility],
+) -> dict[str, Any]:
+    """Return the compiled form as dict, list, str, numbers and None: the same for every order of the documents."""
+    types = _Table()
+    templates = _Table()
+
+    def type_index(kind: FieldType) -> int:
+        return types.index(form.TypeForm(kind.base, kind.many, list(kind.values), kind.ordered))
+
+    env = {name: form.EnvForm(type_index(field.type), field.default) for name, field in sorted(catalog.env.items())}
+    compiled = form.Form(
+        format=form.FORMAT,
+        acr=list(catalog.acr),
+        zone=catalog.zone,
+        types=[],
+        env=env,
+        applications={
+            name: _application(application, catalog, type_index) for name, application in sorted(applications.items())
+        },
+        routes=[
+            route
+            for _, application in sorted(applications.items())
+            for route in sorted(_routes(application), key=lambda route: (route.template, route.method))
+        ],
+        plans={name: sorted(features) for name, features in sorted(catalog.plans.items())},
+        points=dict(sorted(catalog.points.items())),
+        templates=[],
+        policies=[
+            msgspec.to_builtins(_policy(policy, templates, type_index))
+            for policy in sorted(policies, key=lambda policy: policy.id)
+        ],
+        eligibility=[
+            form.EligibilityForm(
+                rule.id,
+                rule.type,
+                rule.application,
+                rule.target_kind,
+                rule.target,
+                rule.token,
+                rule.point,
+                str(rule.place),
+            )
+            for rule in sorted(eligibility, key=lambda rule: rule.id)
+        ],
+    )
+    compiled.types = types.rows
+    compiled.templates = templates.rows
+    whole: dict[str, Any] = msgspec.to_builtins(compiled)
+    return whole
+
+
+class _Table:
+    """Rows without repeats, in the order of first use."""
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+        self._known: dict[bytes, int] = {}
+
+    def index(self, row: Any) -> int:
+        key = msgspec.json.encode(row)
+        found = self._known.setdefault(key, len(self.rows))
+        if found == len(self.rows):
+            self.rows.append(row)
+        return found
+
+
+def _application(application: Application, catalog: Catalog, type_index: Any) -> form.ApplicationForm:
+    visible = {**catalog.fields, **application.fields} if application.has("fields") else {}
+    return form.ApplicationForm(
+        model=application.model,
+        place=str(application.place),
+        assignee={
+            name: type_index(field.type) for name, field in sorted(visible.items()) if "assignee" in field.scopes
+        },
+        rights={
+            name: form.RightForm(
+                right.resource_type,
+                right.feature,
+                {field: type_index(visible[field].type) for field in sorted(right.fields)},
+            )
+            for name, right in sorted(application.rights.items())
+        },
+        roles={name: list(role.rights) for name, role in sorted(application.roles.items())},
+    )
+
+
+def _routes(application: Application) -> Iterable[form.RouteForm]:
+    for route in application.routes:
+        yield form.RouteForm(
+            application=application.id,
+            hosts=list(application.hosts),
+            method=route.method,
+            template=route.template,
+            right=route.right,
+            sources=[form.SourceForm(source.field, source.kind, source.key) for source in route.sources],
+            accepts=list(application.accepts),
+            place=str(route.place),
+        )
+
+
+def _policy(policy: Policy, templates: _Table, type_index: Any) -> form.PolicyForm:
+    params: list[list[str]] = []
+    template = -1
+    if policy.condition is not None:
+        template = templates.index(_template(policy.condition, params, type_index))
+    require = policy.require
+    extras = form.ExtrasForm(
+        reason=policy.reason,
+        feature_gate=policy.feature_gate,
+        overridable=policy.overridable,
+        overrides=sorted(policy.overrides),
+        acr=require.acr if require else None,
+        max_age=require.max_age if require else None,
+        obligations=_duties(policy.obligations),
+        advice=_duties(policy.advice),
+    )
+    return form.PolicyForm(
+        policy.id,
+        policy.effect,
+        policy.application,
+        policy.target_kind,
+        policy.target,
+        policy.token,
+        policy.point,
+        policy.start,
+        policy.end,
+        template,
+        params,
+        str(policy.place),
+        None if extras == form.ExtrasForm() else extras,
+    )
+
+
+def _duties(duties: tuple[Duty, ...]) -> list[form.DutyForm]:
+    return [
+        form.DutyForm(duty.id, duty.type, dict(sorted(duty.properties.items())))
+        for duty in sorted(duties, key=lambda duty: duty.id)
+    ]
+
+
+def _template(condition: Condition, params: list[list[str]], type_index: Any) -> dict[str, Any]:
+    """Return a condition without its literals, which go to ``params``."""
+    if isinstance(condition, AllOf):
+        return {"all": [_template(part, params, type_index) for part in condition.parts]}
+    if isinstance(condition, AnyOf):
+        return {"any": [_template(part, params, type_index) for part in condition.parts]}
+    if isinstance(condition, Negation):
+        return {"not": _template(condition.part, params, type_index)}
+    return _comparison(condition, params, type_index)
+
+
+def _comparison(leaf: Leaf, params: list[list[str]], type_index: Any) -> dict[str, Any]:
+    comparison: dict[str, Any] = {"op": leaf.operator, "left": [leaf.side, leaf.field], "type": type_index(leaf.type)}
+    if leaf.reference is not None:
+        return {**comparison, "right": list(leaf.reference)}
+    texts = list(leaf.texts) if leaf.operator in {"between", "outside"} else sorted(leaf.texts)
+    params.append(texts)
+    return {**comparison, "param": len(params) - 1}

@@ -1,0 +1,278 @@
+"""Reads ``where``: maps of comparisons into typed condition trees."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from authorizer.errors import Place
+from authorizer.policy.documents import ListNode, Node, Scalar, suggestion
+from authorizer.policy.pbac.declared import (
+    SIDES,
+    AllOf,
+    AnyOf,
+    Application,
+    Catalog,
+    Condition,
+    Field,
+    Leaf,
+    Negation,
+    Side,
+)
+from authorizer.policy.pbac.reading import HINTS, Findings
+from authorizer.policy.pbac.types import ALL_OPERATORS, FieldType, comparable, converter
+
+MAX_DEPTH = 12
+MAX_LITERALS = 1000
+_RESERVED = ("any", "not", "use")
+_RESOURCE_ID = FieldType("string")
+_TWO_BOUNDS = frozenset({"between", "outside"})
+
+
+class Scope(Struct, frozen=True):
+    """Where a condition stands: whose fields it may use.
+
+    ``linked`` are the resource fields of all rights that it guards, which ``guarded`` names; ``named`` are the named
+    conditions, of which ``used`` (shared by all scopes) remembers the used ones by their places.
+    """
+
+    catalog: Catalog
+    application: Application
+    applications: Mapping[str, Application]
+    named: Mapping[str, Node]
+    linked: frozenset[str]
+    guarded: str
+    used: set[Place]
+
+
+def read_condition(node: Node, scope: Scope, findings: Findings) -> Condition | None:
+    """Read a ``where``; None when something in it is wrong, which is then among the findings."""
+    return _read_map(node, scope, findings, depth=0, in_named=False)
+
+
+def _read_map(node: Node, scope: Scope, findings: Findings, *, depth: int, in_named: bool) -> Condition | None:
+    where = findings.mapping(node, "a condition")
+    if where is None:
+        return None
+    if not where.entries:
+        findings.error("C008", where.place, "an empty condition", "leave 'where' out, or say what must hold")
+        return None
+    if depth > MAX_DEPTH:
+        findings.error("C015", where.place, f"conditions nest deeper than {MAX_DEPTH}")
+        return None
+    parts: list[Condition | None] = []
+    for name, entry in where.entries.items():
+        if name == "any":
+            options = findings.items(entry.value, "any")
+            if not options:
+                findings.error("C008", entry.value.place, "'any' has nothing to choose from")
+            read = [_read_map(item, scope, findings, depth=depth + 1, in_named=in_named) for item in options]
+            whole = [part for part in read if part is not None]
+            parts.append(AnyOf(tuple(whole)) if whole and len(whole) == len(read) else None)
+        elif name == "not":
+            part = _read_map(entry.value, scope, findings, depth=depth + 1, in_named=in_named)
+            parts.append(Negation(part) if part is not None else None)
+        elif name == "use":
+            parts.append(_read_use(entry.value, scope, findings, depth=depth, in_named=in_named))
+        else:
+            parts += _read_comparisons(entry.key, entry.value, scope, findings)
+    good = [part for part in parts if part is not None]
+    if len(good) < len(parts):
+        return None
+    return good[0] if len(good) == 1 else AllOf(tuple(good))
+
+
+def _read_use(node: Node, scope: Scope, findings: Findings, *, depth: int, in_named: bool) -> Condition | None:
+    name = findings.text(node, "use")
+    if not name:
+        return None
+    if in_named:
+        findings.error("C014", node.place, "a named condition cannot use another", "write its parts out")
+        return None
+    if name not in scope.named:
+        findings.unknown("C013", node.place, "condition", name, scope.named)
+        return None
+    scope.used.add(scope.named[name].place)
+    return _read_map(scope.named[name], scope, findings, depth=depth + 1, in_named=True)
+
+
+def _read_comparisons(key: Scalar, node: Node, scope: Scope, findings: Findings) -> list[Condition | None]:
+    found = _field(key.text, key.place, scope, findings)
+    comparisons = findings.mapping(node, f"the condition on {key.text!r}")
+    if found is None or comparisons is None:
+        return [None]
+    if not comparisons.entries:
+        findings.error("C008", node.place, f"an empty condition on {key.text!r}")
+        return [None]
+    side, name, kind = found
+    parts: list[Condition | None] = []
+    for operator, entry in comparisons.entries.items():
+        if operator not in ALL_OPERATORS:
+            near = suggestion(operator, ALL_OPERATORS)
+            hint = near or "use " + ", ".join((*kind.operators, "exists"))
+            findings.error("C007", entry.key.place, f"unknown operator {operator!r}", hint)
+            parts.append(None)
+        elif operator != "exists" and operator not in kind.operators:
+            shown = f"{'ordered ' if kind.ordered else ''}{kind}"
+            message = f"operator {operator!r} does not apply to {shown} field {name!r}"
+            findings.error("C006", entry.key.place, message, "use " + ", ".join(kind.operators))
+            parts.append(None)
+        else:
+            parts.append(_read_leaf(side, name, kind, operator, entry.value, scope, findings))
+    return parts
+
+
+def _read_leaf(
+    side: Side, name: str, kind: FieldType, operator: str, node: Node, scope: Scope, findings: Findings
+) -> Leaf | None:
+    if operator == "exists":
+        if not (isinstance(node, Scalar) and node.text in {"true", "false"}):
+            findings.error("C010", node.place, "'exists' takes true or false")
+            return None
+        return Leaf(side, name, kind, operator, (node.text,), None, node.place)
+    if isinstance(node, Scalar) and node.text.startswith("$") and not node.quoted:
+        return _read_reference(side, name, kind, operator, node, scope, findings)
+    literal = FieldType("cidr") if kind.base == "ip" and operator in {"in", "not_in"} else kind.element
+    if operator in {"in", "not_in"} or operator in _TWO_BOUNDS:
+        if not isinstance(node, ListNode) or not node.items or len(node.items) > MAX_LITERALS:
+            takes = f"a list of 1 to {MAX_LITERALS} values" + ("" if kind.base == "timeofday" else ", or a set field")
+            findings.error("C010", node.place, f"{operator!r} takes {takes}")
+            return None
+        if operator in _TWO_BOUNDS and len(node.items) != 2:
+            findings.error("C010", node.place, f"{operator!r} takes two values")
+            return None
+        nodes = node.items
+    else:
+        nodes = (node,)
+    texts = [_literal(item, name, literal, findings) for item in nodes]
+    if operator in _TWO_BOUNDS and texts[0] == texts[1] and texts[0]:
+        findings.error("C010", node.place, f"{operator!r} takes two different values")
+        return None
+    return Leaf(side, name, kind, operator, tuple(texts), None, node.place) if all(texts) else None
+
+
+def _literal(node: Node, field: str, kind: FieldType, findings: Findings) -> str:
+    text = findings.text(node, f"a value of {field!r}")
+    if text and converter(kind)(text) is None:
+        if kind.base == "enum":
+            findings.error(
+                "C011", node.place, f"{text!r} is not a value of {field!r}", "values: " + ", ".join(kind.values)
+            )
+        else:
+            findings.error("C010", node.place, f"{text!r} is not a {kind}", HINTS.get(kind.base, ""))
+        return ""
+    return text
+
+
+def _read_reference(
+    side: Side, name: str, kind: FieldType, operator: str, node: Scalar, scope: Scope, findings: Findings
+) -> Leaf | None:
+    if operator in _TWO_BOUNDS:
+        findings.error("C012", node.place, f"{operator!r} takes two values, not a field")
+        return None
+    found = _field(node.text[1:], node.place, scope, findings)
+    if found is None:
+        return None
+    other_side, other_name, other = found
+    if operator in {"in", "not_in"}:
+        fits = other.base == "cidr" if kind.base == "ip" else other.many and comparable(kind, other.element)
+    else:
+        fits = not other.many and comparable(kind.element, other)
+    if not fits:
+        wanted = " (a set of it is needed)" if operator in {"in", "not_in"} and not other.many else ""
+        message = f"type mismatch: {name!r} is {kind}, {node.text!r} is {other}{wanted}"
+        if kind.base == "enum" == other.base and not wanted:
+            message = f"type mismatch: {name!r} and {node.text!r} have different values"
+        findings.error("C009", node.place, message)
+        return None
+    return Leaf(side, name, kind, operator, (), (other_side, other_name), node.place)
+
+
+def _field(text: str, place: Place, scope: Scope, findings: Findings) -> tuple[Side, str, FieldType] | None:
+    """Find the field that ``resource.x``, ``assignee.x`` or ``env.x`` names, if this place may use it."""
+    prefix, dot, name = text.partition(".")
+    side = next((known for known in SIDES if known == prefix), None)
+    if side is None or not dot or not name:
+        hint = suggestion(prefix, (*SIDES, *_RESERVED)) or "write resource.x, assignee.x or env.x"
+        findings.error("C002", place, f"{text!r} names no field", hint)
+        return None
+    if side == "env":
+        env = scope.catalog.env
+        if name in env:
+            return side, name, env[name].type
+        findings.unknown("C001", place, "field", text, [f"env.{known}" for known in env])
+        return None
+    if side == "resource" and name == "id":
+        return side, name, _RESOURCE_ID
+    field = find_field(name, place, scope.application, scope.catalog, scope.applications, findings)
+    if field is None:
+        return None
+    if side not in field.scopes:
+        scopes = ", ".join(sorted(field.scopes))
+        findings.error("C005", place, f"field {name!r} has scope {scopes}, not {side}")
+        return None
+    if side == "resource" and name not in scope.linked:
+        hint = "usable: " + (", ".join(sorted(scope.linked)) or "none")
+        findings.error("C004", place, f"field {name!r} is not linked to {scope.guarded}", hint)
+        return None
+    return side, name, field.type
+
+
+def find_field(
+    name: str,
+    place: Place,
+    application: Application,
+    catalog: Catalog,
+    applications: Mapping[str, Application],
+    findings: Findings,
+) -> Field | None:
+    """Return the application's own or the universal field of a name, or None with a problem."""
+    field = application.fields.get(name) or catalog.fields.get(name)
+    if field is None:
+        owner = next((app.id for _, app in sorted(applications.items()) if name in app.fields), None)
+        if owner is not None:
+            message = f"field type {name!r} belongs to application {owner!r}; make it universal to share it"
+            findings.error("C003", place, message)
+            return None
+        known = [*application.fields, *catalog.fields]
+        findings.unknown("C001", place, "field", name, known, f" in {application.id!r}")
+        return None
+    if not application.has("fields"):
+        findings.error("A002", place, f"model {application.model!r} has no field types")
+        return None
+    return field
+
+
+def leaves(condition: Condition | None) -> list[Leaf]:
+    """Return every comparison of a condition."""
+    found: list[Leaf] = []
+    waiting: list[Condition] = [condition] if condition is not None else []
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Leaf):
+            found.append(part)
+        elif isinstance(part, Negation):
+            waiting.append(part.part)
+        else:
+            waiting += part.parts
+    return found
+
+
+def conjuncts(condition: Condition | None) -> tuple[Condition, ...]:
+    """Return the parts that must all hold, nested conjunctions opened."""
+    if condition is None:
+        return ()
+    if isinstance(condition, AllOf):
+        return tuple(inner for part in condition.parts for inner in conjuncts(part))
+    return (condition,)
+
+
+def constrains(condition: Condition | None, field: str) -> bool:
+    """Whether a condition narrows ``resource.field`` to values it names, on every way in which it can hold."""
+    if condition is None or isinstance(condition, Negation):
+        return False
+    if isinstance(condition, Leaf):
+        named = condition.operator not in {"ne", "not_in", "exists", "outside"}
+        return named and condition.side == "resource" and condition.field == field
+    if isinstance(condition, AllOf):
+        return any(constrains(part, field) for part in condition.parts)
+    return all(constrains(part, field) for part in condition.parts)

@@ -1,0 +1,196 @@
+"""What the documents declare, resolved: names are known, texts are typed, every value remembers its place."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from authorizer.errors import Place
+from authorizer.policy.pbac.types import FieldType
+
+Side = Literal["resource", "assignee", "env"]
+SIDES: tuple[Side, ...] = ("resource", "assignee", "env")
+
+MODELS: Mapping[str, frozenset[str]] = {
+    "none": frozenset(),
+    "pbac": frozenset({"rights", "conditions"}),
+    "pbac+resources": frozenset({"rights", "conditions", "resources"}),
+    "pbac+fields": frozenset({"rights", "conditions", "fields"}),
+    "pbac+resources+fields": frozenset({"rights", "conditions", "resources", "fields"}),
+    "azure": frozenset({"rights", "points"}),
+    "azure+pbac": frozenset({"rights", "points", "conditions", "fields"}),
+    "azure+resources+pbac": frozenset({"rights", "points", "conditions", "resources", "fields"}),
+}
+"""The authorization models, each with the sections that it has; what a model lacks is an error to write."""
+
+
+class Field(Struct, frozen=True):
+    """An attribute. ``owner`` is the application it belongs to, or "" when it is universal."""
+
+    name: str
+    type: FieldType
+    scopes: frozenset[str]
+    owner: str
+    place: Place
+
+
+class EnvField(Struct, frozen=True):
+    """An attribute of the moment; ``default`` is the text that stands in when a request has none."""
+
+    name: str
+    type: FieldType
+    default: str | None = None
+
+
+class Leaf(Struct, frozen=True):
+    """One comparison. Its right side is ``texts`` (literals as canonical text) or ``reference`` (another field)."""
+
+    side: Side
+    field: str
+    type: FieldType
+    operator: str
+    texts: tuple[str, ...]
+    reference: tuple[Side, str] | None
+    place: Place
+
+
+class AllOf(Struct, frozen=True):
+    """Holds when every part holds."""
+
+    parts: tuple["Condition", ...]
+
+
+class AnyOf(Struct, frozen=True):
+    """Holds when one part holds."""
+
+    parts: tuple["Condition", ...]
+
+
+class Negation(Struct, frozen=True):
+    """Holds when its part does not."""
+
+    part: "Condition"
+
+
+Condition = Leaf | AllOf | AnyOf | Negation
+
+
+class Source(Struct, frozen=True):
+    """Where a resource field of a route comes from."""
+
+    field: str
+    kind: str
+    key: str
+    place: Place
+
+
+class Route(Struct, frozen=True):
+    """One operation of an application. ``trusted`` says that the backend acts on the very values sent."""
+
+    method: str
+    template: str
+    right: str
+    sources: tuple[Source, ...]
+    trusted: bool
+    place: Place
+
+
+class Right(Struct, frozen=True):
+    """What may be granted. ``fields`` are the resource fields that its policies may use."""
+
+    name: str
+    resource_type: str
+    fields: frozenset[str]
+    feature: str
+    must_constrain: tuple[str, ...]
+    place: Place
+
+
+class Role(Struct, frozen=True):
+    """A bundle of rights."""
+
+    name: str
+    rights: tuple[str, ...]
+    place: Place
+
+
+class Application(Struct, frozen=True):
+    """An application with its security set-up."""
+
+    id: str
+    model: str
+    fields: Mapping[str, Field]
+    rights: Mapping[str, Right]
+    roles: Mapping[str, Role]
+    hosts: tuple[str, ...]
+    routes: tuple[Route, ...]
+    accepts: tuple[str, ...]
+    place: Place
+
+    def has(self, section: str) -> bool:
+        """Whether the model has a section."""
+        return section in MODELS[self.model]
+
+
+class Catalog(Struct, frozen=True):
+    """What all applications share. ``points`` maps ``type:name`` to its parent, or to "" at a root."""
+
+    fields: Mapping[str, Field]
+    env: Mapping[str, EnvField]
+    acr: tuple[str, ...]
+    zone: str | None
+    point_types: tuple[str, ...]
+    points: Mapping[str, str]
+    plans: Mapping[str, frozenset[str]]
+
+
+class Duty(Struct, frozen=True):
+    """An obligation or an advice."""
+
+    id: str
+    type: str
+    properties: Mapping[str, str]
+    place: Place
+
+
+class Requirement(Struct, frozen=True):
+    """What the login behind an allow must be: at least this acr, at most so many seconds old."""
+
+    acr: str | None
+    max_age: int | None
+
+
+class Policy(Struct, frozen=True):
+    """One policy. ``target`` is a right, a role, or "" for every right; ``token`` "" on a deny or gate means anyone."""
+
+    id: str
+    effect: Literal["allow", "deny", "gate"]
+    application: str
+    target_kind: Literal["right", "role", "all"]
+    target: str
+    token: str
+    point: str
+    start: float | None
+    end: float | None
+    condition: Condition | None
+    place: Place
+    reason: str = ""
+    feature_gate: bool = False
+    overridable: bool = False
+    overrides: tuple[str, ...] = ()
+    require: Requirement | None = None
+    obligations: tuple[Duty, ...] = ()
+    advice: tuple[Duty, ...] = ()
+
+
+class Eligibility(Struct, frozen=True):
+    """Who may ask for a right or role, or (``exclusion``) may not."""
+
+    id: str
+    type: str
+    application: str
+    target_kind: Literal["right", "role"]
+    target: str
+    token: str
+    point: str
+    place: Place

@@ -1,0 +1,192 @@
+"""Makes a program of the compiled form, and answers questions with it."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from authorizer.policy.pbac.decide import decide
+from authorizer.policy.pbac.form import FORMAT, ApplicationForm, Form, RouteForm
+from authorizer.policy.pbac.index import wide
+from authorizer.policy.pbac.question import BadAttribute, Question, Route, Source, Verdict
+from authorizer.policy.pbac.rows import Policies, refused
+from authorizer.policy.pbac.tables import EnvReading, RouteTable, Shared
+from authorizer.policy.pbac.types import BASES, Converter, FieldType, Value, converter
+
+_TEXT = FieldType("string")
+_MAX_POINT_DEPTH = 64
+
+
+class Program:
+    """Compiled policies, ready to decide. Immutable; made by ``load``.
+
+    ``zone`` is the IANA time zone in which ``env.time`` is meant, or None when none is declared.
+    """
+
+    def __init__(
+        self,
+        routes: tuple[Route, ...],
+        zone: str | None,
+        shared: Shared,
+        tables: tuple[RouteTable, ...],
+        assignees: Mapping[str, tuple[tuple[str, FieldType, Converter], ...]],
+    ) -> None:
+        self.routes = routes
+        self.zone = zone
+        self._shared = shared
+        self._tables = tables
+        self._assignees = assignees
+
+    def assignee(self, application: str, attributes: Mapping[str, object]) -> Mapping[str, Value] | BadAttribute:
+        """Return the subject's attributes that an application knows, typed; the same for every request of a subject."""
+        typed: dict[str, Value] = {}
+        for name, kind, convert in self._assignees.get(application, ()):
+            raw = attributes.get(name)
+            if raw is not None:
+                value = convert(raw)
+                if value is None:
+                    return BadAttribute(f"assignee.{name}", str(kind))
+                typed[name] = value
+        return typed
+
+    def decide(self, question: Question) -> Verdict:
+        """Answer a question about one of this program's routes. Never raises for bad data."""
+        return decide(self._shared, self._tables[question.route.index], question)
+
+    def wide_leaves(self) -> Iterator[tuple[str, int]]:
+        """Yield (a policy, how many) for each group of policies that the index cannot tell apart."""
+        buckets = {id(bucket): bucket for table in self._tables for bucket in table.right.allows + table.right.denials}
+        for bucket in buckets.values():
+            for leaf in bucket.anywhere.values():
+                yield from wide(leaf)
+            for points in bucket.at.values():
+                for leaf in points.values():
+                    yield from wide(leaf)
+
+
+def load(compiled: Mapping[str, Any]) -> Program:
+    """Make a program of the compiled form.
+
+    A policy that cannot be built denies the rights it is about and no others. Raises DocumentError when the form as a
+    whole, or whom a broken policy is about, cannot be read.
+    """
+    try:
+        form = msgspec.convert(compiled, Form)
+    except msgspec.ValidationError as error:
+        raise refused(str(error)) from None
+    if form.format != FORMAT:
+        raise refused(f"format {form.format} is not known")
+    types = tuple(FieldType(one.base, one.many, tuple(one.values), one.ordered) for one in form.types)
+    if any(kind.base not in BASES or (kind.base == "enum") is not bool(kind.values) for kind in types):
+        raise refused("a type is not known")
+    policies = Policies(form, types)
+    env = {
+        name: EnvReading(
+            name,
+            _at(types, field.type),
+            converter(_at(types, field.type)),
+            None if field.default is None else converter(_at(types, field.type))(field.default),
+        )
+        for name, field in form.env.items()
+        if name != "now"
+    }
+    acr = form.env.get("acr")
+    shared = Shared(
+        acr={name: position for position, name in enumerate(form.acr)},
+        acr_default=(acr.default if acr else None) or "",
+        chains=_chains(form.points),
+        plans=_plans(form),
+        types=types,
+    )
+    rights = {
+        (application, right): policies.right_table(application, right)
+        for application, declared in form.applications.items()
+        for right in declared.rights
+    }
+    routes = tuple(_route(index, route, form.applications) for index, route in enumerate(form.routes))
+    tables = tuple(
+        RouteTable(
+            fields=tuple(
+                (source.field, kind, converter(kind))
+                for source in route.sources
+                if source.field != "point"
+                for kind in [_field_type(source.field, route, form.applications, types)]
+            ),
+            has_point=any(source.field == "point" for source in route.sources),
+            env=tuple(env[name] for name in sorted(policies.env_of(route.application)) if name in env),
+            right=rights[route.application, route.right],
+        )
+        for route in routes
+    )
+    assignees = {
+        name: tuple((field, _at(types, kind), converter(_at(types, kind))) for field, kind in one.assignee.items())
+        for name, one in form.applications.items()
+    }
+    return Program(routes, form.zone, shared, tables, assignees)
+
+
+def _at(types: tuple[FieldType, ...], index: int) -> FieldType:
+    if not 0 <= index < len(types):
+        raise refused("a type is not known")
+    return types[index]
+
+
+def _route(index: int, route: RouteForm, applications: Mapping[str, ApplicationForm]) -> Route:
+    application = applications.get(route.application)
+    right = application.rights.get(route.right) if application else None
+    if right is None:
+        raise refused(f"route {route.method} {route.template} leads to an unknown right")
+    return Route(
+        index=index,
+        application=route.application,
+        hosts=tuple(route.hosts),
+        method=route.method,
+        template=route.template,
+        right=route.right,
+        feature=right.feature,
+        sources=tuple(Source(source.field, source.kind, source.key) for source in route.sources),
+        lookup_table=f"{route.application}/{right.on}" if right.on else route.application,
+        accepts=frozenset(route.accepts),
+        place=route.place,
+    )
+
+
+def _field_type(
+    name: str, route: Route, applications: Mapping[str, ApplicationForm], types: tuple[FieldType, ...]
+) -> FieldType:
+    if name == "id":
+        return _TEXT
+    fields = applications[route.application].rights[route.right].fields
+    if name not in fields:
+        raise refused(f"route {route.method} {route.template} fills the unknown field {name!r}")
+    return _at(types, fields[name])
+
+
+def _chains(parents: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    chains: dict[str, tuple[str, ...]] = {}
+    bare: dict[str, list[str]] = defaultdict(list)
+    for point in parents:
+        chain = []
+        one = point
+        while one:
+            chain.append(one)
+            if one not in parents or len(chain) > _MAX_POINT_DEPTH:
+                raise refused("the assignment points are no tree")
+            one = parents[one]
+        chains[point] = tuple(chain)
+        bare[point.partition(":")[2]].append(point)
+    # A name that two points share tells neither: a request must then give it as type:name.
+    unique = {name: chains[points[0]] for name, points in bare.items() if len(points) == 1}
+    return {**unique, **chains}
+
+
+def _plans(form: Form) -> dict[str, frozenset[str]]:
+    """Return plans in the order of an ordered enum of them, when a field ``plan`` has one, else by name."""
+    ranks: dict[str, int] = {}
+    for application in form.applications.values():
+        number = application.assignee.get("plan", -1)
+        if 0 <= number < len(form.types) and form.types[number].ordered:
+            ranks = {name: position for position, name in enumerate(form.types[number].values)}
+    order = sorted(form.plans, key=lambda name: (ranks.get(name, len(ranks)), name))
+    return {name: frozenset(form.plans[name]) for name in order}

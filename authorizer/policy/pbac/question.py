@@ -1,0 +1,80 @@
+"""What the program is asked and what it answers: the values between the policies and the rest of the house."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from authorizer.model import Duty, Missing, StepUp
+from authorizer.policy.pbac.types import Value
+
+
+class Source(Struct, frozen=True):
+    """Where a resource field comes from: ``kind`` is path, query, header, body, token, mtls, lookup or literal."""
+
+    field: str
+    kind: str
+    key: str
+
+
+class Route(Struct, frozen=True):
+    """One operation that an application guards. ``index`` is its position in ``Program.routes``.
+
+    ``lookup_table`` names the facts that its lookups read: ``application/ResourceType``, or ``application``.
+    ``accepts`` are the classes of doubtful requests that the application opts into.
+    """
+
+    index: int
+    application: str
+    hosts: tuple[str, ...]
+    method: str
+    template: str
+    right: str
+    feature: str
+    sources: tuple[Source, ...]
+    lookup_table: str
+    accepts: frozenset[str]
+    place: str
+
+
+class BadAttribute(Struct, frozen=True):
+    """An attribute that is not of its field's type. The value itself is kept out: it may be private."""
+
+    field: str
+    type: str
+
+    def __str__(self) -> str:
+        return f"{self.field} is not a {self.type}"
+
+
+class Question(Struct, frozen=True):
+    """Asks whether the holder of ``tokens`` may do what ``route`` does.
+
+    ``assignee`` is typed (from ``Program.assignee``); ``resource`` and ``env`` are raw; ``now`` is POSIX seconds.
+    """
+
+    route: Route
+    tokens: frozenset[str]
+    assignee: Mapping[str, Value]
+    resource: Mapping[str, object]
+    env: Mapping[str, object]
+    now: float
+
+
+class Verdict(Struct, frozen=True):
+    """The answer. ``reason`` is a built-in code or a policy's own word; ``by`` are the policies that determined it.
+
+    ``sources`` are their places, ``detail`` is for a person who may see policies, ``requestable`` are the eligibility
+    rules under which the caller may ask for the right, ``overrode`` the denials that an override set aside.
+    """
+
+    allow: bool
+    reason: str
+    by: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    detail: str = ""
+    missing: Missing | None = None
+    requestable: tuple[str, ...] = ()
+    step_up: StepUp | None = None
+    obligations: tuple[Duty, ...] = ()
+    advice: tuple[Duty, ...] = ()
+    overrode: tuple[str, ...] = ()

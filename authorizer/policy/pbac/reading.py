@@ -1,0 +1,151 @@
+"""Reads nodes as the shapes that the language expects, and gathers all that is wrong, not only the first."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from authorizer.errors import Place, Problem
+from authorizer.policy.documents import ListNode, MapNode, Node, Scalar, suggestion, unknown_keys
+from authorizer.policy.pbac.types import FieldType, converter
+
+MAX_NAME = 256
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
+_FIELD = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
+
+NAME = "a name: letters, digits, '_', '.', '-', starting with a letter"
+FIELD = "a field name: lower-case letters, digits, '_', starting with a letter"
+
+
+class Findings:
+    """Collects problems. A reader notes what is wrong, answers with something harmless, and goes on."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def error(self, code: str, place: Place, message: str, hint: str = "") -> None:
+        """Note an error: nothing is compiled."""
+        self.problems.append(Problem(code, message, place, hint))
+
+    def warn(self, code: str, place: Place, message: str, hint: str = "") -> None:
+        """Note a warning."""
+        self.problems.append(Problem(code, message, place, hint, "warning"))
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error was noted."""
+        return any(problem.severity == "error" for problem in self.problems)
+
+    def unknown(self, code: str, place: Place, what: str, word: str, known: Iterable[str], where: str = "") -> None:
+        """Note an unknown name, with the nearest known one."""
+        near = suggestion(word, known)
+        self.error(code, place, f"unknown {what} {word!r}{where}" + (f"; {near}" if near else ""))
+
+    def mapping(self, node: Node | None, what: str) -> MapNode | None:
+        """Return ``node`` as a mapping; nothing at all is None without a problem."""
+        if node is None or isinstance(node, MapNode):
+            return node
+        self.error("AZ209", node.place, f"{what} must be a mapping")
+        return None
+
+    def fields(self, node: Node | None, what: str, known: Iterable[str]) -> MapNode | None:
+        """Return ``node`` as a mapping with known keys only."""
+        found = self.mapping(node, what)
+        if found is not None:
+            self.problems += unknown_keys(found, known, what)
+        return found
+
+    def items(self, node: Node | None, what: str) -> tuple[Node, ...]:
+        """Return the items of a list."""
+        if isinstance(node, ListNode):
+            return node.items
+        if node is not None:
+            self.error("AZ209", node.place, f"{what} must be a list")
+        return ()
+
+    def named(self, node: Node | None, what: str) -> Iterator[tuple[str, Scalar, Node]]:
+        """Yield name, key and value of each entry of a mapping."""
+        found = self.mapping(node, what)
+        for name, entry in found.entries.items() if found else ():
+            yield name, entry.key, entry.value
+
+    def text(self, node: Node | None, what: str) -> str:
+        """Return the text of a scalar, which must not be empty."""
+        if isinstance(node, Scalar) and node.text:
+            return node.text
+        if node is not None:
+            self.error("AZ209", node.place, f"{what} must be text")
+        return ""
+
+    def words(self, node: Node | None, what: str) -> tuple[Scalar, ...]:
+        """Return the scalars of a list, without repeats."""
+        found: dict[str, Scalar] = {}
+        for item in self.items(node, what):
+            word = self.text(item, f"an item of {what}")
+            if word in found:
+                self.error("AZ202", item.place, f"{word!r} stands in {what} twice", "keep one")
+            elif isinstance(item, Scalar) and word:
+                found[word] = item
+        return tuple(found.values())
+
+    def texts(self, node: Node | None, what: str) -> tuple[str, ...]:
+        """Return the texts of a list of scalars, without repeats."""
+        return tuple(item.text for item in self.words(node, what))
+
+    def required(self, node: MapNode, key: str, what: str) -> Node | None:
+        """Return the value of a key that must be there."""
+        found = node.get(key)
+        if found is None:
+            self.error("AZ210", node.place, f"{what} has no {key!r}")
+        return found
+
+    def flag(self, node: Node | None, what: str) -> bool:
+        """Return true or false; nothing at all is false."""
+        if node is None:
+            return False
+        if isinstance(node, Scalar) and node.text in {"true", "false"}:
+            return node.text == "true"
+        self.error("AZ209", node.place, f"{what} must be true or false")
+        return False
+
+    def choice(self, node: Node | None, what: str, known: Iterable[str], code: str) -> str:
+        """Return one of the known words."""
+        word = self.text(node, what)
+        known = tuple(known)
+        if node is not None and word and word not in known:
+            near = suggestion(word, known) or "known: " + ", ".join(known)
+            self.error(code, node.place, f"unknown {what} {word!r}", near)
+            return ""
+        return word
+
+    def name(self, key: Scalar, *, field: bool = False) -> bool:
+        """Whether a key may name something; ``field`` asks for the narrower form of fields."""
+        if len(key.text) <= MAX_NAME and (_FIELD if field else _NAME).fullmatch(key.text):
+            return True
+        self.error("A005", key.place, f"{key.text[:80]!r} is not {FIELD if field else NAME}")
+        return False
+
+    def subject_name(self, node: Node | None, what: str) -> str:
+        """Return a name that comes from outside (a person, a group, a point): any text of one line."""
+        word = self.text(node, what)
+        if node is not None and ("\n" in word or len(word) > MAX_NAME):
+            self.error("A005", node.place, f"{what} must be one line of at most {MAX_NAME} characters")
+            return ""
+        return word
+
+    def value(self, node: Node | None, what: str, kind: FieldType, code: str) -> object:
+        """Return the typed value of a scalar, or None with a problem of ``code``."""
+        word = self.text(node, what)
+        typed = converter(kind)(word) if word else None
+        if node is not None and word and typed is None:
+            self.error(code, node.place, f"{word!r} is not a {kind} ({what})", HINTS.get(kind.base, ""))
+        return typed
+
+
+HINTS: Mapping[str, str] = {
+    "timestamp": "write it with its offset, as in 2026-12-31T23:59:59Z",
+    "timeofday": "write it as 21:00",
+    "duration": "write seconds, or 90s, 5m, 1h, 30d",
+    "decimal": "write digits with at most one point, as in 250000.01",
+    "int": "write digits only",
+    "cidr": "write the network's first address and length, as in 10.0.0.0/8",
+    "bool": "write true or false",
+}

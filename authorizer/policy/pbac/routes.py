@@ -1,0 +1,148 @@
+"""Reads ``http``: hosts, the classes of doubtful paths an application accepts, and routes with their sources."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from msgspec import Struct
+
+from authorizer.errors import Place
+from authorizer.policy.documents import Node, Scalar
+from authorizer.policy.pbac.declared import Application, Field, Right, Route, Source
+from authorizer.policy.pbac.reading import Findings
+from authorizer.policy.pbac.types import converter
+from authorizer.policy.templates import TemplateError, keys, parameters, parse_host, parse_method, parse_template
+
+ACCEPTS = ("encoded_slash", "path_parameters", "double_encoding", "method_override")
+CALLER_SUPPLIED = frozenset({"query", "header", "body"})
+SOURCES = ("path", "query", "header", "body", "token", "mtls", "lookup", "literal")
+_BUILT_IN = ("id", "point")
+
+
+class Http(Struct, frozen=True):
+    """How requests reach an application."""
+
+    hosts: tuple[str, ...] = ()
+    routes: tuple[Route, ...] = ()
+    accepts: tuple[str, ...] = ()
+
+
+FindField = Callable[[str, Place], Field | None]
+
+
+def read_http(
+    node: Node | None,
+    application: str,
+    rights: Mapping[str, Right],
+    find: FindField,
+    findings: Findings,
+    *,
+    points: bool,
+) -> Http:
+    """Read the ``http`` section; ``points`` says whether the model has assignment points."""
+    http = findings.fields(node, "http", ("hosts", "routes", "accept", "unmapped"))
+    if http is None:
+        return Http()
+    hosts = []
+    for word in findings.words(findings.required(http, "hosts", "http"), "hosts"):
+        try:
+            hosts.append(parse_host(word.text))
+        except TemplateError as error:
+            findings.error("A017", word.place, str(error))
+    accepts = findings.words(http.get("accept"), "accept")
+    for word in accepts:
+        if word.text not in ACCEPTS:
+            findings.unknown("A014", word.place, "word", word.text, ACCEPTS, " in accept")
+    unmapped = http.get("unmapped")
+    if unmapped is not None and findings.text(unmapped, "unmapped") != "deny":
+        findings.error("A013", unmapped.place, "unmapped routes are always denied", "write deny, or leave it out")
+    routes = []
+    for _, key, value in findings.named(http.get("routes"), "routes"):
+        route = _read_route(key, value, application, rights, find, findings, points=points)
+        if route is not None:
+            routes.append(route)
+    return Http(tuple(hosts), tuple(routes), tuple(sorted(word.text for word in accepts)))
+
+
+def _read_route(
+    key: Scalar,
+    node: Node,
+    application: str,
+    rights: Mapping[str, Right],
+    find: FindField,
+    findings: Findings,
+    *,
+    points: bool,
+) -> Route | None:
+    method, _, template = key.text.partition(" ")
+    try:
+        parse_method(method)
+        names = parameters(parse_template(template))
+    except TemplateError as error:
+        findings.error("A010", key.place, str(error), "write a route as METHOD /template")
+        return None
+    what = f"route {key.text!r}"
+    absent = isinstance(node, Scalar) and node.absent
+    declared = None if absent else findings.fields(node, what, ("right", "resource", "trust"))
+    named = declared.get("right") if declared else None
+    right = key.text
+    linked: frozenset[str] = frozenset()
+    if named is not None:
+        right = findings.text(named, "right")
+        if right in rights:
+            linked = rights[right].fields
+        elif right:
+            findings.unknown("R004", named.place, "right", right, rights, f" in {application!r}")
+    trust = declared.get("trust") if declared else None
+    if trust is not None and findings.text(trust, "trust") != "acted_on":
+        findings.error(
+            "A012", trust.place, "'trust' takes acted_on", "it says that the backend acts on the values sent"
+        )
+    usable = linked | {"id"} | ({"point"} if points else set())
+    sources: dict[str, Source] = {}
+    for name, field_key, value in findings.named(declared.get("resource") if declared else None, "resource"):
+        if name not in usable:
+            if name in _BUILT_IN or find(name, field_key.place) is not None:
+                hint = "usable: " + ", ".join(sorted(usable))
+                findings.error("C004", field_key.place, f"field {name!r} is not linked to right {right!r}", hint)
+            continue
+        source = _read_source(name, value, names, find, findings)
+        if source is not None:
+            sources[name] = source
+    looked_up = next((source for source in sources.values() if source.kind == "lookup"), None)
+    if looked_up is not None and ("id" not in sources or sources["id"].kind == "lookup"):
+        findings.error("A012", looked_up.place, "a lookup needs the resource's id", "add a source for id")
+    return Route(method, template, right, tuple(sources.values()), trust is not None, key.place)
+
+
+def _read_source(field: str, node: Node, names: tuple[str, ...], find: FindField, findings: Findings) -> Source | None:
+    text = findings.text(node, "a source")
+    kind, _, key = text.partition(".")
+    if not text:
+        return None
+    if kind not in SOURCES or not key or (kind == "body" and "" in key.split(".")):
+        hint = "write one of " + ", ".join(f"{known}.x" for known in SOURCES)
+        findings.error("A012", node.place, f"{text!r} is not a source", hint)
+        return None
+    if kind == "path" and key not in names:
+        findings.unknown("A012", node.place, "path parameter", key, names)
+        return None
+    if kind == "header":
+        key = key.lower()
+    if kind == "literal" and field not in _BUILT_IN:
+        declared = find(field, node.place)
+        if declared is not None and converter(declared.type)(key) is None:
+            findings.error("C010", node.place, f"{key!r} is not a {declared.type}")
+            return None
+    return Source(field, kind, key, node.place)
+
+
+def same_routes(applications: Iterable[Application], findings: Findings) -> None:
+    """Note routes that answer for the same requests as an earlier one, in the order of applications' names."""
+    first: dict[object, tuple[Application, Route]] = {}
+    for application in sorted(applications, key=lambda one: one.id):
+        for route in application.routes:
+            for key in keys(application.hosts, route.method, route.template):
+                other, earlier = first.setdefault(key, (application, route))
+                if earlier is not route:
+                    same = f"the route of {other.id!r} at {earlier.place}"
+                    message = f"route {route.method} {route.template} on {key[0]!r} is {same}"
+                    findings.error("A011", route.place, message, "one operation has one right")

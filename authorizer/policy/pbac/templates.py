@@ -1,0 +1,304 @@
+"""Condition templates of the compiled form become closures in three-valued logic.
+
+A closure takes the three sides (resource, assignee, env: typed values by field name) and a policy's parameters, and
+answers True, False, or None for unknown. Kleene's strong logic: false AND unknown is false, true OR unknown is true,
+so an unknown matters only where it could change the answer. Nothing is generated as text or compiled as code.
+"""
+
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from authorizer.policy.pbac.types import ALL_OPERATORS, FieldType, converter, rank, show
+
+Sides = tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
+Params = tuple[Any, ...]
+Test = Callable[[Sides, Params], bool | None]
+Prepare = Callable[[list[str]], Any]
+
+SIDE_INDEX = {"resource": 0, "assignee": 1, "env": 2}
+MAX_DEPTH = 40
+
+
+class BadTemplateError(ValueError):
+    """A template or a policy's parameters are not what the compiler makes."""
+
+
+class Key(Struct, frozen=True):
+    """An equality that every match needs: the field's value is the parameter, or one of the parameter's values."""
+
+    side: int
+    field: str
+    param: int
+    several: bool
+
+
+class Part(Struct, frozen=True):
+    """One of the parts that must all hold, with what it takes to explain it."""
+
+    test: Test
+    node: Mapping[str, Any]
+
+
+class Template(Struct, frozen=True):
+    """A condition without its literals. ``prepare`` makes each typed parameter from its texts."""
+
+    test: Test
+    prepare: tuple[Prepare, ...]
+    parts: tuple[Part, ...]
+    keys: tuple[Key, ...]
+    env: frozenset[str]
+
+
+def build(node: Mapping[str, Any], types: tuple[FieldType, ...]) -> Template:
+    """Make one template. Raises BadTemplateError."""
+    prepare: dict[int, Prepare] = {}
+    env: set[str] = set()
+    test = _test(node, types, prepare, env, 0)
+    if sorted(prepare) != list(range(len(prepare))):
+        raise BadTemplateError("parameters are not numbered from 0")
+    whole = _conjuncts(node)
+    parts = tuple(Part(_test(part, types, {}, set(), 0), part) for part in whole)
+    return Template(
+        test, tuple(prepare[k] for k in range(len(prepare))), parts, tuple(_keys(whole, types)), frozenset(env)
+    )
+
+
+def parameters(template: Template, texts: list[list[str]]) -> Params:
+    """Make a policy's typed parameters. Raises BadTemplateError."""
+    if len(texts) != len(template.prepare):
+        raise BadTemplateError("wrong number of parameters")
+    return tuple(prepare(one) for prepare, one in zip(template.prepare, texts, strict=True))
+
+
+def _conjuncts(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if "all" in node:
+        return [inner for part in node["all"] for inner in _conjuncts(part)]
+    return [node]
+
+
+def _keys(parts: Iterable[Mapping[str, Any]], types: tuple[FieldType, ...]) -> Iterable[Key]:
+    for part in parts:
+        equality = part.get("op") == "eq" or (part.get("op") == "in" and types[part["type"]].base != "ip")
+        if equality and "param" in part:
+            side, field = part["left"]
+            yield Key(SIDE_INDEX[side], field, part["param"], part["op"] == "in")
+
+
+def _test(
+    node: Mapping[str, Any], types: tuple[FieldType, ...], prepare: dict[int, Prepare], env: set[str], depth: int
+) -> Test:
+    if not isinstance(node, dict) or depth > MAX_DEPTH:
+        raise BadTemplateError("not a condition")
+    for name, combine in (("all", _all), ("any", _any)):
+        if name in node:
+            parts = node[name]
+            if len(node) != 1 or not isinstance(parts, list) or not parts:
+                raise BadTemplateError(f"not a list under {name!r}")
+            return combine(tuple(_test(part, types, prepare, env, depth + 1) for part in parts))
+    if "not" in node:
+        return _negation(_test(node["not"], types, prepare, env, depth + 1))
+    return _comparison(node, types, prepare, env)
+
+
+def _all(tests: tuple[Test, ...]) -> Test:
+    if len(tests) == 1:
+        return tests[0]
+    if len(tests) == 2:
+        first, second = tests
+
+        def both(sides: Sides, params: Params) -> bool | None:
+            one = first(sides, params)
+            if one is False:
+                return False
+            other = second(sides, params)
+            if other is False:
+                return False
+            return None if one is None or other is None else True
+
+        return both
+
+    def every(sides: Sides, params: Params) -> bool | None:
+        known = True
+        for test in tests:
+            one = test(sides, params)
+            if one is False:
+                return False
+            if one is None:
+                known = False
+        return True if known else None
+
+    return every
+
+
+def _any(tests: tuple[Test, ...]) -> Test:
+    def some(sides: Sides, params: Params) -> bool | None:
+        known = True
+        for test in tests:
+            one = test(sides, params)
+            if one is True:
+                return True
+            if one is None:
+                known = False
+        return False if known else None
+
+    return some
+
+
+def _negation(test: Test) -> Test:
+    def negation(sides: Sides, params: Params) -> bool | None:
+        one = test(sides, params)
+        return None if one is None else not one
+
+    return negation
+
+
+def _inside(value: Any, bounds: tuple[Any, Any]) -> bool:
+    """Whether a time of day lies from the first bound to before the second, over midnight when they say so."""
+    low, high = bounds
+    return bool(low <= value < high if low < high else value >= low or value < high)
+
+
+def _in_networks(address: tuple[int, int], networks: Any) -> bool:
+    listed = (networks,) if isinstance(networks, tuple) and isinstance(networks[0], int) else networks
+    return any(version == address[0] and first <= address[1] <= last for version, first, last in listed)
+
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "in": lambda value, several: value in several,
+    "not_in": lambda value, several: value not in several,
+    "prefix": str.startswith,
+    "has": operator.contains,
+    "between": _inside,
+    "outside": lambda value, bounds: not _inside(value, bounds),
+}
+
+
+def _compare(op: str, kind: FieldType) -> Callable[[Any, Any], bool]:
+    if kind.base == "ip" and op in {"in", "not_in"}:
+        return _in_networks if op == "in" else lambda value, networks: not _in_networks(value, networks)
+    compare = _COMPARE[op]
+    if kind.ordered and op in {"gt", "gte", "lt", "lte"}:
+        ranks = rank(kind)
+        return lambda value, other: compare(ranks[value], ranks[other])
+    return compare
+
+
+def _comparison(
+    node: Mapping[str, Any], types: tuple[FieldType, ...], prepare: dict[int, Prepare], env: set[str]
+) -> Test:
+    op, number = node.get("op"), node.get("type")
+    if not isinstance(number, int) or not 0 <= number < len(types) or op not in ALL_OPERATORS:
+        raise BadTemplateError("not a comparison")
+    kind = types[number]
+    side, name = _field(node.get("left"), env)
+    if op == "exists":
+        return _exists(side, name, _param(node, prepare, _truth))
+    if op not in kind.operators:
+        raise BadTemplateError(f"{op!r} does not apply to {kind}")
+    compare = _compare(op, kind)
+    if "right" in node:
+        other_side, other_name = _field(node["right"], env)
+
+        def against_field(sides: Sides, _params: Params) -> bool | None:
+            value = sides[side].get(name)
+            other = sides[other_side].get(other_name)
+            return None if value is None or other is None else compare(value, other)
+
+        return against_field
+    position = _param(node, prepare, _preparer(op, kind))
+
+    def against_literal(sides: Sides, params: Params) -> bool | None:
+        value = sides[side].get(name)
+        return None if value is None else compare(value, params[position])
+
+    return against_literal
+
+
+def _exists(side: int, name: str, position: int) -> Test:
+    def exists(sides: Sides, params: Params) -> bool | None:
+        there = sides[side].get(name) is not None
+        return there is params[position]
+
+    return exists
+
+
+def _field(pair: object, env: set[str]) -> tuple[int, str]:
+    if not isinstance(pair, list) or len(pair) != 2 or pair[0] not in SIDE_INDEX or not isinstance(pair[1], str):
+        raise BadTemplateError("not a field")
+    if pair[0] == "env":
+        env.add(pair[1])
+    return SIDE_INDEX[pair[0]], pair[1]
+
+
+def _param(node: Mapping[str, Any], prepare: dict[int, Prepare], how: Prepare) -> int:
+    position = node.get("param")
+    if not isinstance(position, int) or position < 0 or position in prepare:
+        raise BadTemplateError("not a parameter")
+    prepare[position] = how
+    return position
+
+
+def _preparer(op: str, kind: FieldType) -> Prepare:
+    literal = FieldType("cidr") if kind.base == "ip" and op in {"in", "not_in"} else kind.element
+    convert = converter(literal)
+
+    def prepare(texts: list[str]) -> Any:
+        values = tuple(convert(text) for text in texts)
+        if None in values or not values:
+            raise BadTemplateError(f"a parameter is not a {literal}")
+        if op in {"between", "outside"}:
+            if len(values) != 2 or values[0] == values[1]:
+                raise BadTemplateError("not two bounds")
+            return values
+        if op in {"in", "not_in"}:
+            return values if kind.base == "ip" else frozenset(values)
+        if len(values) != 1:
+            raise BadTemplateError("not one value")
+        return values[0]
+
+    return prepare
+
+
+def _truth(texts: list[str]) -> bool:
+    if texts not in (["true"], ["false"]):
+        raise BadTemplateError("not true or false")
+    return texts == ["true"]
+
+
+def describe(node: Mapping[str, Any], params: Params, types: tuple[FieldType, ...]) -> str:
+    """Write a condition as its author would."""
+    for name, joint in (("all", " and "), ("any", " or ")):
+        if name in node:
+            return "(" + joint.join(describe(part, params, types) for part in node[name]) + ")"
+    if "not" in node:
+        return "not " + describe(node["not"], params, types)
+    left = ".".join(node["left"])
+    if "right" in node:
+        return f"{left} {node['op']} ${'.'.join(node['right'])}"
+    value = params[node["param"]]
+    kind = types[node["type"]]
+    if node["op"] in {"between", "outside"} or (kind.base == "ip" and node["op"] in {"in", "not_in"}):
+        return f"{left} {node['op']} [" + ", ".join(show(kind, one) for one in value) + "]"
+    return f"{left} {node['op']} {show(kind, value)}"
+
+
+def unknown_fields(node: Mapping[str, Any], sides: Sides) -> list[str]:
+    """Return the fields of a condition that have no value."""
+    for name in ("all", "any"):
+        if name in node:
+            return [field for part in node[name] for field in unknown_fields(part, sides)]
+    if "not" in node:
+        return unknown_fields(node["not"], sides)
+    fields = [node["left"], *([node["right"]] if "right" in node else [])]
+    if node["op"] == "exists":
+        return []
+    return [f"{side}.{name}" for side, name in fields if sides[SIDE_INDEX[side]].get(name) is None]
