@@ -35,16 +35,17 @@ class Memo:
 
     Two generations: when the young one is full, it becomes the old one and the old one is dropped. So the memo holds
     at most ``tokens`` tokens of together at most ``characters`` characters, what is in use stays, and no step ever
-    costs more than one entry. Not thread-safe.
+    costs more than one entry. ``hits`` and ``misses`` count the tokens that were and were not found. Not thread-safe.
     """
 
-    __slots__ = ("_characters", "_limit", "_old", "_tokens", "_young")
+    __slots__ = ("_characters", "_limit", "_old", "_tokens", "_young", "hits", "misses")
 
     def __init__(self, tokens: int = 16_384, characters: int = 32 * 1024 * 1024) -> None:
         self._limit = max(tokens // 2, 1)
         self._characters = self._tokens = max(characters // 2, 1)
         self._young: dict[bytes, Identity] = {}
         self._old: dict[bytes, Identity] = {}
+        self.hits = self.misses = 0
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -56,6 +57,10 @@ class Memo:
             identity = self._old.pop(digest, None)
             if identity is not None:
                 self.keep(digest, size, identity)
+        if identity is None:
+            self.misses += 1
+        else:
+            self.hits += 1
         return identity
 
     def keep(self, digest: bytes, size: int, identity: Identity) -> None:
