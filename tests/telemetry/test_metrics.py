@@ -7,7 +7,8 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from authorizer.errors import Place, Problem
-from authorizer.model import Decision, Request
+from authorizer.model import ANONYMOUS, Decision, Request
+from authorizer.pdp.tokens import Memo
 from authorizer.reasons import ALLOWED, reason
 from authorizer.telemetry.exposition import renderer
 from authorizer.telemetry.loop_lag import measure_once
@@ -107,6 +108,19 @@ def test_bundles_keys_apis_memo_log_and_loop():
     assert seen[series("authorizer_decision_log_dropped_total", reason="buffer_full")] == 4
     assert seen[series("authorizer_event_loop_lag_seconds")] == 0.5
     assert seen[series("authorizer_requests_in_flight")] == 1
+
+
+def test_the_memo_of_tokens_is_counted():
+    memo = Memo()
+    metrics = Metrics("1")
+    metrics.memo = lambda: MemoUse(len(memo), memo.hits, memo.misses)
+    memo.find(b"a", 1)
+    memo.keep(b"a", 1, ANONYMOUS)
+    memo.find(b"a", 1)
+    memo.find(b"a", 1)
+    seen = samples(metrics)
+    counts = [seen[series(f"authorizer_token_memo_{name}")] for name in ("entries", "hits_total", "misses_total")]
+    assert counts == [1, 2, 1]
 
 
 def test_problems_of_the_control_plane_name_their_place_and_go_when_cured():
