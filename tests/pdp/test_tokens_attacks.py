@@ -2,8 +2,8 @@
 
 import pytest
 
-from authorizer.model import Identity, Reason
-from authorizer.pdp import facts, tokens, trust
+from authorizer.model import Identity, Reason, Request
+from authorizer.pdp import canonical, facts, tokens, trust
 from authorizer.policy import documents
 from tests import forge
 
@@ -55,3 +55,14 @@ def test_the_list_is_long_and_covers_every_class() -> None:
     }
     assert len(ATTACKS) > 400
     assert len({attack.token for attack in ATTACKS}) == len(ATTACKS)
+
+
+def test_a_header_carries_each_of_them_to_a_refusal() -> None:
+    """What the credential reader does not refuse reaches the verifier as it was sent; all that it refuses is a 401."""
+    for attack in ATTACKS:
+        if attack.sendable:
+            request = Request(
+                method="GET", target="/", host="a", headers={"authorization": (f"Bearer {attack.token}",)}
+            )
+            read = canonical.check_headers(request, frozenset()) or canonical.credential(request)
+            assert read == attack.token or (isinstance(read, Reason) and read.status == 401), attack.name
