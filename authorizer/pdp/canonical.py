@@ -12,7 +12,6 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from authorizer.jose.jws import MAX_TOKEN
 from authorizer.model import Headers, Reason, Request
 from authorizer.pdp.readings import Unreadable, read_path
 from authorizer.policy.templates import TemplateError, ipv6_literal
@@ -190,7 +189,7 @@ def check_headers(request: Request, managed: frozenset[str]) -> Reason | None:
     if len(names) + len(content) > MAX_HEADER_CHARACTERS:
         # Where the credential alone is too large, that is what is wrong with the request: 401, as for any bad token.
         credential = sum(map(len, headers.get("authorization", ())))
-        return reason("token_too_large" if credential > MAX_TOKEN else "header_limit")
+        return reason("token_too_large" if credential > MAX_CREDENTIAL else "header_limit")
     if (
         "\n" in content
         or "\r" in content
