@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+import msgspec
 from aiohttp import hdrs, web
 
 from authorizer.bundle import KINDS
@@ -169,12 +170,15 @@ async def _post_apis(service: Service, request: web.Request) -> web.StreamRespon
     if reporter:
         fleet.checked_name(reporter, REPORTER)
     body = await read_body(request, MAX_CATALOGUE)
+    policy = service.publisher.bundles.get("policy")
 
-    def work() -> None:
-        service.store.save_catalogue(reporter, coverage.read_apis(body), service.clock())
+    def work() -> int:
+        apis = coverage.read_apis(body)
+        service.store.save_catalogue(reporter, msgspec.json.encode(apis), service.clock())
+        with service.reading:
+            return coverage.unguarded(apis, service.guards.of(policy))
 
-    await asyncio.to_thread(work)
-    return answer({"version": 1})
+    return answer({"version": 1, "unguarded": await asyncio.to_thread(work)})
 
 
 async def _get_apis(service: Service, _request: web.Request) -> web.StreamResponse:

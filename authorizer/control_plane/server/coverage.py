@@ -27,15 +27,24 @@ class _Found(Struct):
     heard: float
 
 
-def read_apis(body: bytes) -> bytes:
-    """Check a report, a JSON array of ``model.Api``, and return it as it is kept. Raises RefusalError."""
+def read_apis(body: bytes) -> list[Api]:
+    """Read a report, a JSON array of ``model.Api``. Raises RefusalError."""
     try:
         apis = parse_as(body, list[Api])
     except NotStrictJsonError as problem:
         raise RefusalError("bad_json", str(problem)) from None
     if len(apis) > MAX_APIS or sum(len(api.routes) for api in apis) > MAX_ROUTES:
         raise RefusalError("bad_json", f"there are more than {MAX_APIS} APIs or {MAX_ROUTES} routes")
-    return msgspec.json.encode(apis)
+    return apis
+
+
+def unguarded(apis: Iterable[Api], known: Tables) -> int:
+    """Return how many APIs have a route that nothing is known to guard, or no route that is known at all."""
+    return sum(not api.routes or any(_open(api, route, known) for route in api.routes) for api in apis)
+
+
+def _open(api: Api, route: ApiRoute, known: Tables) -> bool:
+    return bind(api, route, known).guard == "unguarded"
 
 
 def show(catalogues: Iterable[Catalogue], known: Tables, now: float) -> dict[str, object]:

@@ -55,6 +55,8 @@ def prepare(
     A bundle whose content and key are those of the published one is left alone, so that nobody fetches it again.
     INVARIANT: a serial is above the published one even when the clock was set back.
     """
+    if not files and published:
+        return _failed("AZ587", "there are no documents any more; the published bundles stay in force")
     try:
         compiled = compiler(files)
     except Exception:  # noqa: BLE001 - a fault of the compiler must not end the service or unpublish anything

@@ -124,7 +124,7 @@ async def _listening(service: Service, config: Config, context: ssl.SSLContext |
     runner = web.AppRunner(application(service), access_log=None, handle_signals=False, shutdown_timeout=5.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, config.host, config.port, ssl_context=context, shutdown_timeout=5.0)
+        site = web.TCPSite(runner, config.host, config.port, ssl_context=context)
         try:
             await site.start()
         except OSError as error:
