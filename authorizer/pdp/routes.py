@@ -11,6 +11,7 @@ leads to no route for the method is left again, so that ``POST /orders/export`` 
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import unquote
 
 from msgspec import Struct
@@ -36,14 +37,14 @@ class Entry(Struct, frozen=True):
     hosts: tuple[str, ...]
     method: str
     template: str
-    payload: object
+    payload: Any
     accepts: frozenset[str] = frozenset()
 
 
 class Match(Struct, frozen=True):
     """The route found, and the raw segments that its parameters took; a tail's are joined by ``/``."""
 
-    payload: object
+    payload: Any
     params: dict[str, str]
     accepts: frozenset[str] = frozenset()
 
