@@ -6,11 +6,12 @@ Authors' side: ``reading`` and ``declared`` (shapes), ``vocabulary``, ``applicat
 """
 
 from authorizer.policy.pbac.check import KINDS, OTHER_KINDS, Compiled, check_and_compile
-from authorizer.policy.pbac.program import Program, load
+from authorizer.policy.pbac.program import NOTHING, Program, load
 from authorizer.policy.pbac.question import BadAttribute, Question, Route, Source, Verdict
 
 __all__ = [
     "KINDS",
+    "NOTHING",
     "OTHER_KINDS",
     "BadAttribute",
     "Compiled",

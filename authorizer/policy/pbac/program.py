@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -21,13 +22,14 @@ _MAX_POINT_DEPTH = 64
 class Program:
     """Compiled policies, ready to decide. Immutable; made by ``load``.
 
-    ``zone`` is the IANA time zone in which ``env.time`` is meant, or None when none is declared.
+    ``zone`` is the time zone in which ``env.time`` is meant; None when none is declared or this machine does not know
+    it: the time of day is unknown then.
     """
 
     def __init__(
         self,
         routes: tuple[Route, ...],
-        zone: str | None,
+        zone: ZoneInfo | None,
         shared: Shared,
         tables: tuple[RouteTable, ...],
         assignees: Mapping[str, tuple[tuple[str, FieldType, Converter], ...]],
@@ -123,7 +125,14 @@ def load(compiled: Mapping[str, Any]) -> Program:
         name: tuple((field, _at(types, kind), converter(_at(types, kind))) for field, kind in one.assignee.items())
         for name, one in form.applications.items()
     }
-    return Program(routes, form.zone, shared, tables, assignees)
+    return Program(routes, _zone(form.zone), shared, tables, assignees)
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ValueError, OSError, KeyError):
+        return None
 
 
 def _at(types: tuple[FieldType, ...], index: int) -> FieldType:
@@ -190,3 +199,21 @@ def _plans(form: Form) -> dict[str, frozenset[str]]:
             ranks = {name: position for position, name in enumerate(form.types[number].values)}
     order = sorted(form.plans, key=lambda name: (ranks.get(name, len(ranks)), name))
     return {name: frozenset(form.plans[name]) for name in order}
+
+
+NOTHING = load(
+    {
+        "format": FORMAT,
+        "acr": [],
+        "zone": None,
+        "types": [],
+        "env": {},
+        "applications": {},
+        "routes": [],
+        "plans": {},
+        "points": {},
+        "templates": [],
+        "policies": [],
+    }
+)
+"""The program of no policies: it has no routes, so there is nothing to ask."""

@@ -20,7 +20,7 @@ def builtin_env(acr: tuple[str, ...]) -> dict[str, EnvField]:
         "now": FieldType("timestamp"),
         "time": FieldType("timeofday"),
         "source_ip": FieldType("ip"),
-        "acr": FieldType("enum", values=acr, ordered=True),
+        "acr": FieldType("enum", values=acr, ordered=True) if acr else FieldType("string"),
         "auth_age": FieldType("duration"),
         "amr": FieldType("string", many=True),
         "mfa": FieldType("bool"),

@@ -1,0 +1,283 @@
+"""Reads Tests documents and runs their cases. Who answers is the caller's choice: this process, a door, a gateway.
+
+A suite names subjects (``is``: what they are, ``attrs``, ``env``) and cases; a case overrides attributes and
+environment, gives the facts that its route looks up (``data``), and states what it expects. ``decision`` must be
+stated; what is not stated is not compared.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from authorizer.errors import DocumentError, Place
+from authorizer.model import ANYONE, Decision, assignee_token
+from authorizer.policy.documents import MapNode, Node, Scalar, plain
+from authorizer.policy.pbac.grants import ASSIGNEES
+from authorizer.policy.pbac.reading import Findings
+from authorizer.policy.pbac.types import FieldType
+
+_SUITE_KEYS = ("kind", "suite", "now", "subjects", "cases")
+_CASE_KEYS = ("name", "as", "http", "headers", "attrs", "env", "data", "body", "now", "expect")
+_EXPECT_KEYS = ("decision", "reason", "by", "missing", "requestable", "step", "obl", "advice", "overrode")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+
+
+class Expect(Struct, frozen=True):
+    """What a case expects; None is not compared. Lists are compared without regard to order."""
+
+    decision: Literal["allow", "deny"]
+    reason: str | None = None
+    by: tuple[str, ...] | None = None
+    missing_feature: str | None = None
+    missing_plans: tuple[str, ...] | None = None
+    requestable: tuple[str, ...] | None = None
+    step: Mapping[str, str] | None = None
+    obligations: tuple[str, ...] | None = None
+    advice: tuple[str, ...] | None = None
+    overrode: tuple[str, ...] | None = None
+
+
+class Case(Struct, frozen=True):
+    """One request of a suite. ``now`` is POSIX seconds; ``target`` is path and query as sent; ``body`` is JSON or b"".
+
+    ``tokens`` are the assignee tokens of the subject, ``attributes`` and ``env`` are raw, ``data`` are resource fields
+    that a route would look up or take from a token. ``subject`` is "" for a caller without a credential.
+    """
+
+    suite: str
+    name: str
+    place: Place
+    now: float
+    subject: str
+    tokens: frozenset[str]
+    attributes: Mapping[str, object]
+    env: Mapping[str, object]
+    method: str
+    host: str
+    target: str
+    headers: Mapping[str, str]
+    data: Mapping[str, object]
+    body: bytes
+    expect: Expect
+
+
+class Result(Struct, frozen=True):
+    """A case, its answer, and a line for each expectation that was not met."""
+
+    case: Case
+    decision: Decision
+    failures: tuple[str, ...]
+
+
+class Report(Struct, frozen=True):
+    """The results, in the order of the cases."""
+
+    results: tuple[Result, ...]
+
+    @property
+    def failed(self) -> tuple[Result, ...]:
+        """The cases that did not come out as expected."""
+        return tuple(result for result in self.results if result.failures)
+
+    @property
+    def summary(self) -> str:
+        """The last line of a run."""
+        return f"{len(self.results) - len(self.failed)} passed, {len(self.failed)} failed"
+
+
+def run(suites: Sequence[Node], ask: Callable[[Case], Decision]) -> Report:
+    """Ask every case of the Tests documents. Raises DocumentError when a suite is malformed."""
+    return Report(tuple(_result(case, ask(case)) for case in read_suites(suites)))
+
+
+def failures(expect: Expect, decision: Decision) -> tuple[str, ...]:
+    """Compare an answer with what was expected: one line for each difference."""
+    found = []
+
+    def compare(what: str, expected: object, actual: object) -> None:
+        if expected is not None and expected != actual:
+            found.append(f"{what}: expected {_show(expected)}, got {_show(actual)}")
+
+    def compare_sets(what: str, expected: Iterable[str] | None, actual: Iterable[str]) -> None:
+        compare(what, None if expected is None else sorted(expected), sorted(actual))
+
+    compare("decision", expect.decision, "allow" if decision.allowed else "deny")
+    if expect.reason != decision.reason.category:
+        compare("reason", expect.reason, decision.reason.code)
+    compare_sets("by", expect.by, decision.policies)
+    missing = decision.missing
+    compare("missing.feature", expect.missing_feature, missing.feature if missing else "")
+    compare_sets("missing.plans", expect.missing_plans, missing.plans if missing else ())
+    compare_sets("requestable", expect.requestable, decision.requestable)
+    step = decision.step_up
+    for name, value in (expect.step or {}).items():
+        actual = getattr(step, name, None)
+        compare(f"step.{name}", value, "" if actual is None else str(actual))
+    compare_sets("obl", expect.obligations, (duty.id for duty in decision.obligations))
+    compare_sets("advice", expect.advice, (duty.id for duty in decision.advice))
+    compare_sets("overrode", expect.overrode, decision.overrode)
+    return tuple(found)
+
+
+def _result(case: Case, decision: Decision) -> Result:
+    return Result(case, decision, failures(case.expect, decision))
+
+
+def _show(value: object) -> str:
+    return "[" + ", ".join(value) + "]" if isinstance(value, list) else str(value) or "none"
+
+
+def read_suites(suites: Sequence[Node]) -> tuple[Case, ...]:
+    """Read the cases of Tests documents, in the order written. Raises DocumentError with all problems."""
+    findings = Findings()
+    cases: list[Case] = []
+    names: set[tuple[str, str]] = set()
+    for node in suites:
+        suite = findings.fields(node, "the tests document", _SUITE_KEYS)
+        if suite is None:
+            continue
+        title = findings.text(findings.required(suite, "suite", "the tests document"), "suite")
+        subjects = {
+            name: subject
+            for name, _, value in findings.named(suite.get("subjects"), "subjects")
+            if (subject := findings.fields(value, f"subject {name!r}", ("is", "attrs", "env"))) is not None
+        }
+        tokens = {name: _read_tokens(subject.get("is"), findings) for name, subject in subjects.items()}
+        for item in findings.items(findings.required(suite, "cases", "the tests document"), "cases"):
+            case = _read_case(item, title, suite.get("now"), subjects, tokens, findings)
+            if case is None:
+                continue
+            if (title, case.name) in names:
+                findings.error("T103", item.place, f"case {case.name!r} stands in suite {title!r} twice")
+            names.add((title, case.name))
+            cases.append(case)
+    if findings.failed:
+        raise DocumentError(findings.problems)
+    return tuple(cases)
+
+
+def _read_tokens(node: Node | None, findings: Findings) -> frozenset[str]:
+    tokens = {ANYONE}
+    for kind, key, value in findings.named(node, "is"):
+        if kind not in ASSIGNEES:
+            findings.unknown("R006", key.place, "assignee", kind, ASSIGNEES)
+        elif kind == "business_role_location":
+            for pair in findings.items(value, kind):
+                parts = tuple(findings.text(part, kind) for part in findings.items(pair, kind))
+                if len(parts) != 2:
+                    findings.error("T101", pair.place, f"{kind} takes pairs", "write [[role, location]]")
+                tokens.add(assignee_token(kind, *parts))
+        elif kind != "anyone":
+            tokens.update(assignee_token(kind, name) for name in findings.texts(value, kind))
+    return frozenset(tokens)
+
+
+def _read_case(
+    node: Node,
+    suite: str,
+    suite_now: Node | None,
+    subjects: Mapping[str, MapNode],
+    tokens: Mapping[str, frozenset[str]],
+    findings: Findings,
+) -> Case | None:
+    written_case = findings.mapping(node, "a case")
+    if written_case is None:
+        return None
+    case, rest_of_name = _without_name_parts(written_case)
+    findings.fields(case, "a case", _CASE_KEYS)
+    name = ", ".join((findings.text(findings.required(case, "name", "a case"), "name"), *rest_of_name))
+    what = f"case {name!r}"
+    caller = findings.text(case.get("as"), "as")
+    subject = subjects.get(caller)
+    if caller and subject is None:
+        findings.unknown("T102", case.entries["as"].value.place, "subject", caller, subjects, f" in suite {suite!r}")
+    written = case.get("now") or suite_now
+    if written is None:
+        findings.error("T101", case.place, f"{what} has no 'now'", "give the suite one: tests do not read the clock")
+    now = findings.value(written, "now", FieldType("timestamp"), "T101")
+    http = findings.required(case, "http", what)
+    method, _, rest = findings.text(http, "http").partition(" ")
+    host, slash, path = rest.partition("/")
+    if http is not None and not (method and host and slash):
+        findings.error("T101", http.place, f"{what}: 'http' is METHOD host/path")
+    body = case.get("body")
+    return Case(
+        suite=suite,
+        name=name,
+        place=case.place,
+        now=now if isinstance(now, float) else 0.0,
+        subject=caller,
+        tokens=tokens.get(caller, frozenset({ANYONE})),
+        attributes=_merged("attrs", subject, case, findings),
+        env=_merged("env", subject, case, findings),
+        method=method,
+        host=host,
+        target=slash + path,
+        headers={key: findings.text(value, key) for key, _, value in findings.named(case.get("headers"), "headers")},
+        data=_merged("data", None, case, findings),
+        body=b"" if body is None else _json(body).encode(),
+        expect=_read_expect(findings.required(case, "expect", what), what, findings),
+    )
+
+
+def _without_name_parts(case: MapNode) -> tuple[MapNode, list[str]]:
+    """Tell a case from what its name lost: YAML reads ``{name: senior, otp, as: sen}`` as an empty field ``otp``."""
+    parts = [
+        key
+        for key, entry in case.entries.items()
+        if key not in _CASE_KEYS and isinstance(entry.value, Scalar) and entry.value.absent
+    ]
+    return MapNode({key: entry for key, entry in case.entries.items() if key not in parts}, case.place), parts
+
+
+def _merged(key: str, subject: MapNode | None, case: MapNode, findings: Findings) -> dict[str, object]:
+    """Join the subject's values and the case's own; a value left empty takes the subject's away."""
+    values: dict[str, object] = {}
+    for node in (subject, case):
+        for name, _, value in findings.named(node.get(key) if node is not None else None, key):
+            values.pop(name, None)
+            if not (isinstance(value, Scalar) and value.absent):
+                values[name] = plain(value)
+    return values
+
+
+def _read_expect(node: Node | None, what: str, findings: Findings) -> Expect:
+    expect = findings.fields(node, "expect", _EXPECT_KEYS)
+    if expect is None:
+        return Expect("deny")
+    decision = findings.choice(findings.required(expect, "decision", what), "decision", ("allow", "deny"), "T101")
+    missing = findings.fields(expect.get("missing"), "missing", ("feature", "plans"))
+    step = findings.fields(expect.get("step"), "step", ("acr_values", "max_age"))
+
+    def names(key: str, inside: MapNode | None = expect) -> tuple[str, ...] | None:
+        listed = inside.get(key) if inside is not None else None
+        return None if listed is None else findings.texts(listed, key)
+
+    return Expect(
+        decision="allow" if decision == "allow" else "deny",
+        reason=findings.text(expect.get("reason"), "reason") or None,
+        by=names("by"),
+        missing_feature=findings.text(missing.get("feature"), "feature") or None if missing is not None else None,
+        missing_plans=names("plans", missing),
+        requestable=names("requestable"),
+        step=None
+        if step is None
+        else {key: findings.text(value, key) for key, _, value in findings.named(step, "step")},
+        obligations=names("obl"),
+        advice=names("advice"),
+        overrode=names("overrode"),
+    )
+
+
+def _json(node: Node) -> str:
+    """Write a node as JSON. Plain numbers, ``true``, ``false`` and ``null`` are what JSON calls by those names."""
+    if isinstance(node, Scalar):
+        bare = not node.quoted and (node.text in {"true", "false", "null"} or _NUMBER.fullmatch(node.text))
+        return node.text if bare else json.dumps(node.text)
+    if isinstance(node, MapNode):
+        members = (f"{json.dumps(key)}: {_json(entry.value)}" for key, entry in node.entries.items())
+        return "{" + ", ".join(members) + "}"
+    return "[" + ", ".join(_json(item) for item in node.items) + "]"
