@@ -28,7 +28,7 @@ def load(file: Path | None, key_id: str, state: Path) -> tuple[Signer, Path | No
             create(made, public_pem(private_pem))
             create(file, private_pem)
     private_pem = read(file, _LIMIT)
-    known_by = key_id or str(public_jwk(private_pem, ALGORITHM)["kid"])
+    known_by = public_jwk(private_pem, ALGORITHM, key_id or None)["kid"]
     return Signer(private_pem=private_pem, key_id=known_by, algorithm=ALGORITHM), made
 
 
