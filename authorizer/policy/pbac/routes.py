@@ -1,5 +1,6 @@
 """Reads ``http``: hosts, the classes of doubtful paths an application accepts, and routes with their sources."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
@@ -15,6 +16,13 @@ ACCEPTS = ("encoded_slash", "path_parameters", "double_encoding", "method_overri
 CALLER_SUPPLIED = frozenset({"query", "header", "body"})
 SOURCES = ("path", "query", "header", "body", "token", "mtls", "lookup", "literal")
 _BUILT_IN = ("id", "point")
+_ANY_KEY = re.compile(r".+")
+_KEY = {
+    "header": re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII),
+    "body": re.compile(r"[^.]+(\.[^.]+)*"),
+    "mtls": re.compile(r"uri_san"),
+}
+"""What stands after the dot of a source; a path or claim may hold dots of its own."""
 
 
 class Http(Struct, frozen=True):
@@ -118,8 +126,8 @@ def _read_source(field: str, node: Node, names: tuple[str, ...], find: FindField
     kind, _, key = text.partition(".")
     if not text:
         return None
-    if kind not in SOURCES or not key or (kind == "body" and "" in key.split(".")):
-        hint = "write one of " + ", ".join(f"{known}.x" for known in SOURCES)
+    if kind not in SOURCES or not _KEY.get(kind, _ANY_KEY).fullmatch(key):
+        hint = "write one of " + ", ".join("mtls.uri_san" if known == "mtls" else f"{known}.x" for known in SOURCES)
         findings.error("A012", node.place, f"{text!r} is not a source", hint)
         return None
     if kind == "path" and key not in names:
