@@ -1,6 +1,6 @@
 """The nouns of the house: frozen values that every room shares.
 
-No I/O, no clock, no behaviour beyond reading. Foreign types (protobuf, HTTP, JSON of others) become these at their door.
+No I/O, no clock, no behaviour beyond reading. Foreign types (protobuf, HTTP, others' JSON) become these at their door.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 Headers = Mapping[str, tuple[str, ...]]
-"""Header name in lower case -> its values as sent, one a line. Bytes that are not UTF-8 are kept as surrogate escapes."""
+"""Header name in lower case -> its values as sent, one a line. Bytes that are no UTF-8 are kept as surrogate escapes."""
 
 BodyState = Literal["absent", "complete", "partial"]
 
@@ -81,7 +81,7 @@ class Missing(Struct, frozen=True):
 
 
 class Duty(Struct, frozen=True):
-    """An obligation (must be done by the enforcer) or an advice (may be), from a policy that determined the decision."""
+    """An obligation (the enforcer must do it) or an advice (it may), from a policy that determined the decision."""
 
     id: str
     type: str
@@ -155,7 +155,7 @@ class ApiRoute(Struct, frozen=True, kw_only=True):
 
 
 class Api(Struct, frozen=True, kw_only=True):
-    """An API found behind a gateway. ``flags`` are stable words such as ``ext_authz_disabled``; ``source`` names who told."""
+    """An API behind a gateway. ``flags`` are stable words such as ``ext_authz_disabled``; ``source`` names who told."""
 
     id: str
     name: str

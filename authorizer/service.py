@@ -17,11 +17,15 @@ def _nobody(_request: Request, _decision: Decision, _seconds: float) -> None:
     """Observe nothing."""
 
 
+def _quiet(_error: Exception) -> None:
+    """Report nothing."""
+
+
 class Authorizer:
     """Decides requests against the current snapshot.
 
     ``snapshot`` is replaced by one assignment; ``stale_after`` (POSIX seconds) is the time from which the last known
-    good is too old to decide by. Both may be set from the event loop while checks run.
+    good is too old to decide by. Both may be set from the event loop while checks run. ``report`` is told of faults.
     """
 
     def __init__(
@@ -30,12 +34,13 @@ class Authorizer:
         *,
         clock: Callable[[], float] = time.time,
         observe: Observer = _nobody,
+        report: Callable[[Exception], None] = _quiet,
     ) -> None:
         self.snapshot = snapshot
         self.stale_after = float("inf")
         self._clock = clock
         self._observe = observe
-        self.observer_failures = 0
+        self._report = report
         # Unique among processes by the random part, among decisions by the counter: no random call on each check.
         self._boot = secrets.token_hex(6)
         self._count = itertools.count(1)
@@ -51,15 +56,20 @@ class Authorizer:
         decision_id = f"{self._boot}-{next(self._count):x}"
         try:
             now = self._clock()
-            decision = (
-                decide(self.snapshot, request, now, decision_id)
-                if now < self.stale_after
-                else deny("stale", decision_id)
-            )
-        except Exception:  # noqa: BLE001 - INVARIANT: a fault of ours leaves as a denial, whatever it was
+            fresh = now < self.stale_after
+            decision = decide(self.snapshot, request, now, decision_id) if fresh else deny("stale", decision_id)
+        except Exception as error:  # noqa: BLE001 - INVARIANT: a fault of ours leaves as a denial, whatever it was
             decision = deny("internal_error", decision_id)
+            self._report(error)
+        return self._observed(request, decision, started)
+
+    def refuse(self, code: str, request: Request) -> Decision:
+        """Deny what a door could not make a question of, so that it is counted and logged like any other denial."""
+        return self._observed(request, deny(code, f"{self._boot}-{next(self._count):x}"), time.perf_counter())
+
+    def _observed(self, request: Request, decision: Decision, started: float) -> Decision:
         try:
             self._observe(request, decision, time.perf_counter() - started)
-        except Exception:  # noqa: BLE001 - an observer that fails must not change or lose the answer
-            self.observer_failures += 1
+        except Exception as error:  # noqa: BLE001 - an observer that fails must not change or lose the answer
+            self._report(error)
         return decision

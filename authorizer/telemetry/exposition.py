@@ -99,7 +99,8 @@ def _catalogue(metrics: Metrics) -> Iterator[Metric]:
     if metrics.apis:
         discovered, without_policy = metrics.apis
         yield _gauge("authorizer_apis_discovered", "APIs that the gateways serve.", discovered)
-        yield _gauge("authorizer_apis_without_policy", "Discovered APIs that no policy guards.", without_policy)
+        if without_policy is not None:
+            yield _gauge("authorizer_apis_without_policy", "Discovered APIs that no policy guards.", without_policy)
     problems = GaugeMetricFamily(
         "authorizer_control_plane_problem",
         "Problems in the policies that the control plane holds; the last good ones stay in force.",

@@ -71,7 +71,7 @@ class Metrics:
         self.activation_failures: dict[tuple[str, str], int] = {}
         self.log_dropped: dict[str, int] = {}
         self.keys_since: Mapping[str, float] = {}
-        self.apis: tuple[int, int] | None = None
+        self.apis: tuple[int, int | None] | None = None
         self.problems: tuple[Problem, ...] = ()
         self.loop_lags: deque[float] = deque(maxlen=LAG_SAMPLES)
         self.memo: Callable[[], MemoUse] | None = None
@@ -113,8 +113,8 @@ class Metrics:
         """Replace what is known of the issuers' keys: issuer -> POSIX seconds of the last fetch."""
         self.keys_since = dict(since)
 
-    def discovered(self, apis: int, without_policy: int) -> None:
-        """Note how many APIs the gateways serve and how many of them no policy guards."""
+    def discovered(self, apis: int, without_policy: int | None) -> None:
+        """Note how many APIs the gateways serve and how many of them no policy guards, if that is known."""
         self.apis = (apis, without_policy)
 
     def reported(self, problems: Iterable[Problem]) -> None:

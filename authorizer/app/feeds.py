@@ -1,0 +1,160 @@
+"""Where documents come from: a directory, or a control plane with the last known good behind it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from authorizer import bundle
+from authorizer.app.activation import Activation
+from authorizer.bundle import Bundle, Verifier, store
+from authorizer.control_plane import client
+from authorizer.control_plane.server.directory import Reading, Watch
+from authorizer.errors import AuthorizerError, DocumentError, KeyMaterialError, Problem
+from authorizer.jose.jwk import VerifyKey, read_pem
+from authorizer.pdp.sources import compile_sources
+from authorizer.service import Authorizer
+from authorizer.settings import ControlPlane, Settings
+from authorizer.telemetry.metrics import Metrics
+
+log = logging.getLogger("authorizer.app")
+
+LOOK_SECONDS = 0.25
+"""How often a directory of policies is looked at."""
+
+
+async def first_reading(watch: Watch) -> Reading:
+    """Read the directory for the first time; it must have stopped changing."""
+    while True:
+        reading = await asyncio.to_thread(watch.poll)
+        if reading is not None:
+            return reading
+        await asyncio.sleep(LOOK_SECONDS / 5)
+
+
+async def take(reading: Reading, activation: Activation) -> tuple[Problem, ...]:
+    """Compile what was read and put it in force; return the warnings. Raises AuthorizerError: nothing has changed."""
+    if reading.problems:
+        raise DocumentError(reading.problems)
+    sources = await asyncio.to_thread(compile_sources, reading.files)
+    documents = sources.documents()
+    await activation.put(documents, {kind: bundle.revision_of(kind, documents[kind]) for kind in bundle.KINDS})
+    return sources.problems
+
+
+async def look_once(watch: Watch, activation: Activation, metrics: Metrics) -> None:
+    """Take what has changed in the directory; what is wrong with it is logged, counted and shown, never raised."""
+    reading = await asyncio.to_thread(watch.poll)
+    if reading is None:
+        return
+    try:
+        warnings = await take(reading, activation)
+    except DocumentError as error:
+        metrics.bundle_refused("policy", error.code)
+        _tell(error.problems, metrics)
+    except AuthorizerError as error:
+        metrics.bundle_refused("policy", error.code)
+        log.error("the policies stay as they were: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
+    else:
+        _tell(warnings, metrics)
+        log.info("policies in force")
+
+
+async def follow_directory(watch: Watch, activation: Activation, metrics: Metrics) -> None:
+    """Look until cancelled."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        await look_once(watch, activation, metrics)
+
+
+def _tell(problems: Sequence[Problem], metrics: Metrics) -> None:
+    metrics.reported(problems)
+    for problem in problems:
+        log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
+
+
+class Feed(Struct, frozen=True):
+    """The three bundles of one control plane, and how far each has got (replaced as they go on)."""
+
+    store: store.Store
+    progress: dict[bundle.Kind, client.Progress]
+    news: asyncio.Event
+
+
+def verifier(settings: ControlPlane) -> Verifier:
+    """Read the public keys that may sign bundles. Raises KeyMaterialError."""
+    keys: dict[str, VerifyKey] = {}
+    for key_id, key in settings.keys.items():
+        try:
+            pem = Path(key.file).read_bytes()
+        except OSError as error:
+            why = f"control_plane.keys.{key_id}.file cannot be read: {error}"
+            raise KeyMaterialError("AZ430", why, hint="name the PEM file of the public key") from None
+        keys[key_id] = read_pem(pem, key.algorithm, key_id)
+    return Verifier(keys=keys)
+
+
+async def resume(settings: Settings, activation: Activation, metrics: Metrics) -> Feed:
+    """Start from the last known good on disk, whatever of it is still good; log and count the rest."""
+    kept_in = store.Store(directory=Path(settings.state), verifier=verifier(settings.control_plane))
+    kept, refused = await asyncio.to_thread(store.restore, kept_in)
+    for error in refused:
+        metrics.bundle_refused("kept", error.code)
+        log.error("a kept bundle is refused: %s", error)
+    progress = {kind: client.Progress(kind=kind) for kind in bundle.KINDS}
+    for found in kept:
+        try:
+            await _activate(activation, found.bundle)
+        except AuthorizerError as error:
+            metrics.bundle_refused(found.bundle.kind, error.code)
+            log.error("a kept bundle is refused: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
+        else:
+            progress[found.bundle.kind] = client.resume(found)
+    return Feed(kept_in, progress, asyncio.Event())
+
+
+async def follow_bundle(
+    kind: bundle.Kind, feed: Feed, link: client.Link, settings: Settings, activation: Activation,
+    authorizer: Authorizer, metrics: Metrics,
+) -> None:  # fmt: skip
+    """Pull one bundle until cancelled."""
+    plane = settings.control_plane
+
+    async def activate(fetched: Bundle) -> None:
+        await _activate(activation, fetched)
+
+    def observe(progress: client.Progress) -> None:
+        before = feed.progress[kind]
+        feed.progress[kind] = progress
+        if progress.outcome == "refused":
+            metrics.bundle_refused(kind, progress.code)
+        if (progress.outcome, progress.revision, progress.code) != (before.outcome, before.revision, before.code):
+            feed.news.set()
+        refresh_age(feed, plane.max_age_seconds, authorizer)
+
+    await client.follow(
+        link,
+        feed.progress[kind],
+        client.Intake(store=feed.store, activate=activate, wait=plane.long_poll_seconds),
+        client.Pace(poll=plane.poll_seconds),
+        observe,
+    )
+
+
+def refresh_age(feed: Feed, max_age: float, authorizer: Authorizer) -> None:
+    """Set from when on what is in force is too old to decide by: ``max_age`` seconds after the oldest confirmation."""
+    oldest = min((progress.confirmed for progress in feed.progress.values() if progress.revision), default=0.0)
+    authorizer.stale_after = oldest + max_age if max_age and oldest else float("inf")
+
+
+async def report_status(
+    feed: Feed, link: client.Link, labels: dict[str, str], note: Callable[[Sequence[Problem]], None]
+) -> None:
+    """Tell the control plane how far the bundles have got; show the problems that it has with its documents."""
+    note(await client.report_status(link, labels, feed.progress.values()))
+
+
+async def _activate(activation: Activation, fetched: Bundle) -> None:
+    await activation.put({fetched.kind: fetched.document}, {fetched.kind: fetched.revision})

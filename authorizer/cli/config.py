@@ -1,0 +1,44 @@
+"""``authorizer config``: check a configuration, print the reference of all settings."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from authorizer import settings
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the verb group."""
+    group = subparsers.add_parser("config", help="check and explain the configuration of serve")
+    verbs = group.add_subparsers(dest="verb", required=True, metavar="VERB")
+    show = verbs.add_parser("show", help="check a configuration and print what results from all its sources")
+    add_arguments(show)
+    show.set_defaults(run=_show)
+    verbs.add_parser("reference", help="print every setting with default and meaning").set_defaults(run=_reference)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that name the sources of settings."""
+    parser.add_argument("--config", metavar="FILE", help="YAML configuration file")
+    parser.add_argument("--policies", metavar="DIR", help="short for --set policies=DIR")
+    parser.add_argument("--set", metavar="PATH=VALUE", action="append", default=[], help="override one setting")
+
+
+def read(args: argparse.Namespace) -> settings.Settings:
+    """Return the settings that the flags name. Raises SettingsError, DocumentError, OSError."""
+    text = Path(args.config).read_text(encoding="utf-8") if args.config else ""
+    flags = [*args.set, *([f"policies={args.policies}"] if args.policies else [])]
+    return settings.load(text, args.config or "", environment=os.environ, flags=flags)
+
+
+def _show(args: argparse.Namespace) -> int:
+    print(msgspec.json.format(msgspec.json.encode(read(args)), indent=2).decode())
+    return 0
+
+
+def _reference(_args: argparse.Namespace) -> int:
+    print(settings.reference(), end="")
+    return 0

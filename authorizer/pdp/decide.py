@@ -1,0 +1,211 @@
+"""One request in, one Decision out: a pure function of (snapshot, request, now)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import quote
+
+import msgspec
+
+from authorizer.model import ANONYMOUS, Decision, Identity, Reason, Request
+from authorizer.pdp import canonical, tokens
+from authorizer.pdp.challenge import challenge
+from authorizer.pdp.snapshot import Guard, Snapshot
+from authorizer.policy.pbac import BadAttribute, Question, Verdict
+from authorizer.reasons import ALLOWED, reason
+
+PERFORMED = frozenset({"notification"})
+"""Obligation types that this enforcer carries out: a notification leaves with the decision event and the metadata."""
+
+_HEADER_SAFE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
+
+
+def deny(why: str | Reason, decision_id: str, *, realm: str = "") -> Decision:
+    """Make a denial for a built-in reason."""
+    if isinstance(why, str):
+        why = reason(why)
+    return Decision(
+        reason=why,
+        id=decision_id,
+        detail=why.text,
+        challenge=challenge(why, realm=realm) if why.status == 401 else "",
+    )
+
+
+def decide(snapshot: Snapshot, request: Request, now: float, decision_id: str) -> Decision:
+    """Answer whether ``request`` may pass at ``now`` (POSIX seconds).
+
+    Read the request strictly, find the operation, verify the credential, fill in the attributes, ask the policies. Each
+    step goes on or ends in a denial with its own reason.
+    """
+    if not snapshot.ready:
+        return deny("not_ready", decision_id)
+    target = canonical.read(request)
+    if isinstance(target, Reason):
+        return deny(target, decision_id)
+    refused = canonical.check_headers(request, snapshot.managed)
+    if refused is not None:
+        return deny(refused, decision_id)
+    match = snapshot.routes.resolve(target)
+    if match is None:
+        return deny("no_route", decision_id)
+    if isinstance(match, Reason):
+        return deny(match, decision_id)
+    guard: Guard = match.payload
+    if request.context.get("application", guard.route.application) != guard.route.application:
+        return deny("context_mismatch", decision_id)
+    identity = _identify(snapshot, request, now)
+    if isinstance(identity, Reason):
+        return _known(deny(identity, decision_id, realm=snapshot.options.realm), snapshot, guard)
+    verdict = _ask(snapshot, request, guard, identity, target, match.params, now)
+    if isinstance(verdict, Reason):
+        return _known(deny(verdict, decision_id), snapshot, guard, identity)
+    if verdict.allow and all(duty.type in PERFORMED for duty in verdict.obligations):
+        return allow(snapshot, guard, identity, verdict, decision_id)
+    return _denied(snapshot, guard, identity, verdict, decision_id)
+
+
+def _identify(snapshot: Snapshot, request: Request, now: float) -> Identity | Reason:
+    credential = canonical.credential(request)
+    if credential is None:
+        return snapshot.anonymous
+    if isinstance(credential, Reason):
+        return credential
+    return tokens.verify(credential, snapshot.trust, snapshot.facts, snapshot.memo, now)
+
+
+def _ask(
+    snapshot: Snapshot,
+    request: Request,
+    guard: Guard,
+    identity: Identity,
+    target: canonical.Canonical,
+    params: Mapping[str, str],
+    now: float,
+) -> Verdict | Reason:
+    """Fill in what the policies of this route read, and ask them."""
+    route = guard.route
+    assignee = identity.typed.get(route.application)
+    if assignee is None:
+        typed = snapshot.program.assignee(route.application, identity.attributes)
+        if isinstance(typed, BadAttribute):
+            return reason("bad_attribute")
+        identity.typed[route.application] = assignee = typed
+    resource = guard.extract(params, target, request, identity.claims, snapshot.facts.lookup)
+    if isinstance(resource, Reason):
+        return resource
+    return snapshot.program.decide(
+        Question(
+            route=route,
+            tokens=identity.tokens,
+            assignee=assignee,
+            resource=resource,
+            env=_environment(snapshot, request, identity, now),
+            now=now,
+        )
+    )
+
+
+def _environment(snapshot: Snapshot, request: Request, identity: Identity, now: float) -> dict[str, object]:
+    env = dict(identity.env)
+    if identity.auth_time is not None:
+        env["auth_age"] = max(0.0, now - identity.auth_time)
+    if request.peer:
+        env["source_ip"] = request.peer
+    zone = snapshot.program.zone
+    if zone is not None:
+        env["time"] = datetime.fromtimestamp(now, zone).strftime("%H:%M")
+    return env
+
+
+def allow(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict, decision_id: str) -> Decision:
+    """Make the one kind of Decision that lets a request pass.
+
+    INVARIANT: the only place that writes ``allowed=True``, and only for a verdict that says so.
+    """
+    route = guard.route
+    upstream = []
+    remove = list(snapshot.twins)
+    for name, source in snapshot.options.identity_headers.items():
+        value = _says(source, identity, route.application, decision_id)
+        if value:
+            upstream.append((name, value))
+        else:
+            remove.append(name)
+    return Decision(
+        allowed=verdict.allow,
+        reason=ALLOWED,
+        id=decision_id,
+        detail=verdict.detail,
+        application=route.application,
+        operation=f"{route.method} {route.template}",
+        right=route.right,
+        subject=identity.subject,
+        policies=verdict.by,
+        sources=verdict.sources,
+        overrode=verdict.overrode,
+        obligations=verdict.obligations,
+        advice=verdict.advice,
+        upstream=tuple(upstream),
+        remove=tuple(remove),
+        revision=snapshot.revision,
+    )
+
+
+def _denied(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict, decision_id: str) -> Decision:
+    """Make the denial of a verdict. Without a credential the first thing to say is: log in."""
+    route = guard.route
+    if verdict.allow:
+        why = reason("obligation_unknown")
+    elif identity is snapshot.anonymous:
+        why = reason("no_credential")
+    else:
+        why = reason(verdict.reason)
+    step_up = verdict.step_up if why.code == "step_up" else None
+    return Decision(
+        reason=why,
+        id=decision_id,
+        detail=verdict.detail or why.text,
+        application=route.application,
+        operation=f"{route.method} {route.template}",
+        right=route.right,
+        subject=identity.subject,
+        policies=verdict.by,
+        sources=verdict.sources,
+        missing=verdict.missing,
+        requestable=verdict.requestable,
+        step_up=step_up,
+        obligations=verdict.obligations,
+        advice=verdict.advice,
+        challenge=challenge(why, realm=snapshot.options.realm, step_up=step_up) if why.status == 401 else "",
+        revision=snapshot.revision,
+    )
+
+
+def _known(decision: Decision, snapshot: Snapshot, guard: Guard, identity: Identity = ANONYMOUS) -> Decision:
+    """Add to a denial which operation it was about."""
+    return msgspec.structs.replace(
+        decision,
+        application=guard.route.application,
+        operation=f"{guard.route.method} {guard.route.template}",
+        right=guard.route.right,
+        subject=identity.subject,
+        revision=snapshot.revision,
+    )
+
+
+def _says(source: str, identity: Identity, application: str, decision_id: str) -> str:
+    """Return what an identity header says, as visible ASCII: other characters are percent-encoded as UTF-8."""
+    match source:
+        case "subject":
+            value = identity.subject
+        case "client":
+            value = identity.client
+        case "issuer":
+            value = identity.issuer
+        case "scopes":
+            return " ".join(quote(scope, safe=_HEADER_SAFE) for scope in sorted(identity.scopes))
+        case "application":
+            value = application
+        case _:
+            value = decision_id
+    return quote(value, safe=_HEADER_SAFE)

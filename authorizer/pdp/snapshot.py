@@ -1,0 +1,118 @@
+"""All that a decision reads, in one immutable value. A new one replaces it whole; caches live and die with it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from authorizer.errors import BundleError
+from authorizer.model import ANYONE, Identity
+from authorizer.pdp import facts as facts_document
+from authorizer.pdp import trust as trust_document
+from authorizer.pdp.attributes import Extractor, compile_sources
+from authorizer.pdp.facts import Facts
+from authorizer.pdp.routes import Entry, Routes
+from authorizer.pdp.routes import build as build_routes
+from authorizer.pdp.tokens import Memo
+from authorizer.pdp.trust import NOBODY, Trust
+from authorizer.policy import pbac
+from authorizer.policy.pbac import Program, Route
+
+KINDS = ("policy", "facts", "trust")
+"""The three documents that make a snapshot; each travels in a bundle of its own."""
+
+
+class Guard(Struct, frozen=True):
+    """What stands behind a matched route: the policy language's route, and how to fill in its resource."""
+
+    route: Route
+    extract: Extractor
+
+
+class Options(Struct, frozen=True):
+    """What the operator chose. ``identity_headers``: header name -> what it says of the caller."""
+
+    realm: str = "api"
+    identity_headers: Mapping[str, str] = {}
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """INVARIANT: nothing in it changes after ``build``, but for ``memo`` and the ``typed`` caches of its identities."""
+
+    program: Program
+    routes: Routes
+    facts: Facts
+    trust: Trust
+    options: Options
+    revisions: Mapping[str, str]
+    memo: Memo
+    managed: frozenset[str]
+    twins: tuple[str, ...]
+    anonymous: Identity
+    ready: bool
+    revision: str
+
+
+def build(
+    documents: Mapping[str, Mapping[str, Any]],
+    revisions: Mapping[str, str],
+    options: Options,
+    previous: Snapshot | None = None,
+) -> Snapshot:
+    """Make a snapshot of the documents by kind (``KINDS``; one that is missing leaves the snapshot not ready).
+
+    A document whose revision is that of ``previous`` is not compiled again. Raises AuthorizerError when a document
+    cannot be read: then nothing has changed.
+    """
+
+    def unchanged(kind: str) -> bool:
+        return previous is not None and previous.revisions.get(kind) == revisions.get(kind, "")
+
+    if previous is not None and unchanged("policy"):
+        program, routes = previous.program, previous.routes
+    else:
+        program = pbac.load(documents["policy"]) if "policy" in documents else pbac.NOTHING
+        routes = _routes(program)
+    if previous is not None and unchanged("facts"):
+        facts = previous.facts
+    else:
+        facts = facts_document.load(documents["facts"]) if "facts" in documents else Facts()
+    if previous is not None and unchanged("trust"):
+        trust = previous.trust
+    else:
+        trust = trust_document.load(documents["trust"]) if "trust" in documents else NOBODY
+    managed = frozenset(options.identity_headers)
+    return Snapshot(
+        program=program,
+        routes=routes,
+        facts=facts,
+        trust=trust,
+        options=options,
+        revisions=dict(revisions),
+        memo=Memo(),
+        managed=managed | {"authorization"},
+        twins=tuple(sorted(name.replace("-", "_") for name in managed if "-" in name)),
+        anonymous=Identity(tokens=frozenset({ANYONE})),
+        ready=all(kind in documents for kind in KINDS),
+        revision=revisions.get("policy", ""),
+    )
+
+
+def _routes(program: Program) -> Routes:
+    try:
+        return build_routes(
+            Entry(
+                hosts=route.hosts,
+                method=route.method,
+                template=route.template,
+                payload=Guard(route, compile_sources(route.sources, route.lookup_table)),
+                accepts=route.accepts,
+            )
+            for route in program.routes
+        )
+    except ValueError as error:
+        raise BundleError("AZ390", f"the policy's routes cannot be served: {error}", hint="build it again") from None
+
+
+EMPTY = build({}, {}, Options())
+"""Before the first documents: everything is denied."""

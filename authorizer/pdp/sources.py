@@ -1,0 +1,68 @@
+"""A set of files becomes the three documents of a snapshot, the test suites, and all problems. No I/O: bytes in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from authorizer.errors import DocumentError, Problem, ordered
+from authorizer.pdp.facts import compile_facts
+from authorizer.pdp.trust import compile_issuers
+from authorizer.policy import documents, pbac
+from authorizer.policy.documents import MapNode, Node, Scalar
+
+TEXT_SUFFIXES = (".yaml", ".yml")
+"""Files that hold documents; others are only read when a document names them (``jwks_file``)."""
+
+
+class Sources(Struct, frozen=True, kw_only=True):
+    """What was compiled. A document is None when it has an error; ``problems`` are in the order of their places."""
+
+    policy: dict[str, Any] | None
+    facts: dict[str, Any] | None
+    trust: dict[str, Any] | None
+    tests: tuple[Node, ...]
+    problems: tuple[Problem, ...]
+
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """Return the three documents by kind. Raises DocumentError with all problems when there is an error."""
+        made = {"policy": self.policy, "facts": self.facts, "trust": self.trust}
+        whole = {kind: document for kind, document in made.items() if document is not None}
+        if len(whole) < len(made):
+            raise DocumentError(self.problems)
+        return whole
+
+
+def compile_sources(files: Mapping[str, bytes]) -> Sources:
+    """Compile all documents of ``files`` (path -> content) together.
+
+    INVARIANT: one error anywhere leaves all three documents None. Half of an estate could lack its denies.
+    """
+    problems: list[Problem] = []
+    found: list[Node] = []
+    texts: dict[str, str] = {}
+    for name, content in sorted(files.items()):
+        if not name.endswith(TEXT_SUFFIXES):
+            continue
+        texts[name] = content.decode("utf-8", "replace")
+        try:
+            found += documents.load_bytes(content, name)
+        except DocumentError as error:
+            problems += error.problems
+    kinds: dict[str, list[Node]] = {"Issuers": [], "Facts": [], "Tests": []}
+    for document in found:
+        kind = document.get("kind") if isinstance(document, MapNode) else None
+        if isinstance(kind, Scalar) and kind.text in kinds:
+            kinds[kind.text].append(document)
+    compiled = pbac.check_and_compile(found)
+    trust, trust_problems = compile_issuers(kinds["Issuers"], files.__getitem__)
+    facts, facts_problems = compile_facts(kinds["Facts"])
+    problems += [*compiled.problems, *trust_problems, *facts_problems]
+    whole = not any(problem.severity == "error" for problem in problems)
+    return Sources(
+        policy=compiled.data if whole else None,
+        facts=facts if whole else None,
+        trust=trust if whole else None,
+        tests=tuple(kinds["Tests"]),
+        problems=ordered(documents.excerpted(problems, texts)),
+    )

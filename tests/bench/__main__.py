@@ -1,0 +1,23 @@
+"""``python -m tests.bench [GROUP ...]``."""
+
+import sys
+
+from tests.bench import decision, transport
+from tests.bench.report import publish
+
+GROUPS = {"decision": decision.run, "transport": transport.run}
+
+
+def main(names: list[str]) -> int:
+    """Run the named groups, or all."""
+    unknown = set(names) - set(GROUPS)
+    if unknown:
+        print(f"unknown group {', '.join(sorted(unknown))}; groups: {', '.join(GROUPS)}", file=sys.stderr)
+        return 2
+    for name in names or GROUPS:
+        print(f"== {name}")
+        publish(GROUPS[name]())
+    return 0
+
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,82 @@
+"""``python -m tests.bench.servers KIND PORT DOCUMENTS``: one server under load, ours or a baseline, on loopback."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import grpc
+from aiohttp import web
+
+from authorizer.doors import ext_authz, forward_auth, forward_auth_peers, grpcio
+from authorizer.doors.http1 import open_http
+from authorizer.doors.wire import ext_authz_pb2
+from authorizer.pdp.snapshot import KINDS, Options, build
+from authorizer.service import Authorizer
+from tests.bench.world import NOW
+
+try:
+    from uvloop import run
+except ImportError:
+    run = asyncio.run
+
+
+def _authorizer(documents: Path) -> Authorizer:
+    snapshot = build(
+        json.loads(documents.read_text()),
+        dict.fromkeys(KINDS, "bench"),
+        Options(identity_headers={"x-auth-subject": "subject"}),
+    )
+    return Authorizer(snapshot, clock=lambda: float(NOW))
+
+
+async def ours_grpc(port: int, documents: Path) -> None:
+    """Our gRPC door."""
+    await grpcio.start(_authorizer(documents), f"127.0.0.1:{port}")
+    await asyncio.Event().wait()
+
+
+async def ours_http(port: int, documents: Path) -> None:
+    """Our HTTP door."""
+    door = forward_auth.ForwardAuth(_authorizer(documents), forward_auth_peers.trust(["127.0.0.0/8"]))
+    await open_http(f"127.0.0.1:{port}", door.handle, door.malformed)
+    await asyncio.Event().wait()
+
+
+async def echo_grpc(port: int, _documents: Path) -> None:
+    """grpc.aio with one prebuilt answer: what the framework costs before any decision."""
+    response = ext_authz_pb2.CheckResponse()
+    response.status.code = 0
+    response.ok_response.SetInParent()
+    answer = response.SerializeToString()
+
+    async def check(message: bytes, _context: object) -> bytes:
+        ext_authz_pb2.CheckRequest.FromString(message)
+        return answer
+
+    server = grpc.aio.server()
+    handlers = {"Check": grpc.unary_unary_rpc_method_handler(check)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(ext_authz.SERVICE, handlers),))
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    await server.wait_for_termination()
+
+
+async def echo_http(port: int, _documents: Path) -> None:
+    """An aiohttp application with one empty answer."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await asyncio.Event().wait()
+
+
+KINDS_OF_SERVER = {f.__name__: f for f in (ours_grpc, ours_http, echo_grpc, echo_http)}
+
+if __name__ == "__main__":
+    run(KINDS_OF_SERVER[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3])))
