@@ -11,8 +11,8 @@ from authorizer.policy.pbac.declared import Application, Field, Right, Route, So
 from authorizer.policy.pbac.reading import Findings
 from authorizer.policy.pbac.types import converter
 from authorizer.policy.templates import TemplateError, keys, parameters, parse_host, parse_method, parse_template
+from authorizer.reasons import ACCEPTABLE
 
-ACCEPTS = ("encoded_slash", "path_parameters", "double_encoding", "method_override")
 CALLER_SUPPLIED = frozenset({"query", "header", "body"})
 SOURCES = ("path", "query", "header", "body", "token", "mtls", "lookup", "literal")
 _BUILT_IN = ("id", "point")
@@ -57,8 +57,8 @@ def read_http(
             findings.error("A017", word.place, str(error))
     accepts = findings.words(http.get("accept"), "accept")
     for word in accepts:
-        if word.text not in ACCEPTS:
-            findings.unknown("A014", word.place, "word", word.text, ACCEPTS, " in accept")
+        if word.text not in ACCEPTABLE:
+            findings.unknown("A014", word.place, "word", word.text, ACCEPTABLE, " in accept")
     unmapped = http.get("unmapped")
     if unmapped is not None and findings.text(unmapped, "unmapped") != "deny":
         findings.error("A013", unmapped.place, "unmapped routes are always denied", "write deny, or leave it out")
