@@ -17,6 +17,7 @@ from authorizer.pdp.sources import compile_sources
 from authorizer.telemetry import logs
 
 _VARIABLE = "AUTHORIZER_CONTROL_PLANE_"
+_FORMATS: tuple[logs.LogFormat, ...] = ("json", "text")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -38,25 +39,20 @@ def add_parser(subparsers: Any) -> None:
         _add(parser, f"--{role}-token-file", "FILE", f"file with the bearer credential of role {role}")
     _add(parser, "--tls-certificate", "PEM", "certificate chain; with it the server speaks TLS")
     _add(parser, "--tls-key", "PEM", "private key of the certificate")
-    _add(parser, "--log-format", "FORMAT", "json or text", "json", choices=("json", "text"))
+    _add(parser, "--log-format", "FORMAT", " or ".join(_FORMATS), "json")
     parser.set_defaults(run=run)
 
 
-def _add(
-    parser: argparse.ArgumentParser,
-    flag: str,
-    metavar: str,
-    meaning: str,
-    default: str = "",
-    choices: tuple[str, ...] | None = None,
-) -> None:
+def _add(parser: argparse.ArgumentParser, flag: str, metavar: str, meaning: str, default: str = "") -> None:
     shown = f"{meaning} (default: {default})" if default else meaning
     value = os.environ.get(_VARIABLE + flag[2:].replace("-", "_").upper(), default)
-    parser.add_argument(flag, metavar=metavar, help=shown, default=value, choices=choices)
+    parser.add_argument(flag, metavar=metavar, help=shown, default=value)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the control plane until SIGINT or SIGTERM. Raises ControlPlaneError, KeyMaterialError, ListenError."""
+    if args.log_format not in _FORMATS:
+        raise SystemExit(_usage(f"--log-format {args.log_format!r} is none of {', '.join(_FORMATS)}"))
     logs.configure(args.log_format, "info", sys.stderr, tracebacks=args.debug)
     asyncio.run(_serve(_config(args, os.environ), compile_sources))
     return 0

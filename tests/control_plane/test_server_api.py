@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import time
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -22,6 +23,8 @@ def compiler(files):
     """Stand in: all texts make one policy; the word ``broken`` is an error, ``odd`` a warning, ``bug`` a bug."""
     problems = []
     for name, text in sorted(files.items()):
+        if b"slow" in text:
+            time.sleep(0.3)
         if b"bug" in text:
             raise RuntimeError("secret internals")
         for word, severity in ((b"broken", "error"), (b"odd", "warning")):
@@ -299,7 +302,18 @@ async def test_the_number_of_those_who_wait_is_bounded(plane: Plane, monkeypatch
     await asyncio.sleep(0.1)
     status, headers, body = await plane.bundle(prefer="wait=20")
     assert (status, body["code"], headers["retry-after"]) == (503, "AZ565", "30")
-    waiting.cancel()
+    waiting.cancel()  # who hangs up makes room
+    await asyncio.sleep(0.1)
+    assert (await plane.bundle(prefer="wait=0.1"))[0] == 404
+
+
+async def test_who_hangs_up_does_not_stop_a_publication_half_way(plane: Plane) -> None:
+    sending = asyncio.create_task(plane.put("a.yaml", b"slow"))
+    await asyncio.sleep(0.1)
+    sending.cancel()
+    _, _, data = await plane.bundle(prefer="wait=20")
+    assert texts(plane.config, data) == {"a.yaml": "slow"}
+    assert len((await plane.get("/v1/documents"))["documents"]) == 1
 
 
 async def test_who_waits_is_let_go_when_the_server_ends(config: Config) -> None:

@@ -1,4 +1,5 @@
 import sqlite3
+import stat
 import threading
 
 import pytest
@@ -103,6 +104,17 @@ def test_what_is_no_database_is_refused(tmp_path, damage: str) -> None:
     path.mkdir() if damage == "folder" else path.write_bytes(b"this is not a database" * 100)
     with pytest.raises(ControlPlaneError, match="AZ580"):
         Store(path)
+
+
+def test_a_second_server_on_the_same_state_is_kept_out(store: Store, tmp_path) -> None:
+    with pytest.raises(ControlPlaneError, match="AZ580"):
+        Store(tmp_path / "db.sqlite")
+    store.save_status("one", b"{}", 1.0)
+
+
+def test_the_database_is_its_owners_alone(store: Store, tmp_path) -> None:
+    store.save_status("one", b"{}", 1.0)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
 
 
 def test_a_closed_store_says_so(tmp_path) -> None:

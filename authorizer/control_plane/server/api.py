@@ -69,7 +69,7 @@ def application(service: Service) -> web.Application:
         return response
 
     app = web.Application(middlewares=[answered], client_max_size=MAX_CATALOGUE)
-    render = renderer(service.publisher, service.requests, lambda: len(service.store.statuses(service.clock())))
+    render = renderer(service.publisher, service.requests, lambda: service.store.authorizers(service.clock()))
 
     async def metrics(_service: Service, _request: web.Request) -> web.StreamResponse:
         body, content_type = await asyncio.to_thread(render)
@@ -106,22 +106,20 @@ def entity_tag(bundle: Published) -> str:
 
 
 async def _list_documents(service: Service, _request: web.Request) -> web.StreamResponse:
-    held = await asyncio.to_thread(service.store.documents)
-    documents = [
-        {
-            "name": document.name,
-            "size": len(document.content),
-            "sha256": hashlib.sha256(document.content).hexdigest(),
-            "changed": document.changed,
-            "source": "api",
-        }
-        for document in held
-    ]
-    files = [
-        {"name": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "source": "directory"}
-        for name, content in sorted(service.publisher.files.items())
-    ]
-    return answer({"version": 1, "documents": documents + files})
+    files = service.publisher.files
+
+    def work() -> list[dict[str, object]]:
+        held = [
+            {**_listed(document.name, document.content, "api"), "changed": document.changed}
+            for document in service.store.documents()
+        ]
+        return held + [_listed(name, content, "directory") for name, content in sorted(files.items())]
+
+    return answer({"version": 1, "documents": await asyncio.to_thread(work)})
+
+
+def _listed(name: str, content: bytes, source: str) -> dict[str, object]:
+    return {"name": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "source": source}
 
 
 async def _get_document(service: Service, request: web.Request) -> web.StreamResponse:

@@ -121,7 +121,10 @@ async def _following(policies: Path | None, publisher: Publisher) -> AsyncIterat
 
 @asynccontextmanager
 async def _listening(service: Service, config: Config, context: ssl.SSLContext | None) -> AsyncIterator[str]:
-    runner = web.AppRunner(application(service), access_log=None, handle_signals=False, shutdown_timeout=5.0)
+    # Who hangs up ends its request, so that a long poll holds no place for somebody who has gone.
+    runner = web.AppRunner(
+        application(service), access_log=None, handle_signals=False, shutdown_timeout=5.0, handler_cancellation=True
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, config.host, config.port, ssl_context=context)

@@ -71,7 +71,8 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         with _reported(path):
-            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
+            path.touch(mode=0o600)
+            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=1)
         self._path = path
         try:
             self._prepare()
@@ -143,6 +144,11 @@ class Store:
         )
         return tuple(Status(*row) for row in rows)
 
+    def authorizers(self, now: float) -> int:
+        """Return how many authorizers were heard within RETENTION."""
+        (row,) = self._rows("SELECT count(*) FROM statuses WHERE heard > ?", (now - RETENTION,))
+        return int(row[0])
+
     def catalogues(self, now: float) -> tuple[Catalogue, ...]:
         """Return what was found by authorizers that were heard within RETENTION, and what came without a name."""
         rows = self._rows(
@@ -153,6 +159,8 @@ class Store:
 
     def _prepare(self) -> None:
         with self._lock, _reported(self._path):
+            # Two processes on one database would give out the same serials: the second one must not get in.
+            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             # A published serial must outlive a power cut, so the log is synced at each commit.
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
@@ -203,7 +211,7 @@ def _forget(database: sqlite3.Connection, now: float) -> None:
 def _reported(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as problem:
+    except (sqlite3.Error, OSError) as problem:
         raise ControlPlaneError(
             "AZ580",
             f"{path}: the database failed: {problem}",
