@@ -119,7 +119,7 @@ class HttpDoor:
     async def close(self, grace: float) -> None:
         """Stop listening, let running requests end for at most ``grace`` seconds, and close every connection."""
         self._server.close()
-        await self._connections.shutdown(grace)
+        await self._connections.shutdown(max(grace, 0.05))  # to aiohttp, no time at all means no limit
         if self._file is not None:
             _remove(Path(self.address.removeprefix("unix:")), self._file)
 
