@@ -2,7 +2,7 @@
 
 AuthorizerError
 ├── SettingsError      AZ1xx  exit 2 or 3   configuration of a process
-├── DocumentError      AZ2xx  exit 3        YAML documents: syntax, unknown keys (the language's own codes: A, R, C, S, P, T, D, L)
+├── DocumentError      AZ2xx  exit 3        YAML documents: syntax, unknown keys (the language has codes of its own)
 ├── BundleError        AZ3xx  exit 3        archives, manifests, signatures, rollback
 ├── KeyMaterialError   AZ4xx  exit 3        keys and key sets
 ├── ControlPlaneError  AZ5xx  exit 69       the control plane could not be reached or refused

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 Headers = Mapping[str, tuple[str, ...]]
-"""Header name in lower case -> its values as sent, one a line. Bytes that are no UTF-8 are kept as surrogate escapes."""
+"""Header name in lower case -> its values as sent, one a line. Bytes that are no UTF-8 stay as surrogate escapes."""
 
 BodyState = Literal["absent", "complete", "partial"]
 

@@ -24,8 +24,8 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     root.add_argument("--debug", action="store_true", help="show tracebacks")
     subparsers = root.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     # Only the verb that is asked for is imported: `policy check` should not wait for the gRPC library.
-    chosen = [verb for verb in VERBS if verb.replace("_", "-") in arguments] or VERBS
-    for verb in chosen:
+    first = next((argument for argument in arguments if not argument.startswith("-")), "").replace("-", "_")
+    for verb in (first,) if first in VERBS else VERBS:
         importlib.import_module(f"authorizer.cli.{verb}").add_parser(subparsers)
     return root
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Struct
 
 from authorizer.model import ANONYMOUS, Decision, Identity, Reason, Request
 from authorizer.pdp import canonical, tokens
@@ -16,6 +17,9 @@ from authorizer.reasons import ALLOWED, reason
 PERFORMED = frozenset({"notification"})
 """Obligation types that this enforcer carries out: a notification leaves with the decision event and the metadata."""
 
+_NOT_READY = reason("not_ready")
+_NO_ROUTE = reason("no_route")
+_MISMATCH = reason("context_mismatch")
 _HEADER_SAFE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 
@@ -37,28 +41,68 @@ def decide(snapshot: Snapshot, request: Request, now: float, decision_id: str) -
     Read the request strictly, find the operation, verify the credential, fill in the attributes, ask the policies. Each
     step goes on or ends in a denial with its own reason.
     """
-    if not snapshot.ready:
-        return deny("not_ready", decision_id)
-    target = canonical.read(request)
-    if isinstance(target, Reason):
-        return deny(target, decision_id)
-    refused = canonical.check_headers(request, snapshot.managed)
-    if refused is not None:
-        return deny(refused, decision_id)
-    match = snapshot.routes.resolve(target)
-    if match is None:
-        return deny("no_route", decision_id)
-    if isinstance(match, Reason):
-        return deny(match, decision_id)
-    guard: Guard = match.payload
-    if request.context.get("application", guard.route.application) != guard.route.application:
-        return deny("context_mismatch", decision_id)
+    operation = find(snapshot, request)
+    if isinstance(operation, Reason):
+        return deny(operation, decision_id)
+    guard = operation.guard
     identity = _identify(snapshot, request, now)
     if isinstance(identity, Reason):
         return _known(deny(identity, decision_id, realm=snapshot.options.realm), snapshot, guard)
-    verdict = _ask(snapshot, request, guard, identity, target, match.params, now)
-    if isinstance(verdict, Reason):
-        return _known(deny(verdict, decision_id), snapshot, guard, identity)
+    resource = guard.extract(operation.params, operation.target, request, identity.claims, snapshot.facts.lookup)
+    if isinstance(resource, Reason):
+        return _known(deny(resource, decision_id), snapshot, guard, identity)
+    return judge(snapshot, guard, identity, resource, _environment(snapshot, request, identity, now), now, decision_id)
+
+
+class Operation(Struct, frozen=True):
+    """What a request asks for: the guarded route, its raw path parameters, and the request as it was read."""
+
+    guard: Guard
+    params: Mapping[str, str]
+    target: canonical.Canonical
+
+
+def find(snapshot: Snapshot, request: Request) -> Operation | Reason:
+    """Read a request and find its operation, or return the reason why not."""
+    if not snapshot.ready:
+        return _NOT_READY
+    target = canonical.read(request)
+    if isinstance(target, Reason):
+        return target
+    refused = canonical.check_headers(request, snapshot.managed)
+    if refused is not None:
+        return refused
+    match = snapshot.routes.resolve(target)
+    if match is None:
+        return _NO_ROUTE
+    if isinstance(match, Reason):
+        return match
+    guard: Guard = match.payload
+    if request.context.get("application", guard.route.application) != guard.route.application:
+        return _MISMATCH
+    return Operation(guard, match.params, target)
+
+
+def judge(
+    snapshot: Snapshot,
+    guard: Guard,
+    identity: Identity,
+    resource: Mapping[str, object],
+    env: Mapping[str, object],
+    now: float,
+    decision_id: str,
+) -> Decision:
+    """Ask the policies about an operation; ``resource`` and ``env`` are raw values by field."""
+    route = guard.route
+    assignee = identity.typed.get(route.application)
+    if assignee is None:
+        typed = snapshot.program.assignee(route.application, identity.attributes)
+        if isinstance(typed, BadAttribute):
+            return _known(deny("bad_attribute", decision_id), snapshot, guard, identity)
+        identity.typed[route.application] = assignee = typed
+    verdict = snapshot.program.decide(
+        Question(route=route, tokens=identity.tokens, assignee=assignee, resource=resource, env=env, now=now)
+    )
     if verdict.allow and all(duty.type in PERFORMED for duty in verdict.obligations):
         return allow(snapshot, guard, identity, verdict, decision_id)
     return _denied(snapshot, guard, identity, verdict, decision_id)
@@ -71,38 +115,6 @@ def _identify(snapshot: Snapshot, request: Request, now: float) -> Identity | Re
     if isinstance(credential, Reason):
         return credential
     return tokens.verify(credential, snapshot.trust, snapshot.facts, snapshot.memo, now)
-
-
-def _ask(
-    snapshot: Snapshot,
-    request: Request,
-    guard: Guard,
-    identity: Identity,
-    target: canonical.Canonical,
-    params: Mapping[str, str],
-    now: float,
-) -> Verdict | Reason:
-    """Fill in what the policies of this route read, and ask them."""
-    route = guard.route
-    assignee = identity.typed.get(route.application)
-    if assignee is None:
-        typed = snapshot.program.assignee(route.application, identity.attributes)
-        if isinstance(typed, BadAttribute):
-            return reason("bad_attribute")
-        identity.typed[route.application] = assignee = typed
-    resource = guard.extract(params, target, request, identity.claims, snapshot.facts.lookup)
-    if isinstance(resource, Reason):
-        return resource
-    return snapshot.program.decide(
-        Question(
-            route=route,
-            tokens=identity.tokens,
-            assignee=assignee,
-            resource=resource,
-            env=_environment(snapshot, request, identity, now),
-            now=now,
-        )
-    )
 
 
 def _environment(snapshot: Snapshot, request: Request, identity: Identity, now: float) -> dict[str, object]:

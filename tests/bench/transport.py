@@ -104,7 +104,7 @@ def _h2load(port: int, body: Path) -> float:
 
 def _wrk(port: int, token: str) -> float:
     url = f"http://127.0.0.1:{port}/authz/envoy{estate.PATH}?expand=lines"
-    fields = {**estate.headers(token), "host": estate.HOST}
+    fields = {**estate.headers(token), "Host": estate.HOST}  # wrk adds its own next to any other spelling
     flags = [item for name, value in fields.items() for item in ("-H", f"{name}: {value}")]
     command = [*_pinned(1), "wrk", "-t1", "-c16", f"-d{SECONDS}s", *flags, url]
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
