@@ -64,7 +64,8 @@ class Table:
         """Return the guards whose first segment may be ``part``."""
         if part.kind == "literal":
             return [*self._literal.get(part.text, ()), *self._open]
-        return [guard for guards in self._literal.values() for guard in guards] + self._open
+        near = (held for text, held in self._literal.items() if text.startswith(part.text))
+        return [guard for held in near for guard in held] + self._open
 
 
 Tables = Mapping[str, Table]
