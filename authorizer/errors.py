@@ -49,8 +49,8 @@ class Problem(Struct, frozen=True):
 
 
 def ordered(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Sort problems by file, line, column and code, without repeats."""
-    return tuple(sorted(set(problems), key=lambda p: (p.place, p.code, p.message)))
+    """Sort problems by place, errors before warnings, then by code; without repeats."""
+    return tuple(sorted(set(problems), key=lambda p: (p.place, p.severity, p.code, p.message)))
 
 
 class AuthorizerError(Exception):

@@ -12,7 +12,7 @@ from authorizer.policy.pbac.form import FORMAT, ApplicationForm, Form, RouteForm
 from authorizer.policy.pbac.index import wide
 from authorizer.policy.pbac.question import BadAttribute, Question, Route, Source, Verdict
 from authorizer.policy.pbac.rows import Policies, refused
-from authorizer.policy.pbac.tables import EnvReading, RouteTable, Shared
+from authorizer.policy.pbac.tables import EnvReading, RightTable, RouteTable, Shared
 from authorizer.policy.pbac.types import BASES, Converter, FieldType, Value, converter
 
 _TEXT = FieldType("string")
@@ -32,12 +32,14 @@ class Program:
         zone: ZoneInfo | None,
         shared: Shared,
         tables: tuple[RouteTable, ...],
+        rights: Mapping[tuple[str, str], RightTable],
         assignees: Mapping[str, tuple[tuple[str, FieldType, Converter], ...]],
     ) -> None:
         self.routes = routes
         self.zone = zone
         self._shared = shared
         self._tables = tables
+        self._rights = rights
         self._assignees = assignees
 
     def assignee(self, application: str, attributes: Mapping[str, object]) -> Mapping[str, Value] | BadAttribute:
@@ -58,7 +60,7 @@ class Program:
 
     def wide_leaves(self) -> Iterator[tuple[str, int]]:
         """Yield (a policy, how many) for each group of policies that the index cannot tell apart."""
-        buckets = {id(bucket): bucket for table in self._tables for bucket in table.right.allows + table.right.denials}
+        buckets = {id(bucket): bucket for right in self._rights.values() for bucket in right.allows + right.denials}
         for bucket in buckets.values():
             for leaf in bucket.anywhere.values():
                 yield from wide(leaf)
@@ -125,7 +127,7 @@ def load(compiled: Mapping[str, Any]) -> Program:
         name: tuple((field, _at(types, kind), converter(_at(types, kind))) for field, kind in one.assignee.items())
         for name, one in form.applications.items()
     }
-    return Program(routes, _zone(form.zone), shared, tables, assignees)
+    return Program(routes, _zone(form.zone), shared, tables, rights, assignees)
 
 
 def _zone(name: str | None) -> ZoneInfo | None:
