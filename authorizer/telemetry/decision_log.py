@@ -43,6 +43,7 @@ def render(event: Event) -> bytes:
         "detail": masked(decision.detail, 512),
         "application": masked(decision.application, 255),
         "operation": masked(decision.operation, 512),
+        "right": masked(decision.right, 255),
         "policies": [masked(name, 255) for name in decision.policies],
         "sources": [masked(place, 512) for place in decision.sources],
         "subject": masked(decision.subject, 255),
