@@ -15,6 +15,7 @@ from authorizer.jose.sign import generate, public_pem
 
 _START = 15.0  # seconds
 _KEY = "demo"
+CONTROL_PLANE = "control plane"
 
 
 class ControlPlane(Struct, frozen=True):
@@ -37,7 +38,7 @@ async def start_control_plane(children: Children, home: Path) -> ControlPlane:
     flags = ["--policies", home / "policies", "--state", state, "--listen", listen, "--key", signing, "--key-id", _KEY]
     log = home / "control-plane.log"
     command = [sys.executable, "-m", "authorizer", "control-plane", *flags]
-    process = await children.start("control plane", command, log=log)
+    process = await children.start(CONTROL_PLANE, command, log=log)
     url = f"http://{listen}"
     await _ready(process, f"{url}/readyz", "the control plane", log)
     return ControlPlane(url, state)

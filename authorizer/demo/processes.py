@@ -56,16 +56,19 @@ class Children:
         self._started.append((name, process))
         return process
 
-    async def first_end(self) -> str:
-        """Wait until some child ends by itself; return which and how."""
-        waiting = {asyncio.create_task(process.wait()): (name, process) for name, process in self._started}
+    async def ends(self) -> AsyncIterator[tuple[str, int]]:
+        """Yield each child that ends by itself, as it does: its name and exit status."""
+
+        async def wait(name: str, process: asyncio.subprocess.Process) -> tuple[str, int]:
+            return name, await process.wait()
+
+        tasks = [asyncio.create_task(wait(name, process)) for name, process in self._started]
         try:
-            ended, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for ended in asyncio.as_completed(tasks):
+                yield await ended
         finally:
-            for task in waiting:
+            for task in tasks:
                 task.cancel()
-        name, process = waiting[next(iter(ended))]
-        return f"{name} ended with status {process.returncode}"
 
     async def stop(self) -> None:
         """End the children, the youngest first; who does not end in time is killed."""

@@ -15,10 +15,11 @@ import aiohttp
 from msgspec import Struct
 
 from authorizer.demo.callers import issue
+from authorizer.demo.control_plane import follow_documents
 from authorizer.demo.decisions import Decisions
 from authorizer.demo.envoy import Backend, Check, bootstrap
 from authorizer.demo.gateway import Gateway, find_envoy, start_envoy
-from authorizer.demo.parts import free_port, start_authorizer, start_control_plane
+from authorizer.demo.parts import CONTROL_PLANE, ControlPlane, free_port, start_authorizer, start_control_plane
 from authorizer.demo.processes import ChildError, Children, children
 from authorizer.demo.scenario import STEPS, Answer, ask
 from authorizer.demo.show import Screen, coloured
@@ -30,10 +31,10 @@ _INTERRUPTED = 130
 
 
 class Estate(Struct, frozen=True):
-    """What runs: the gateway, the control plane's address, the decisions as they come, and each caller's token."""
+    """What runs: the gateway, the control plane, the decisions as they come, and each caller's token."""
 
     gateway: Gateway
-    control_plane: str
+    control_plane: ControlPlane
     decisions: Decisions
     tokens: Mapping[str, str]
 
@@ -68,7 +69,7 @@ async def _start(group: Children, home: Path, apis: str) -> Estate:
     backends = [Backend(name, f"/{name}", apis) for name in _APIS]
     gateway = await start_envoy(group, bootstrap(Check(address=door), backends), home)
     output = await start_authorizer(group, home, plane, door, gateway.admin)
-    return Estate(gateway, plane.url, Decisions(output), tokens)
+    return Estate(gateway, plane, Decisions(output), tokens)
 
 
 async def _walk(estate: Estate, screen: Screen) -> int:
@@ -79,7 +80,7 @@ async def _walk(estate: Estate, screen: Screen) -> int:
     for answer in answers:
         event = await estate.decisions.find(answer.decision_id) or _unlogged(answer)
         mark = "" if answer.as_promised else f"expected {answer.step.status} {answer.step.reason}"
-        screen.row(event, answer.step.caller or "-", plans=answer.plans, mark=mark)
+        screen.row(event, answer.step.caller or "-", cure=answer.cure, mark=mark)
     return sum(not answer.as_promised for answer in answers)
 
 
@@ -90,26 +91,42 @@ def _unlogged(answer: Answer) -> Mapping[str, Any]:
 
 
 async def _live(estate: Estate, group: Children, screen: Screen) -> str:
-    """Show each decision until a child ends; return what ended."""
-    ended = asyncio.create_task(group.first_end())
+    """Show decisions and changes of the policies until the gateway or the authorizer ends; return which and how."""
+    shown = [asyncio.create_task(_decisions(estate, screen)), asyncio.create_task(_documents(estate, screen))]
     try:
-        while True:
-            coming = asyncio.create_task(estate.decisions.next())
-            await asyncio.wait({coming, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if not coming.done():
-                coming.cancel()
-                return await ended
-            event = await coming
-            if event is None:
-                return await ended
-            screen.row(event, event["subject"] or "-")
+        async for name, status in group.ends():
+            if name != CONTROL_PLANE:
+                return f"{name} ended with status {status}"
+            screen.note(f" the control plane ended with status {status}; decisions go on", "yellow")
     finally:
-        ended.cancel()
+        for task in shown:
+            task.cancel()
+        await asyncio.gather(*shown, return_exceptions=True)
+    return "nothing runs"
+
+
+async def _decisions(estate: Estate, screen: Screen) -> None:
+    while (event := await estate.decisions.next()) is not None:
+        screen.row(event, event["subject"] or "-")
+
+
+async def _documents(estate: Estate, screen: Screen) -> None:
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):  # its end is told by _live
+        async for problems in follow_documents(estate.control_plane):
+            errors = [problem for problem in problems if problem.error]
+            for problem in problems:
+                screen.note(f" {problem.text}", "red" if problem.error else "yellow")
+            verdict = (
+                " refused: what was in force stays in force"
+                if errors
+                else " published: the next request is decided by it"
+            )
+            screen.note(verdict, "red" if errors else "green")
 
 
 def _invite(screen: Screen, estate: Estate, home: Path) -> None:
     screen.note()
-    screen.note(f" gateway {estate.gateway.url}   control plane {estate.control_plane}   stop: Ctrl-C", "bold")
+    screen.note(f" gateway {estate.gateway.url}   control plane {estate.control_plane.url}   stop: Ctrl-C", "bold")
     screen.note(f" edit  {home / 'policies' / 'orders.yaml'}: the next request is decided by it", "")
     screen.note(f' try:  curl -H "Authorization: Bearer $(cat {home}/tokens/alice)" {estate.gateway.url}/orders/17', "")
     screen.note()

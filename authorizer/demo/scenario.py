@@ -41,6 +41,14 @@ class Answer(Struct, frozen=True):
     decision_id: str = ""
     challenge: str = ""
     plans: tuple[str, ...] = ()
+    acr: str = ""
+
+    @property
+    def cure(self) -> str:
+        """What the caller could do about a denial, as the answer tells."""
+        if self.plans:
+            return f"in plan {' or '.join(self.plans)}"
+        return f"log in with {self.acr}" if self.acr else ""
 
     @property
     def as_promised(self) -> bool:
@@ -67,4 +75,5 @@ async def ask(session: aiohttp.ClientSession, step: Step, tokens: Mapping[str, s
         decision_id=str(told.get("decision_id", "")),
         challenge=response.headers.get("www-authenticate", ""),
         plans=tuple(told.get("missing", {}).get("plans", ())),
+        acr=str(told.get("step_up", {}).get("acr_values") or ""),
     )

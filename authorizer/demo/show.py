@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _WIDTHS = (8, 24, 8, 8)
+_WHY = 90
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
@@ -29,7 +30,7 @@ class Screen:
         cells = zip(("method", "path", "caller", "status"), _WIDTHS, strict=True)
         print(self.paint(" " + "".join(name.ljust(width) for name, width in cells) + "why", "bold"), flush=True)
 
-    def row(self, event: Mapping[str, Any], caller: str, *, plans: tuple[str, ...] = (), mark: str = "") -> None:
+    def row(self, event: Mapping[str, Any], caller: str, *, cure: str = "", mark: str = "") -> None:
         """Print one decision as the decision log tells it."""
         status = int(event["status"])
         style = "green" if status == 200 else "yellow" if status == 401 else "red"
@@ -37,7 +38,7 @@ class Screen:
         method, path, who, code = (
             _clean(text).ljust(width - 1) + " " for text, width in zip(cells, _WIDTHS, strict=True)
         )
-        why = why_of(event, plans)
+        why = why_of(event, cure)
         places = ", ".join(source.rpartition(":")[0] for source in event["sources"])
         where = "  " + self.paint(f"({_clean(places)})", "dim") if places else ""
         note = "  " + self.paint(mark, "red") if mark else ""
@@ -48,16 +49,18 @@ class Screen:
         print(self.paint(text, style) if text else "", flush=True)
 
 
-def why_of(event: Mapping[str, Any], plans: tuple[str, ...] = ()) -> str:
-    """Say in one line why the decision is what it is."""
+def why_of(event: Mapping[str, Any], cure: str = "") -> str:
+    """Say in one line why the decision is what it is; the places stand apart from it."""
     if event["decision"] == "allow":
-        return f"{event['right']}: {', '.join(event['policies'])}"
-    why = str(event["reason"])
-    if event["policies"]:
-        why += f" by {', '.join(event['policies'])}"
-    elif event["detail"]:
-        why += f": {event['detail']}"
-    return why + (f"; in plan {' or '.join(plans)}" if plans else "")
+        return f"{event['application']}/{event['right']}: {', '.join(event['policies'])}"
+    reason, detail = str(event["reason"]), str(event["detail"])
+    for source in event["sources"]:
+        detail = detail.replace(f" ({source})", "")
+    # Without a credential everything about the caller is unknown: which policy noticed it first says nothing.
+    why = reason if not detail or reason == "no_credential" else f"{reason}: {detail}"
+    if cure:
+        why = f"{reason}: {cure}"
+    return why if len(why) <= _WHY else f"{why[: _WHY - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _clean(text: str) -> str:

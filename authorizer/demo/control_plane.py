@@ -1,0 +1,57 @@
+"""Looking at the control plane as an admin would: what it published, what it refused, what nobody guards."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+from msgspec import Struct
+
+from authorizer.demo.parts import ControlPlane
+
+_LOOK = 0.3  # seconds between two looks
+_TIMEOUT = aiohttp.ClientTimeout(total=5)
+
+
+class Remark(Struct, frozen=True):
+    """One problem of a document; an ``error`` keeps all documents from being published."""
+
+    text: str
+    error: bool
+
+
+async def follow_documents(plane: ControlPlane) -> AsyncIterator[tuple[Remark, ...]]:
+    """Yield at each change of the documents what is wrong with them; without an error they are published.
+
+    Raises ClientError or TimeoutError when the control plane does not answer.
+    """
+    last: tuple[object, tuple[Remark, ...]] | None = None
+    async with _session(plane) as session:
+        while True:
+            status = await _get(session, "/v1/status")
+            published = {kind: each["revision"] for kind, each in status["bundles"].items()}
+            problems = tuple(map(_remark, (await _get(session, "/v1/problems"))["problems"]))
+            if last not in (None, (published, problems)):
+                yield problems
+            last = published, problems
+            await asyncio.sleep(_LOOK)
+
+
+def _session(plane: ControlPlane) -> aiohttp.ClientSession:
+    token = (plane.state / "admin.token").read_text().strip()
+    headers = {"authorization": f"Bearer {token}"}
+    return aiohttp.ClientSession(plane.url, headers=headers, timeout=_TIMEOUT, trust_env=False)
+
+
+async def _get(session: aiohttp.ClientSession, path: str) -> Mapping[str, Any]:
+    async with session.get(path, raise_for_status=True) as answer:
+        found = await answer.json()
+    assert isinstance(found, dict)
+    return found
+
+
+def _remark(problem: Mapping[str, Any]) -> Remark:
+    where = f"{problem['file']}:{problem['line']}:{problem['column']}"
+    hint = f" ({problem['hint']})" if problem["hint"] else ""
+    text = f"{where}: {problem['severity']} {problem['code']}: {problem['message']}{hint}"
+    return Remark(text, problem["severity"] == "error")
