@@ -16,7 +16,7 @@ from authorizer.app.activation import Activation
 from authorizer.app.catalogue import Reporting, follow_gateway
 from authorizer.bundle import KINDS
 from authorizer.control_plane import client
-from authorizer.control_plane.server.directory import Watch
+from authorizer.directory import Watch
 from authorizer.doors import admin, faults, forward_auth, forward_auth_peers, grpcio
 from authorizer.doors.http1 import HttpDoor, open_http
 from authorizer.model import Decision, Request
@@ -84,7 +84,6 @@ class Process:
             self._forward = forward_auth.ForwardAuth(
                 self.authorizer,
                 forward_auth_peers.trust(settings.forward_auth.trusted_peers, self._secrets),
-                observe=self._observe,
                 track=self.metrics.track,
             )
             door = await open_http(settings.forward_auth.listen, self._forward.handle, self._forward.malformed)

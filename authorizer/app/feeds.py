@@ -11,7 +11,7 @@ from authorizer import bundle
 from authorizer.app.activation import Activation
 from authorizer.bundle import Bundle, Verifier, store
 from authorizer.control_plane import client
-from authorizer.control_plane.server.directory import Reading, Watch
+from authorizer.directory import Reading, Watch
 from authorizer.errors import AuthorizerError, DocumentError, KeyMaterialError, Problem
 from authorizer.jose.jwk import VerifyKey, read_pem
 from authorizer.pdp.sources import compile_sources

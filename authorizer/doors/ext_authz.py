@@ -5,7 +5,6 @@ errs, so whatever goes wrong here leaves as an explicit denial.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -15,6 +14,7 @@ from authorizer.doors.ext_authz_response import encode
 from authorizer.doors.headers import speaks_grpc
 from authorizer.model import Decision, Request
 from authorizer.reasons import REASONS
+from authorizer.service import Authorizer
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 METHOD = "Check"
@@ -26,20 +26,10 @@ FIXED = {
 """Answers that need no request: reason code -> CheckResponse. Each of them denies."""
 
 
-class Decides(Protocol):
-    """What a door needs of the Authorizer."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether checks can be decided."""
-        ...
-
-    def check(self, request: Request) -> Decision:
-        """Decide ``request``."""
-        ...
+_UNREAD = Request(transport="grpc")
 
 
-def handler(authorizer: Decides) -> Callable[[bytes], bytes]:
+def handler(authorizer: Authorizer) -> Callable[[bytes], bytes]:
     """Return the function that answers a CheckRequest with a CheckResponse.
 
     INVARIANT: it never raises and never returns an empty message, which would be an allow.
@@ -49,7 +39,7 @@ def handler(authorizer: Decides) -> Callable[[bytes], bytes]:
         try:
             request = decode(message)
         except DecodeError:
-            return FIXED["bad_check"]
+            return refusal(authorizer, "bad_check")
         except Exception as error:  # noqa: BLE001 - a fault of ours leaves as a denial, whatever it was
             faults.report(error)
             return FIXED["internal_error"]
@@ -60,3 +50,12 @@ def handler(authorizer: Decides) -> Callable[[bytes], bytes]:
             return FIXED["internal_error"]
 
     return answer
+
+
+def refusal(authorizer: Authorizer, code: str) -> bytes:
+    """Return the denial of a message that could not be made a question of; it is counted like any other."""
+    try:
+        return encode(authorizer.refuse(code, _UNREAD))
+    except Exception as error:  # noqa: BLE001 - a fault of ours leaves as a denial, whatever it was
+        faults.report(error)
+        return FIXED[code]

@@ -5,10 +5,7 @@ Whatever goes wrong is a denial that the gateway obeys. Only trusted gateways ar
 """
 
 import asyncio
-import itertools
-import secrets
 from collections.abc import Callable
-from typing import Protocol
 
 from aiohttp import web
 
@@ -20,6 +17,7 @@ from authorizer.doors.http1 import Answer
 from authorizer.doors.problem import denial, grpc_denial
 from authorizer.model import BodyState, Decision, Request
 from authorizer.reasons import REASONS
+from authorizer.service import Authorizer
 
 REMOVE_HEADER = "x-envoy-auth-headers-to-remove"
 MAX_BODY = 256 * 1024
@@ -38,39 +36,26 @@ _NO_BODY: tuple[bytes, BodyState] = (b"", "partial")
 _UNKNOWN = Profile(statuses=frozenset({403}))
 
 
-class Decides(Protocol):
-    """What the door needs of the Authorizer."""
-
-    def check(self, request: Request) -> Decision:
-        """Decide ``request``."""
-        ...
-
-
 class ForwardAuth:
     """Answers forward-auth calls.
 
-    ``observe`` is told of calls that are denied before the Authorizer is asked; ``track`` of each that enters (+1) and
-    leaves (-1). ``hops`` is the number of trusted proxies that add to the chain of client addresses. Setting
-    ``draining`` makes each answer the last on its connection.
+    ``track`` is told of each call that enters (+1) and leaves (-1). ``hops`` is the number of trusted proxies that add
+    to the chain of client addresses. Setting ``draining`` makes each answer the last on its connection.
     """
 
     def __init__(
         self,
-        authorizer: Decides,
+        authorizer: Authorizer,
         trusted: Trust,
         *,
-        observe: Callable[[Request, Decision, float], None] = lambda *_: None,
         track: Callable[[int], None] = lambda _: None,
         hops: int = 1,
     ) -> None:
         self.draining = False
         self._authorizer = authorizer
         self._trusted = trusted
-        self._observe = observe
         self._track = track
         self._hops = hops
-        self._boot = secrets.token_hex(6)
-        self._count = itertools.count(1)
 
     async def handle(self, call: web.BaseRequest) -> Answer:
         """Answer one call. INVARIANT: it never raises, and only ``_allow`` answers 200."""
@@ -122,9 +107,7 @@ class ForwardAuth:
         return _deny(profile, decision, grpc=speaks_grpc(original.headers), close=close)
 
     def _refuse(self, profile: Profile, code: str, request: Request, *, close: bool) -> Answer:
-        decision = Decision(reason=REASONS[code], id=f"{self._boot}-{next(self._count):x}")
-        self._observe(request, decision, 0.0)
-        return _deny(profile, decision, close=close)
+        return _deny(profile, self._authorizer.refuse(code, request), close=close)
 
 
 def _request(original: Original, body: bytes, state: BodyState) -> Request:

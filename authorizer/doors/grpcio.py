@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -11,6 +12,7 @@ from grpc import aio
 
 from authorizer.doors import ext_authz, health, listen
 from authorizer.errors import ListenError
+from authorizer.service import Authorizer
 
 WATCH_SECONDS: Final = 0.2
 """How often a health watch looks whether the answer has changed."""
@@ -28,12 +30,20 @@ _Call = aio.ServicerContext[Any, Any]
 class GrpcDoor:
     """A gRPC server in front of ``check`` (CheckRequest bytes to CheckResponse bytes).
 
-    ``ready`` tells whether checks can be decided; ``max_message_bytes`` is the largest check that is decided, a larger
-    one is denied.
+    ``refuse`` makes the CheckResponse of a reason code; ``ready`` tells whether checks can be decided;
+    ``max_message_bytes`` is the largest check that is decided, a larger one is denied.
     """
 
-    def __init__(self, check: Callable[[bytes], bytes], ready: Callable[[], bool], *, max_message_bytes: int) -> None:
+    def __init__(
+        self,
+        check: Callable[[bytes], bytes],
+        refuse: Callable[[str], bytes],
+        ready: Callable[[], bool],
+        *,
+        max_message_bytes: int,
+    ) -> None:
         self._check = check
+        self._refuse = refuse
         self._ready = ready
         self._limit = max_message_bytes
         self._draining = False
@@ -87,9 +97,9 @@ class GrpcDoor:
 
     async def _on_check(self, message: bytes, call: _Call) -> bytes:
         if call.time_remaining() == 0:  # never below; None without a deadline
-            return ext_authz.FIXED["deadline"]
+            return self._refuse("deadline")
         if len(message) > self._limit:
-            return ext_authz.FIXED["body_limit"]
+            return self._refuse("body_limit")
         return self._check(message)
 
     async def _on_health_check(self, message: bytes, call: _Call) -> bytes:
@@ -128,9 +138,14 @@ class GrpcDoor:
         return not self._draining and self._ready()
 
 
-async def start(authorizer: ext_authz.Decides, address: str, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> GrpcDoor:
+async def start(authorizer: Authorizer, address: str, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> GrpcDoor:
     """Open the door in front of ``authorizer``. Raises ListenError as ``GrpcDoor.open`` does."""
-    door = GrpcDoor(ext_authz.handler(authorizer), lambda: authorizer.ready, max_message_bytes=max_message_bytes)
+    door = GrpcDoor(
+        ext_authz.handler(authorizer),
+        partial(ext_authz.refusal, authorizer),
+        lambda: authorizer.ready,
+        max_message_bytes=max_message_bytes,
+    )
     await door.open(address)
     return door
 

@@ -13,6 +13,7 @@ from authorizer.doors.ext_authz_response import encode
 from authorizer.doors.wire import ext_authz_pb2
 from authorizer.model import Decision, Duty, Missing, Reason, Request
 from authorizer.reasons import ALLOWED, REASONS, reason
+from authorizer.service import Authorizer
 
 auth = pytest.importorskip("envoy_data_plane.envoy.service.auth.v3")
 
@@ -29,12 +30,13 @@ ALLOW = Decision(
 )
 
 
-class Fixed:
+class Fixed(Authorizer):
     """Answers every request with one decision and remembers the request."""
 
     ready = True
 
     def __init__(self, decision: Decision) -> None:
+        super().__init__()
         self.decision = decision
         self.requests: list[Request] = []
 
@@ -43,10 +45,11 @@ class Fixed:
         return self.decision
 
 
-class Broken:
+class Broken(Authorizer):
     ready = True
 
     def __init__(self, error: BaseException) -> None:
+        super().__init__()
         self.error = error
 
     def check(self, request: Request) -> Decision:

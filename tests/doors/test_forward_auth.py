@@ -43,6 +43,12 @@ class Fake:
 
     decision: Decision | Exception = field(default_factory=lambda: Decision(reason=ALLOWED, allowed=True))
     asked: list[Request] = field(default_factory=list)
+    refused: list[tuple[Request, Decision]] = field(default_factory=list)
+
+    def refuse(self, code: str, request: Request) -> Decision:
+        decision = Decision(reason=reason(code), id="refused-1")
+        self.refused.append((request, decision))
+        return decision
 
     def check(self, request: Request) -> Decision:
         self.asked.append(request)
@@ -67,8 +73,8 @@ class Reply:
 
 
 class Client:
-    def __init__(self, address: str, forward_auth: ForwardAuth, fake: Fake, observed: list):
-        self.address, self.forward_auth, self.fake, self.observed = address, forward_auth, fake, observed
+    def __init__(self, address: str, forward_auth: ForwardAuth, fake: Fake):
+        self.address, self.forward_auth, self.fake = address, forward_auth, fake
 
     async def connect(self):
         if self.address.startswith("unix:"):
@@ -106,13 +112,10 @@ async def read_reply(reader: asyncio.StreamReader, *, head: bool = False) -> Rep
 
 @contextlib.asynccontextmanager
 async def door(fake: Fake, *, networks=LOOPBACK, secrets=(), address="127.0.0.1:0", hops=1):
-    observed: list = []
-    handler = ForwardAuth(
-        fake, trust(networks, secrets), observe=lambda *event: observed.append(event), hops=hops
-    )  # fmt: skip
+    handler = ForwardAuth(fake, trust(networks, secrets), hops=hops)
     opened = await open_http(address, handler.handle, handler.malformed)
     try:
-        yield Client(opened.address, handler, fake, observed)
+        yield Client(opened.address, handler, fake)
     finally:
         await opened.close(1.0)
 
@@ -293,7 +296,7 @@ async def test_only_trusted_peers_are_believed(profile, networks, secrets, shown
             assert "x-authorizer-secret" not in client.fake.asked[0].headers
         else:
             assert (reply.reason, reply.closed, client.fake.asked) == ("peer_untrusted", True, [])
-            ((request, decision, _),) = client.observed
+            ((request, decision),) = client.fake.refused
             assert (request.peer, decision.reason.code) == ("127.0.0.1", "peer_untrusted")
             assert decision.id == json.loads(reply.body)["decision_id"]
 
@@ -530,6 +533,6 @@ async def test_what_two_parsers_could_read_differently_is_refused(client, data, 
     reply = await client.raw(data)
     assert (reply.status, reply.reason, reply.closed) == (403, "bad_check", True)
     assert client.fake.asked == []
-    assert [decision.reason.code for _, decision, _ in client.observed] == ["bad_check"]
+    assert [decision.reason.code for _, decision in client.fake.refused] == ["bad_check"]
     assert b"sss" not in reply.body
     assert "sss" not in caplog.text

@@ -14,6 +14,7 @@ from authorizer.doors.forward_auth_peers import trust
 from authorizer.doors.http1 import open_http
 from authorizer.model import Decision
 from authorizer.reasons import ALLOWED
+from authorizer.service import Authorizer
 
 TABLE = yaml.safe_load((Path(__file__).parents[1] / "cases" / "bad_input.yaml").read_text())
 CASES = [TABLE["defaults"] | case for case in TABLE["cases"] if case.get("http", True)]
@@ -31,8 +32,9 @@ def lines(pairs) -> bytes:
     return b"".join(octets(name) + b": " + octets(value) + b"\r\n" for name, value in pairs)
 
 
-class Recorder:
+class Recorder(Authorizer):
     def __init__(self):
+        super().__init__()
         self.asked = []
 
     def check(self, request):

@@ -32,6 +32,9 @@ class Core:
     def __init__(self, *, ready: bool = True) -> None:
         self.ready = ready
 
+    def refuse(self, code, request):
+        return Decision(reason=REASONS[code], id="d-3")
+
     def check(self, request):
         if request.target == "/raise":
             raise RuntimeError
@@ -114,7 +117,7 @@ async def test_a_check_past_its_deadline_is_denied_unasked():
     def never(message):
         raise AssertionError
 
-    door = GrpcDoor(never, lambda: True, max_message_bytes=1 << 20)
+    door = GrpcDoor(never, FIXED.__getitem__, lambda: True, max_message_bytes=1 << 20)
     assert await door._on_check(question("/open"), Late()) == FIXED["deadline"]
 
 
@@ -254,6 +257,6 @@ async def test_a_closed_door_takes_no_calls_and_frees_its_port():
 
 
 async def test_close_without_open_and_twice():
-    door = GrpcDoor(handler(Core()), lambda: True, max_message_bytes=1024)
+    door = GrpcDoor(handler(Core()), FIXED.__getitem__, lambda: True, max_message_bytes=1024)
     await door.close(0)
     await door.close(0)

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 
 from authorizer.bundle import Signer
-from authorizer.control_plane.server.directory import Reading
 from authorizer.control_plane.server.edition import Compiler, Edition, prepare, refused
 from authorizer.control_plane.server.store import Document, Published, Store
+from authorizer.directory import Reading
 from authorizer.errors import Place, Problem
 
 MAX_DOCUMENTS = 1_000

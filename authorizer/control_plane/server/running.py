@@ -15,11 +15,11 @@ from msgspec import Struct
 from authorizer.control_plane.server import credentials, private_files, signing_key
 from authorizer.control_plane.server.api import Service, application
 from authorizer.control_plane.server.credentials import ROLES, Role
-from authorizer.control_plane.server.directory import Watch
 from authorizer.control_plane.server.edition import Compiler
 from authorizer.control_plane.server.guards import Guards
 from authorizer.control_plane.server.publisher import Publisher
 from authorizer.control_plane.server.store import Store
+from authorizer.directory import Watch
 from authorizer.errors import ListenError
 
 POLL_SECONDS = 0.25

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from authorizer.control_plane.server import directory
-from authorizer.control_plane.server.directory import Watch
+from authorizer import directory
+from authorizer.directory import Watch
 
 
 def settled(watch: Watch):
