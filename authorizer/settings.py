@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from authorizer.errors import Place, Problem, SettingsError
+from authorizer.pdp.canonical import FRAMING
 from authorizer.policy import documents
 
 ENVIRONMENT_PREFIX = "AUTHORIZER_"
@@ -274,6 +275,11 @@ def _contradictions(settings: Settings, place: Any) -> list[Problem]:
         for name in settings.identity_headers
         if not name.replace("-", "a").isalnum() or not name.isascii() or name != name.lower()
     ]  # fmt: skip
+    problems += [
+        Problem("AZ105", f"identity_headers: {name!r} is not ours to set", place(("identity_headers", name), key=True))
+        for name in settings.identity_headers
+        if name in FRAMING | {"authorization", "cookie"}
+    ]
     return problems
 
 

@@ -111,7 +111,7 @@ class Process:
 
     async def _start_directory(self) -> None:
         watch = Watch(Path(self.settings.policies))
-        await feeds.take(await feeds.first_reading(watch), self.activation)
+        feeds.tell(await feeds.take(await feeds.first_reading(watch), self.activation), self.metrics)
         self.spawn("policies", partial(feeds.follow_directory, watch, self.activation, self.metrics))
 
     async def _start_control_plane(self, stack: AsyncExitStack) -> client.Link:

@@ -53,12 +53,12 @@ async def look_once(watch: Watch, activation: Activation, metrics: Metrics) -> N
         warnings = await take(reading, activation)
     except DocumentError as error:
         metrics.bundle_refused("policy", error.code)
-        _tell(error.problems, metrics)
+        tell(error.problems, metrics)
     except AuthorizerError as error:
         metrics.bundle_refused("policy", error.code)
         log.error("the policies stay as they were: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
     else:
-        _tell(warnings, metrics)
+        tell(warnings, metrics)
         log.info("policies in force")
 
 
@@ -69,7 +69,8 @@ async def follow_directory(watch: Watch, activation: Activation, metrics: Metric
         await look_once(watch, activation, metrics)
 
 
-def _tell(problems: Sequence[Problem], metrics: Metrics) -> None:
+def tell(problems: Sequence[Problem], metrics: Metrics) -> None:
+    """Log problems and show them in the metrics."""
     metrics.reported(problems)
     for problem in problems:
         log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
@@ -130,6 +131,8 @@ async def follow_bundle(
         feed.progress[kind] = progress
         if progress.outcome == "refused":
             metrics.bundle_refused(kind, progress.code)
+        if kind == "trust":
+            metrics.trusted_keys(dict.fromkeys(authorizer.snapshot.trust.issuers, progress.confirmed))
         if (progress.outcome, progress.revision, progress.code) != (before.outcome, before.revision, before.code):
             feed.news.set()
         refresh_age(feed, plane.max_age_seconds, authorizer)

@@ -5,28 +5,13 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from authorizer.model import Headers
+from authorizer.pdp.canonical import FRAMING
 
 GRPC_MEDIA_TYPE = "application/grpc"
 
 # RFC 9110 section 5.6.2 (token) and 5.5 (field value). Surrogates stand for bytes that are not UTF-8.
 _token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}").fullmatch
 _unsendable = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]").search
-
-# Fields that frame or route a message; no decision may set them (RFC 9110 sections 7.2, 7.6.1, 8.6; RFC 9112, 6).
-_FRAMING = frozenset(
-    {
-        "connection",
-        "content-length",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 
 
 class UnsendableError(ValueError):
@@ -69,6 +54,6 @@ def removals(upstream: tuple[str, ...], remove: tuple[str, ...]) -> tuple[str, .
 @lru_cache(maxsize=1024)
 def _sendable_name(name: str) -> str:
     lowered = name.lower()
-    if _token(name) is None or lowered in _FRAMING:
+    if _token(name) is None or lowered in FRAMING:
         raise UnsendableError("a header name cannot be sent")
     return lowered

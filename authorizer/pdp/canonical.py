@@ -29,6 +29,14 @@ MAX_CREDENTIAL = 16 * 1024
 SOFT_REASONS: dict[str, Reason] = {word: reason(code) for word, code in ACCEPTABLE.items()}
 """What an application may declare that it accepts -> the denial if it does not."""
 
+FRAMING = frozenset(
+    {
+        "connection", "content-length", "host", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+"""Fields that frame or route a message; no decision sets them (RFC 9110 sections 7.2, 7.6.1, 8.6; RFC 9112, 6)."""
+
 _OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
 _OVERRIDE_PARAMETERS = _OVERRIDES | {"_method"}
 # CGI-like readers take '_' and '-' in a header's name for the same character.

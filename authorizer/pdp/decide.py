@@ -136,7 +136,7 @@ def allow(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict
     """
     route = guard.route
     upstream = []
-    remove = list(snapshot.twins)
+    remove = []
     for name, source in snapshot.options.identity_headers.items():
         value = _says(source, identity, route.application, decision_id)
         if value:

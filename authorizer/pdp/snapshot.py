@@ -47,7 +47,6 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     revisions: Mapping[str, str]
     memo: Memo
     managed: frozenset[str]
-    twins: tuple[str, ...]
     anonymous: Identity
     ready: bool
     revision: str
@@ -91,7 +90,6 @@ def build(
         revisions=dict(revisions),
         memo=Memo(),
         managed=managed | {"authorization"},
-        twins=tuple(sorted(name.replace("-", "_") for name in managed if "-" in name)),
         anonymous=Identity(tokens=frozenset({ANYONE})),
         ready=all(kind in documents for kind in KINDS),
         revision=revisions.get("policy", ""),

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 import orjson
+from msgspec import to_builtins
 
 from authorizer.model import Decision, Request
 from authorizer.telemetry.masking import masked
@@ -46,6 +47,8 @@ def render(event: Event) -> bytes:
         "right": masked(decision.right, 255),
         "policies": [masked(name, 255) for name in decision.policies],
         "sources": [masked(place, 512) for place in decision.sources],
+        "obligations": [to_builtins(duty) for duty in decision.obligations],
+        "advice": [to_builtins(duty) for duty in decision.advice],
         "subject": masked(decision.subject, 255),
         "client": masked(peer, 64),
         "transport": transport,

@@ -61,6 +61,7 @@ def test_every_problem_is_told_at_once_at_its_place():
         ("policies: p\nidentity_headers: {X-Auth: subject}\n", "AZ105"),
         ("policies: p\nidentity_headers: {x_auth: subject}\n", "AZ105"),
         ("policies: p\nidentity_headers: {x-auth: password}\n", "AZ105"),
+        ("policies: p\nidentity_headers: {content-length: subject}\n", "AZ105"),
         ("realm: x\n", "AZ106"),
         ("policies: p\ncontrol_plane: {url: 'http://c'}\n", "AZ106"),
         ("policies: p\next_authz: {listen: ''}\nforward_auth: {listen: ''}\n", "AZ106"),
