@@ -1,0 +1,52 @@
+"""The Envoy that we recommend: it runs, it is the one in ``deploy``, and discovery finds nothing wrong with it."""
+
+from pathlib import Path
+
+import yaml
+
+from authorizer.demo.envoy import Backend, Check, bootstrap
+from authorizer.demo.processes import Children
+from authorizer.discovery.catalogue import discover_once
+from tests.e2e.world import DEPLOY, careless, connection_manager, envoy
+
+NOBODY = "127.0.0.1:1"
+
+
+def test_the_set_up_for_people_is_the_one_that_runs() -> None:
+    shown = yaml.safe_load((DEPLOY / "envoy" / "envoy.yaml").read_text())
+    backends = [Backend("api", "/", "127.0.0.1:8081")]
+    assert shown == bootstrap(
+        Check(address="127.0.0.1:9191"), backends, listen="127.0.0.1:8080", admin="127.0.0.1:9901"
+    )
+
+
+async def test_discovery_reads_a_running_envoy(children: Children, tmp_path: Path) -> None:
+    backends = [Backend("orders", "/orders", NOBODY), Backend("rest", "/", NOBODY)]
+    gateway = await envoy(children, tmp_path, Check(address=NOBODY), NOBODY, backends=backends)
+    found, _ = await discover_once(gateway.admin)
+    assert [(api.name, api.hosts, api.flags) for api in found.apis] == [("orders", ("*",), ()), ("rest", ("*",), ())]
+    assert [route.path for api in found.apis for route in api.routes] == ["/orders", "/"]
+    again, changed = await discover_once(gateway.admin, found.digest)
+    assert (again, changed) == (found, False)
+
+
+async def test_discovery_sees_where_a_running_envoy_is_careless(children: Children, tmp_path: Path) -> None:
+    def change(config: dict) -> None:
+        careless(config)
+        manager = connection_manager(config)
+        manager["use_remote_address"] = False
+        check = manager["http_filters"][0]["typed_config"]
+        del check["encode_raw_headers"], check["validate_mutations"]
+        check["grpc_service"]["timeout"] = "600s"
+        off = {"@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"}
+        route = manager["route_config"]["virtual_hosts"][0]["routes"][0]
+        route["typed_per_filter_config"] = {"authorizer": {**off, "disabled": True}}
+
+    gateway = await envoy(children, tmp_path, Check(address=NOBODY, fail_open=True), NOBODY, change)
+    found, _ = await discover_once(gateway.admin)
+    (api,) = found.apis
+    assert set(api.flags) == {
+        *("normalisation_off", "merge_slashes_off", "escaped_slashes_kept", "underscores_kept", "remote_address_unset"),
+        *("failure_mode_allow", "raw_headers_off", "mutations_unvalidated", "timeout_long"),
+    }
+    assert api.routes[0].flags == ("ext_authz_disabled",)

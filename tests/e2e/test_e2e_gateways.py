@@ -1,0 +1,81 @@
+"""One list of requests through every gateway: the same decision, whoever asks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from authorizer.demo.envoy import Check
+from authorizer.demo.processes import Children
+from authorizer.reasons import reason
+from tests.e2e.shop import shop
+from tests.e2e.world import Api, Doors, Reply, caddy, careless, envoy, nginx, open_doors, send
+
+CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "gateways.yaml").read_text())["cases"]
+
+
+async def gateway(name: str, children: Children, directory: Path, doors: Doors, api: Api) -> str:
+    match name:
+        case "envoy":
+            return (await envoy(children, directory, Check(address=doors.grpc), api.address, careless)).url
+        case "envoy-http":
+            check = Check(address=doors.http, protocol="http")
+            return (await envoy(children, directory, check, api.address, careless)).url
+        case "nginx":
+            return await nginx(children, directory, doors.http, api.address)
+        case _:
+            return await caddy(children, directory, doors.http, api.address)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "envoy",
+        "envoy-http",
+        pytest.param("nginx", marks=pytest.mark.interop),
+        pytest.param("caddy", marks=pytest.mark.interop),
+    ],
+)
+async def test_every_gateway_gets_the_same_decisions(name: str, children: Children, api: Api, tmp_path: Path) -> None:
+    authorizer, tokens = shop(tmp_path)
+    wrong = []
+    async with open_doors(authorizer) as doors:
+        url = await gateway(name, children, tmp_path, doors, api)
+        for case in CASES:
+            doors.decisions.clear()
+            api.seen.clear()
+            headers = [("Authorization", f"Bearer {tokens[case['as']]}")] if "as" in case else []
+            headers += [(key, value) for key, value in case.get("headers", ())]
+            reply = await send(
+                url, case.get("method", "GET"), case["target"], headers, host=case.get("host", "localhost")
+            )
+            wrong += [f"{case['name']}: {what}" for what in differences(name, case, reply, doors, api)]
+    assert not wrong, "\n".join(wrong)
+
+
+def differences(name: str, case: Mapping[str, Any], reply: Reply, doors: Doors, api: Api) -> list[str]:
+    """Say in which ways the answer is not the expected one."""
+    if name in case.get("alone", ()):
+        asked = [f"asked: {doors.decisions[0].reason.code}"] if doors.decisions else []
+        return asked if 400 <= reply.status < 500 and not api.seen else [*asked, f"answered {reply.status}"]
+    expected = case.get("told", {}).get(name, case["reason"])
+    status = 200 if expected == "allowed" else reason(expected).status
+    wrong = []
+    if [decision.reason.code for decision in doors.decisions] != [expected]:
+        wrong.append(f"decided {[decision.reason.code for decision in doors.decisions]}, not {expected}")
+    if reply.status != status:
+        wrong.append(f"answered {reply.status}, not {status}")
+    if (reply.status == 401) != ("www-authenticate" in reply.headers):
+        wrong.append("a 401 and a challenge go together")
+    if len(api.seen) != (expected == "allowed"):
+        wrong.append(f"the API saw {len(api.seen)} requests")
+    elif api.seen:
+        method, target, headers = api.seen[0]
+        if (method, target) != (case.get("method", "GET"), case["target"]):
+            wrong.append(f"the API saw {method} {target}")
+        for header, value in case.get("upstream", {}).items():
+            if (headers.get(header) or None) != value:
+                wrong.append(f"the API saw {header}: {headers.get(header)!r}")
+    return wrong
