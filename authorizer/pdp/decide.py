@@ -220,4 +220,4 @@ def _says(source: str, identity: Identity, application: str, decision_id: str) -
             value = application
         case _:
             value = decision_id
-    return quote(value, safe=_HEADER_SAFE)
+    return value if value.isalnum() and value.isascii() else quote(value, safe=_HEADER_SAFE)
