@@ -28,13 +28,15 @@ class Check(Struct, frozen=True, kw_only=True):
     """How Envoy asks. ``address`` is the authorizer's door, ``HOST:PORT`` or ``unix:/PATH``; ``timeout`` is in seconds.
 
     ``fail_open`` lets requests pass when no answer comes: the authorizer answers every check it gets, so this is about
-    a process that is gone, and it is off unless somebody decides otherwise.
+    a process that is gone, and it is off unless somebody decides otherwise. ``body_bytes`` is how much of a body goes
+    along for policies that read one; a longer one is cut there and marked as a part. 0 sends none.
     """
 
     address: str
     protocol: Literal["grpc", "http"] = "grpc"
     timeout: float = 0.5
     fail_open: bool = False
+    body_bytes: int = 0
 
 
 def bootstrap(
@@ -62,6 +64,12 @@ def ext_authz(check: Check) -> Json:
         "status_on_error": {"code": "ServiceUnavailable"},
         "validate_mutations": True,
     }
+    if check.body_bytes:
+        config["with_request_body"] = {
+            "max_request_bytes": check.body_bytes,
+            "allow_partial_message": True,
+            "pack_as_bytes": check.protocol == "grpc",
+        }
     timeout = f"{check.timeout:.3f}s"
     if check.protocol == "grpc":
         config["encode_raw_headers"] = True
