@@ -20,8 +20,9 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from authorizer.doors import faults, listen
 from authorizer.errors import ListenError
 
-MAX_LINE = 65_536
-"""Longest request line and longest header line, in bytes. Gateways let 60 KiB pass."""
+MAX_LINE = 131_072
+"""Longest request line and longest header line, in bytes: more than gateways let pass (60 KiB), so that what is too
+large is denied with its own reason instead of the parser's."""
 
 MAX_HEADERS = 256
 _LINGER_SECONDS = 2.0

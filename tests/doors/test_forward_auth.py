@@ -523,7 +523,7 @@ SMUGGLING = {
     "raw byte in the target": b"GET /authz/envoy/\xff HTTP/1.1\r\nHost: a\r\n\r\n",
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-    "huge header": b"GET /authz/envoy/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + b"s" * 70_000 + b"\r\n\r\n",
+    "huge header": b"GET /authz/envoy/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + b"s" * 200_000 + b"\r\n\r\n",
     "many headers": b"GET /authz/envoy/x HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 300 + b"\r\n",
 }
 
