@@ -285,6 +285,8 @@ def describe(node: Mapping[str, Any], params: Params, types: tuple[FieldType, ..
     if "right" in node:
         return f"{left} {node['op']} ${'.'.join(node['right'])}"
     value = params[node["param"]]
+    if node["op"] == "exists":
+        return f"{left} exists {'true' if value else 'false'}"
     kind = types[node["type"]]
     if node["op"] in {"between", "outside"} or (kind.base == "ip" and node["op"] in {"in", "not_in"}):
         return f"{left} {node['op']} [" + ", ".join(show(kind, one) for one in value) + "]"
