@@ -214,6 +214,14 @@ def test_overrides():
     assert outcome(asked(other, "GET /r", BOB, resource=x, env={"acr": "phr"})) == (False, "locked", ("d", "e"))
 
 
+def test_an_override_counts_for_what_it_names():
+    shut = "  - {id: e, effect: deny, right: app/r, reason: shut, overridable: true}\n"
+    found = asked(OVERRIDE + shut, "GET /r", BOB, resource={"kind": "x"}, env={"acr": "phr"})
+    assert outcome(found) == (False, "shut", ("e",))
+    found = asked(OVERRIDE.replace("[d]", "[d, e]") + shut, "GET /r", BOB, resource={"kind": "x"}, env={"acr": "phr"})
+    assert (found.allow, found.overrode) == (True, ("d", "e"))
+
+
 def test_duties_of_all_that_determined_are_joined():
     policies = (
         "  - {id: a, right: app/r, to: {group: g}, obligations: [{id: o1, type: t, properties: {k: v}}]}\n"
