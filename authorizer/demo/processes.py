@@ -32,11 +32,11 @@ class ChildError(AuthorizerError):
 
 
 class Children:
-    """The children that were started, in order; they are ended in the opposite order."""
+    """The children that were ``started``, by name and in order; they are ended in the opposite order."""
 
     def __init__(self, group: int) -> None:
         self._group = group
-        self._started: list[tuple[str, asyncio.subprocess.Process]] = []
+        self.started: list[tuple[str, asyncio.subprocess.Process]] = []
 
     async def start(
         self, name: str, command: Sequence[object], *, log: Path, environment: Mapping[str, str] | None = None,
@@ -53,7 +53,7 @@ class Children:
                 process_group=self._group,
                 limit=1 << 20,
             )
-        self._started.append((name, process))
+        self.started.append((name, process))
         return process
 
     async def ends(self) -> AsyncIterator[tuple[str, int]]:
@@ -62,7 +62,7 @@ class Children:
         async def wait(name: str, process: asyncio.subprocess.Process) -> tuple[str, int]:
             return name, await process.wait()
 
-        tasks = [asyncio.create_task(wait(name, process)) for name, process in self._started]
+        tasks = [asyncio.create_task(wait(name, process)) for name, process in self.started]
         try:
             for ended in asyncio.as_completed(tasks):
                 yield await ended
@@ -72,7 +72,7 @@ class Children:
 
     async def stop(self) -> None:
         """End the children, the youngest first; who does not end in time is killed."""
-        for _, process in reversed(self._started):
+        for _, process in reversed(self.started):
             if process.returncode is not None:
                 continue
             with contextlib.suppress(ProcessLookupError):
@@ -83,7 +83,7 @@ class Children:
             except TimeoutError:
                 process.kill()
                 await process.wait()
-        self._started.clear()
+        self.started.clear()
 
 
 @contextlib.asynccontextmanager

@@ -106,6 +106,7 @@ async def test_broken_documents_change_nothing(children: Children, api: Api, tmp
     door, admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
     settings = {
         "policies": str(policies),
+        "drain_seconds": 0,
         "ext_authz": {"listen": door},
         "forward_auth": {"listen": ""},
         "admin": {"listen": admin},
