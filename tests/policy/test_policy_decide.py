@@ -258,13 +258,13 @@ def test_points_inherit_downwards_only():
 @pytest.mark.parametrize(
     ("given", "field"),
     [
-        ({"resource": {"value": "lots"}}, "resource.value is not a decimal"),
-        ({"resource": {"value": True}}, "resource.value is not a decimal"),
-        ({"resource": {"kind": ["x"]}}, "resource.kind is not a string"),
-        ({"resource": {"id": 7}}, "resource.id is not a string"),
-        ({"assignee": {"limit": "1e3"}}, "assignee.limit is not a decimal"),
-        ({"assignee": {"plan": "gold"}}, "assignee.plan is not a enum"),
-        ({"env": {"risk": "high"}}, "env.risk is not a decimal"),
+        ({"resource": {"value": "lots"}}, "resource.value is not a valid decimal"),
+        ({"resource": {"value": True}}, "resource.value is not a valid decimal"),
+        ({"resource": {"kind": ["x"]}}, "resource.kind is not a valid string"),
+        ({"resource": {"id": 7}}, "resource.id is not a valid string"),
+        ({"assignee": {"limit": "1e3"}}, "assignee.limit is not a valid decimal"),
+        ({"assignee": {"plan": "gold"}}, "assignee.plan is not a valid enum"),
+        ({"env": {"risk": "high"}}, "env.risk is not a valid decimal"),
     ],
 )
 def test_bad_attributes(given, field):

@@ -158,7 +158,7 @@ def _literal(node: Node, field: str, kind: FieldType, findings: Findings) -> str
                 "C011", node.place, f"{text!r} is not a value of {field!r}", "values: " + ", ".join(kind.values)
             )
         else:
-            findings.error("C010", node.place, f"{text!r} is not a {kind}", HINTS.get(kind.base, ""))
+            findings.error("C010", node.place, f"{text!r} is not a valid {kind}", HINTS.get(kind.base, ""))
         return ""
     return text
 

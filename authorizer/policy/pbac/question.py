@@ -43,7 +43,7 @@ class BadAttribute(Struct, frozen=True):
     type: str
 
     def __str__(self) -> str:
-        return f"{self.field} is not a {self.type}"
+        return f"{self.field} is not a valid {self.type}"
 
 
 class Question(Struct, frozen=True):

@@ -136,7 +136,7 @@ class Findings:
         word = self.text(node, what)
         typed = converter(kind)(word) if word else None
         if node is not None and word and typed is None:
-            self.error(code, node.place, f"{word!r} is not a {kind} ({what})", HINTS.get(kind.base, ""))
+            self.error(code, node.place, f"{word!r} is not a valid {kind} ({what})", HINTS.get(kind.base, ""))
         return typed
 
 

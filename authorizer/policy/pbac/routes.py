@@ -138,7 +138,7 @@ def _read_source(field: str, node: Node, names: tuple[str, ...], find: FindField
     if kind == "literal" and field not in _BUILT_IN:
         declared = find(field, node.place)
         if declared is not None and converter(declared.type)(key) is None:
-            findings.error("C010", node.place, f"{key!r} is not a {declared.type}")
+            findings.error("C010", node.place, f"{key!r} is not a valid {declared.type}")
             return None
     return Source(field, kind, key, node.place)
 

@@ -82,8 +82,10 @@ class FieldType(Struct, frozen=True):
 
 
 def comparable(left: FieldType, right: FieldType) -> bool:
-    """Whether two single values may be compared: the same base, and for enums the same values."""
-    return left.base == right.base and set(left.values) == set(right.values) and left.ordered == right.ordered
+    """Whether two single values may be compared: the same base, for enums the same values and order."""
+    if left.ordered != right.ordered or left.base != right.base:
+        return False
+    return left.values == right.values if left.ordered else set(left.values) == set(right.values)
 
 
 def converter(kind: FieldType) -> Converter:
@@ -165,6 +167,7 @@ def _bool(raw: object) -> bool | None:
 _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
+_START_OF_TIME = -62135596800  # 0001-01-01T00:00:00Z
 _END_OF_TIME = 253402300800  # 10000-01-01T00:00:00Z
 
 
@@ -173,9 +176,10 @@ def _timestamp(raw: object) -> float | None:
         if not _TIMESTAMP.fullmatch(raw):
             return None
         try:
-            return dt.datetime.fromisoformat(raw.upper()).timestamp()
+            moment = dt.datetime.fromisoformat(raw.upper()).timestamp()
         except (ValueError, OverflowError):
             return None
+        return moment if _START_OF_TIME <= moment < _END_OF_TIME else None
     return _number(raw, _END_OF_TIME)
 
 
@@ -199,9 +203,11 @@ def _duration(raw: object) -> float | None:
 
 
 def _number(raw: object, below: float) -> float | None:
-    if isinstance(raw, (int, float, Decimal)) and not isinstance(raw, bool) and 0 <= raw < below:
-        return float(raw)
-    return None
+    if isinstance(raw, bool) or not isinstance(raw, (int, float, Decimal)):
+        return None
+    if isinstance(raw, Decimal) and not raw.is_finite():  # a NaN of this type raises when it is compared
+        return None
+    return float(raw) if 0 <= raw < below else None
 
 
 def _ip(raw: object) -> Address | None:
