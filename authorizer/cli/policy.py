@@ -1,7 +1,8 @@
-"""``authorizer policy``: check documents and run the cases they hold."""
+"""``authorizer policy``: check documents, run the cases they hold, build signed bundles."""
 
 import argparse
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 
 import orjson
 
+from authorizer import bundle
 from authorizer.errors import DocumentError, Place, Problem
+from authorizer.jose import sign
+from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.pdp import rehearsal, snapshot
 from authorizer.pdp.sources import TEXT_SUFFIXES, compile_sources
 from authorizer.policy import testing
@@ -20,7 +24,7 @@ _SUFFIXES = (*TEXT_SUFFIXES, ".json")
 
 def add_parser(subparsers: Any) -> None:
     """Register the verb group."""
-    group = subparsers.add_parser("policy", help="check policy documents, run their tests")
+    group = subparsers.add_parser("policy", help="check policy documents, run their tests, build bundles")
     verbs = group.add_subparsers(dest="verb", required=True, metavar="VERB")
     check = verbs.add_parser("check", help="show all problems of documents; exit status 3 if one is an error")
     _add_arguments(check)
@@ -28,6 +32,16 @@ def add_parser(subparsers: Any) -> None:
     test = verbs.add_parser("test", help="run the cases of Tests documents; exit status 4 if one fails")
     _add_arguments(test)
     test.set_defaults(run=_test)
+    build = verbs.add_parser("build", help="compile documents to signed bundles; exit status 3 if one has an error")
+    build.add_argument("paths", metavar="PATH", nargs="+", help="document, or directory of documents")
+    build.add_argument("-o", "--output", metavar="DIR", required=True, help="directory for KIND.tar.gz")
+    build.add_argument("--key", metavar="PEM", required=True, help="private key that signs (authorizer bundle keygen)")
+    build.add_argument("--key-id", default="", help="name of the key; default: its RFC 7638 thumbprint")
+    build.add_argument("--algorithm", choices=sorted(ALGORITHMS), default="ES256", help="default: ES256")
+    build.add_argument(
+        "--serial", type=int, default=0, help="number that only grows; default: the time in milliseconds"
+    )
+    build.set_defaults(run=_build)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +49,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", choices=("text", "json"), default="text", help="default: text")
 
 
-def read_files(paths: Sequence[str]) -> dict[str, bytes]:
-    """Read documents by the names that problems will show. Raises DocumentError when a path has none, OSError."""
+def read_files(paths: Sequence[str], *, inside: bool = False) -> dict[str, bytes]:
+    """Read documents by the names that problems will show; ``inside`` names those of a directory from there on.
+
+    Raises DocumentError when a path has none or two get one name, OSError.
+    """
     files: dict[str, bytes] = {}
     for path in map(Path, paths):
         if not path.exists():
@@ -46,7 +63,11 @@ def read_files(paths: Sequence[str]) -> dict[str, bytes]:
             found = sorted(one for one in path.rglob("*") if one.suffix in _SUFFIXES and one.is_file())
         if not found:
             raise DocumentError([Problem("AZ200", "no documents in this directory", Place(str(path)))])
-        files.update((one.as_posix(), one.read_bytes()) for one in found)
+        for one in found:
+            name = (one.relative_to(path if path.is_dir() else path.parent) if inside else one).as_posix()
+            if name in files:
+                raise DocumentError([Problem("AZ200", "given twice", Place(name))])
+            files[name] = one.read_bytes()
     return files
 
 
@@ -77,6 +98,27 @@ def _test(args: argparse.Namespace) -> int:
             print(line)
         print(report.summary)
     return 4 if report.failed else 0
+
+
+def _build(args: argparse.Namespace) -> int:
+    # Names from the directory on: a bundle does not tell where on which machine it was built.
+    sources = compile_sources(read_files(args.paths, inside=True))
+    documents = sources.documents()
+    for problem in sources.problems:
+        print(problem.render(), file=sys.stderr)
+    pem = Path(args.key).read_bytes()
+    key_id = args.key_id or str(sign.public_jwk(pem, args.algorithm)["kid"])
+    signer = bundle.Signer(private_pem=pem, key_id=key_id, algorithm=args.algorithm)
+    serial = args.serial or time.time_ns() // 1_000_000
+    # All are made before one is written: a directory never holds bundles of two different runs by an error half-way.
+    made = {kind: bundle.write(kind, documents[kind], serial=serial, signer=signer) for kind in bundle.KINDS}
+    folder = Path(args.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, content in made.items():
+        path = folder / f"{kind}.tar.gz"
+        path.write_bytes(content)
+        print(f"{path}  serial {serial}  revision {bundle.revision_of(kind, documents[kind])}  key {key_id}")
+    return 0
 
 
 def _failures(results: Iterable[testing.Result]) -> Iterable[str]:
