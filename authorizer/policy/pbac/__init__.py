@@ -1,8 +1,9 @@
 """The native policy language: documents -> check -> compiled form -> program -> verdict.
 
 Authors' side: ``reading`` and ``declared`` (shapes), ``vocabulary``, ``applications``, ``routes``, ``conditions``,
-``grants``, ``policies`` (meaning), ``lint``, ``compile`` and ``form`` (the JSON that is signed). Deciding side:
-``templates`` (closures), ``index``, ``program``, ``decide``. Both share ``types``; only ``check`` sees both.
+``grants``, ``policies``, ``eligibility`` (meaning), ``lint``, ``compile`` and ``form`` (the JSON that is signed).
+Deciding side: ``templates`` (closures), ``rows``, ``index``, ``program``, ``decide``, ``explain``. Both share
+``types``; only ``check`` sees both.
 """
 
 from authorizer.policy.pbac.check import KINDS, OTHER_KINDS, Compiled, check_and_compile

@@ -10,7 +10,8 @@ from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac import lint
 from authorizer.policy.pbac.applications import read_applications
 from authorizer.policy.pbac.compile import compile_form
-from authorizer.policy.pbac.policies import World, read_eligibility, read_policies
+from authorizer.policy.pbac.eligibility import read_eligibility
+from authorizer.policy.pbac.policies import World, read_policies
 from authorizer.policy.pbac.program import load
 from authorizer.policy.pbac.reading import Findings
 from authorizer.policy.pbac.routes import same_routes
@@ -38,7 +39,7 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
     named = _named_conditions(kinds["Catalog"], kinds["Application"], findings)
     world = World(catalog, applications, named, used)
     policies = read_policies(kinds["Policies"], world, findings)
-    eligibility = read_eligibility(kinds["Eligibility"], world, findings)
+    eligibility = read_eligibility(kinds["Eligibility"], catalog, applications, findings)
     same_routes(applications.values(), findings)
     lint.never_matching(policies, findings)
     lint.features_without_plan(catalog, applications, findings)

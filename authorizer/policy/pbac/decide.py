@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from authorizer.model import ANYONE, Duty, Missing
+from authorizer.policy.pbac.explain import nearest, why
 from authorizer.policy.pbac.index import Row, candidates
 from authorizer.policy.pbac.question import BadAttribute, Question, Verdict
 from authorizer.policy.pbac.tables import EnvReading, RightTable, RouteTable, Shared
-from authorizer.policy.pbac.templates import Sides, describe, unknown_fields
+from authorizer.policy.pbac.templates import Sides
 from authorizer.policy.pbac.types import FieldType, converter
 
 _NOWHERE: tuple[str, ...] = ()
@@ -117,15 +118,15 @@ def _holds(row: Row, sides: Sides) -> bool | None:
         return True
     try:
         return row.template.test(sides, row.params)
-    except Exception:  # noqa: BLE001 - INVARIANT: a condition that raises is unknown; unknown denials deny, allows do not grant
+    except Exception:  # noqa: BLE001 - INVARIANT: what raises is unknown: as a denial it denies, as an allow it grants nothing
         return None
 
 
 def _login_suffices(row: Row, shared: Shared, env: Mapping[str, object]) -> bool:
     extras = row.extras
     if extras.acr is not None:
-        acr = env.get("acr")
-        if shared.acr.get(acr if isinstance(acr, str) else shared.acr_default, -1) < extras.acr:
+        acr = env.get("acr", shared.acr_default)
+        if not isinstance(acr, str) or shared.acr.get(acr, -1) < extras.acr:
             return False
     if extras.max_age is not None:
         age = _duration(env.get("auth_age"))
@@ -145,7 +146,7 @@ def _gate(gate: Row, right: RightTable, shared: Shared, sides: Sides) -> Verdict
         missing = Missing(right.feature, tuple(name for name, has in shared.plans.items() if right.feature in has))
         detail = f"the plan lacks {right.feature}" if isinstance(plan, str) else "the caller's plan is unknown"
     else:
-        detail = _why(gate, shared, sides)
+        detail = why(gate, shared.types, sides)
     return Verdict(
         False,
         gate.extras.reason,
@@ -162,7 +163,7 @@ def _denied(standing: Sequence[tuple[Row, bool | None]], shared: Shared, sides: 
     true = [row for row, holds in standing if holds is True]
     rows = sorted(true or [row for row, _ in standing], key=lambda row: row.id)
     first = rows[0]
-    detail = "holds" if true else _why(first, shared, sides)
+    detail = "holds" if true else why(first, shared.types, sides)
     return Verdict(
         False,
         first.extras.reason if true else "indeterminate",
@@ -233,45 +234,9 @@ def _unmatched(
             detail=f"{shown[0].id} ({shown[0].place}) {word}",
             requestable=requestable,
         )
-    return Verdict(
-        False, "no_matching_policy", detail=_nearest(right, rows, shared, question, sides), requestable=requestable
-    )
-
-
-def _nearest(right: RightTable, rows: list[Row], shared: Shared, question: Question, sides: Sides) -> str:
-    """Tell what the policy that came nearest lacked."""
     live = [row for row in rows if _in_time(row, question.now)]
-    if not live:
-        return f"no policy grants {right.name} to the caller"
-
-    def distance(row: Row) -> tuple[int, str]:
-        parts = row.template.parts if row.template else ()
-        return sum(1 for part in parts if _safely(part.test, sides, row) is not True), row.id
-
-    row = min(live, key=distance)
-    return f"nearest is {row.id} ({row.place}): {_why(row, shared, sides)}"
-
-
-def _safely(test: Any, sides: Sides, row: Row) -> bool | None:
-    try:
-        result: bool | None = test(sides, row.params)
-    except Exception:  # noqa: BLE001 - as in _holds
-        return None
-    return result
-
-
-def _why(row: Row, shared: Shared, sides: Sides) -> str:
-    """Tell the first part that did not hold, without the caller's values."""
-    for wanted in (False, None):
-        for part in row.template.parts if row.template else ():
-            if _safely(part.test, sides, row) is wanted:
-                text = describe(part.node, row.params, shared.types)
-                if wanted is False:
-                    return f"{text} does not hold"
-                unknown = unknown_fields(part.node, sides)
-                because = f", {', '.join(dict.fromkeys(unknown))} is unknown" if unknown else ""
-                return f"{text} cannot be told{because}"
-    return "cannot be told"
+    detail = nearest(live, shared.types, sides) if live else f"no policy grants {right.name} to the caller"
+    return Verdict(False, "no_matching_policy", detail=detail, requestable=requestable)
 
 
 def _duties(groups: Iterable[tuple[Duty, ...]]) -> tuple[Duty, ...]:

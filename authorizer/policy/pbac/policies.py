@@ -8,10 +8,11 @@ from msgspec import Struct
 from authorizer.errors import Place
 from authorizer.policy.documents import MapNode, Node, unknown_keys
 from authorizer.policy.pbac.applications import lacks
-from authorizer.policy.pbac.conditions import Scope, constrains, read_condition
-from authorizer.policy.pbac.declared import Application, Catalog, Condition, Duty, Eligibility, Policy, Requirement
+from authorizer.policy.pbac.conditions import Scope, read_condition
+from authorizer.policy.pbac.declared import Application, Catalog, Condition, Duty, Policy, Requirement
 from authorizer.policy.pbac.grants import Target, read_assignee, read_id, read_point, read_right, read_right_or_role
 from authorizer.policy.pbac.reading import Findings
+from authorizer.policy.pbac.trees import constrains
 from authorizer.policy.pbac.types import FieldType
 from authorizer.reasons import REASONS
 
@@ -24,7 +25,6 @@ _KEYS = {
 _ALL_KEYS = tuple(dict.fromkeys(key for keys in _KEYS.values() for key in keys))
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _TAKEN_REASONS = frozenset(REASONS) | {reason.category for reason in REASONS.values()} | {"policy"}
-ELIGIBILITY = ("eligible", "pre_approved", "suggested", "exclusion")
 
 
 class World(Struct, frozen=True):
@@ -253,28 +253,3 @@ def _check_duties(policies: Mapping[str, Policy], findings: Findings) -> None:
                 if (other.type, other.properties) != (duty.type, duty.properties):
                     message = f"{what} {duty.id!r} has other properties at {other.place}"
                     findings.error("R016", duty.place, message, "give it another id")
-
-
-def read_eligibility(documents: Sequence[MapNode], world: World, findings: Findings) -> tuple[Eligibility, ...]:
-    """Read all Eligibility documents."""
-    found: dict[str, Eligibility] = {}
-    places: dict[str, Place] = {}
-    for document in documents:
-        findings.fields(document, "the eligibility document", ("kind", "rules"))
-        listed = findings.required(document, "rules", "the eligibility document")
-        for item in findings.items(listed, "rules"):
-            node = findings.fields(item, "an eligibility rule", ("id", "type", "right", "role", "to", "at"))
-            name = read_id(node, "eligibility rule", places, findings) if node is not None else ""
-            if node is None or not name:
-                continue
-            places[name] = node.place
-            title = f"eligibility rule {name!r}"
-            kind = findings.choice(findings.required(node, "type", title), "type", ELIGIBILITY, "R003")
-            target = read_right_or_role(node, title, world.applications, findings, every=False)
-            token = read_assignee(node.get("to"), title, node.place, findings)
-            if target is not None and target.kind != "all":
-                point = read_point(node.get("at"), title, target.application, world.catalog, findings)
-                found[name] = Eligibility(
-                    name, kind, target.application.id, target.kind, target.name, token, point, node.place
-                )
-    return tuple(found.values())

@@ -8,6 +8,7 @@ from authorizer.policy.documents import ListNode, MapNode, Node, Scalar, suggest
 from authorizer.policy.pbac.types import FieldType, converter
 
 MAX_NAME = 256
+_SUGGESTED = 200  # problems that get a suggestion: each costs a comparison with all known names
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
 
@@ -36,7 +37,7 @@ class Findings:
 
     def unknown(self, code: str, place: Place, what: str, word: str, known: Iterable[str], where: str = "") -> None:
         """Note an unknown name, with the nearest known one."""
-        near = suggestion(word, known)
+        near = suggestion(word, known) if len(self.problems) < _SUGGESTED else ""
         self.error(code, place, f"unknown {what} {word!r}{where}" + (f"; {near}" if near else ""))
 
     def mapping(self, node: Node | None, what: str) -> MapNode | None:

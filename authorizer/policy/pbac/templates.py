@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from authorizer.policy.pbac.types import ALL_OPERATORS, FieldType, converter, rank, show
+from authorizer.policy.pbac.types import ALL_OPERATORS, FieldType, converter, rank
 
 Sides = tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
 Params = tuple[Any, ...]
@@ -272,35 +272,3 @@ def _truth(texts: list[str]) -> bool:
     if texts not in (["true"], ["false"]):
         raise BadTemplateError("not true or false")
     return texts == ["true"]
-
-
-def describe(node: Mapping[str, Any], params: Params, types: tuple[FieldType, ...]) -> str:
-    """Write a condition as its author would."""
-    for name, joint in (("all", " and "), ("any", " or ")):
-        if name in node:
-            return "(" + joint.join(describe(part, params, types) for part in node[name]) + ")"
-    if "not" in node:
-        return "not " + describe(node["not"], params, types)
-    left = ".".join(node["left"])
-    if "right" in node:
-        return f"{left} {node['op']} ${'.'.join(node['right'])}"
-    value = params[node["param"]]
-    if node["op"] == "exists":
-        return f"{left} exists {'true' if value else 'false'}"
-    kind = types[node["type"]]
-    if node["op"] in {"between", "outside"} or (kind.base == "ip" and node["op"] in {"in", "not_in"}):
-        return f"{left} {node['op']} [" + ", ".join(show(kind, one) for one in value) + "]"
-    return f"{left} {node['op']} {show(kind, value)}"
-
-
-def unknown_fields(node: Mapping[str, Any], sides: Sides) -> list[str]:
-    """Return the fields of a condition that have no value."""
-    for name in ("all", "any"):
-        if name in node:
-            return [field for part in node[name] for field in unknown_fields(part, sides)]
-    if "not" in node:
-        return unknown_fields(node["not"], sides)
-    fields = [node["left"], *([node["right"]] if "right" in node else [])]
-    if node["op"] == "exists":
-        return []
-    return [f"{side}.{name}" for side, name in fields if sides[SIDE_INDEX[side]].get(name) is None]
