@@ -1,6 +1,7 @@
 """Looking at the control plane as an admin would: what it published, what it refused, what nobody guards."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -35,6 +36,26 @@ async def follow_documents(plane: ControlPlane) -> AsyncIterator[tuple[Remark, .
                 yield problems
             last = published, problems
             await asyncio.sleep(_LOOK)
+
+
+async def discovered(plane: ControlPlane, within: float = 3.0) -> dict[str, bool]:
+    """Return the APIs that were discovered behind the gateway, and whether any policy guards them.
+
+    Waits for the authorizer's first report; nothing is returned when none comes in time.
+    """
+    async with _session(plane) as session:
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(within):
+                while True:
+                    found = (await _get(session, "/v1/apis"))["apis"]
+                    if found:
+                        return {api["name"]: any(map(_guarded, api["routes"])) for api in found}
+                    await asyncio.sleep(_LOOK / 3)
+    return {}
+
+
+def _guarded(route: Mapping[str, Any]) -> bool:
+    return bool(route["guard"] != "unguarded")
 
 
 def _session(plane: ControlPlane) -> aiohttp.ClientSession:

@@ -15,7 +15,7 @@ import aiohttp
 from msgspec import Struct
 
 from authorizer.demo.callers import issue
-from authorizer.demo.control_plane import follow_documents
+from authorizer.demo.control_plane import discovered, follow_documents
 from authorizer.demo.decisions import Decisions
 from authorizer.demo.envoy import Backend, Check, bootstrap
 from authorizer.demo.gateway import Gateway, find_envoy, start_envoy
@@ -55,7 +55,7 @@ async def demo(directory: Path | None, *, once: bool) -> int:
             if estate is None or wrong is None:
                 return _INTERRUPTED
             if not once:
-                _invite(screen, estate, home)
+                await _invite(screen, estate, home)
                 ended = await _or_stop(_live(estate, group, screen), stopped)
                 if ended is not None:
                     raise ChildError("AZ803", f"{ended}; its log is in {home}")
@@ -124,11 +124,16 @@ async def _documents(estate: Estate, screen: Screen) -> None:
             screen.note(verdict, "red" if errors else "green")
 
 
-def _invite(screen: Screen, estate: Estate, home: Path) -> None:
+async def _invite(screen: Screen, estate: Estate, home: Path) -> None:
+    found = await discovered(estate.control_plane)
+    token = home / "tokens" / "alice"
     screen.note()
+    if found:
+        named = (f"{name} ({'guarded' if guarded else 'no policy: denied'})" for name, guarded in sorted(found.items()))
+        screen.note(f" discovered behind Envoy: {', '.join(named)}", "cyan")
     screen.note(f" gateway {estate.gateway.url}   control plane {estate.control_plane.url}   stop: Ctrl-C", "bold")
-    screen.note(f" edit  {home / 'policies' / 'orders.yaml'}: the next request is decided by it", "")
-    screen.note(f' try:  curl -H "Authorization: Bearer $(cat {home}/tokens/alice)" {estate.gateway.url}/orders/17', "")
+    screen.note(f" edit:  {home / 'policies' / 'orders.yaml'}")
+    screen.note(f' try:   curl -H "Authorization: Bearer $(cat {token})" {estate.gateway.url}/orders/17')
     screen.note()
 
 
