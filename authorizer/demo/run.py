@@ -20,10 +20,11 @@ from authorizer.demo.decisions import Decisions
 from authorizer.demo.envoy import Backend, Check, bootstrap
 from authorizer.demo.gateway import Gateway, find_envoy, start_envoy
 from authorizer.demo.parts import CONTROL_PLANE, ControlPlane, free_port, start_authorizer, start_control_plane
-from authorizer.demo.processes import ChildError, Children, children
+from authorizer.demo.processes import Children, children
 from authorizer.demo.scenario import STEPS, Answer, ask
 from authorizer.demo.show import Screen, coloured
 from authorizer.demo.upstream import upstream
+from authorizer.errors import DemoError
 
 T = TypeVar("T")
 _APIS = ("orders", "payments", "reports")
@@ -43,7 +44,7 @@ async def demo(directory: Path | None, *, once: bool) -> int:
     """Run the demo in ``directory``, or in a temporary one that is removed at the end. Return the exit status.
 
     It is 0 when all eight answers were as promised, 1 when not, and 130 when a signal came before that was known.
-    Raises ChildError when a part is missing, does not start or ends; the directory with its log is kept then.
+    Raises DemoError when a part is missing, does not start or ends; the directory with its log is kept then.
     """
     find_envoy()
     screen = Screen(colour=coloured())
@@ -58,7 +59,7 @@ async def demo(directory: Path | None, *, once: bool) -> int:
                 await _invite(screen, estate, home)
                 ended = await _or_stop(_live(estate, group, screen), stopped)
                 if ended is not None:
-                    raise ChildError("AZ803", f"{ended}; its log is in {home}")
+                    raise DemoError("AZ803", f"{ended}; its log is in {home}")
     return 1 if wrong else 0
 
 

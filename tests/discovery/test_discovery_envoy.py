@@ -1,5 +1,6 @@
 """The parser of Envoy's configuration: what it finds, what it flags, and that nothing breaks it."""
 
+import ast
 import contextlib
 import json
 import tarfile
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from authorizer.discovery import envoy
 from authorizer.discovery.catalogue import catalogue
+from authorizer.discovery.flags import MEANING, ON_APIS, ON_ROUTES
 from authorizer.errors import DiscoveryError
 
 OUTSIDE = Path(__file__).parents[3] / "shared" / "checks" / "gateways"
@@ -268,6 +270,27 @@ def test_too_many_routes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envoy, "MAX_ROUTES", 2)
     with pytest.raises(DiscoveryError, match="AZ603"):
         envoy.read(dump(to(), to(), to()))
+
+
+def words_of(code: str) -> set[str]:
+    """Find what a module yields, adds to a set or shows as flags: there a flag comes into being."""
+    found: list[ast.expr | None] = []
+    for node in ast.walk(ast.parse(code)):
+        match node:
+            case ast.Yield(value=value):
+                found.append(value)
+            case ast.Call(func=ast.Attribute(attr="add"), args=args):
+                found += args
+            case ast.Set(elts=items) | ast.keyword(arg="flags", value=ast.Tuple(elts=items)):
+                found += items
+    words = {each.value for each in found if isinstance(each, ast.Constant)}
+    return {word for word in words if isinstance(word, str) and word.islower()}
+
+
+def test_every_flag_in_the_code_has_a_meaning_and_no_other() -> None:
+    rooms = [Path(envoy.__file__).with_name(f"{name}.py") for name in ("envoy", "envoy_filters", "envoy_routes")]
+    assert set().union(*(words_of(path.read_text()) for path in rooms)) == set(MEANING)
+    assert not set(ON_APIS) & set(ON_ROUTES)
 
 
 NAMES = [

@@ -12,8 +12,9 @@ from yarl import URL
 
 from authorizer.demo.envoy import Backend, Check, bootstrap
 from authorizer.demo.gateway import find_envoy, start_envoy
-from authorizer.demo.processes import ChildError, children
+from authorizer.demo.processes import children
 from authorizer.doors import grpcio
+from authorizer.errors import DemoError
 from authorizer.model import Decision
 from authorizer.reasons import ALLOWED, REASONS
 
@@ -54,7 +55,7 @@ async def echo(request: web.Request) -> web.Response:
 async def gateway(core: Core, directory):
     try:
         find_envoy()
-    except ChildError as error:
+    except DemoError as error:
         pytest.skip(str(error))
     upstream = web.Application()
     upstream.router.add_route("*", "/{tail:.*}", echo)
