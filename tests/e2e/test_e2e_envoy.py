@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from authorizer.demo.envoy import Backend, Check, bootstrap
 from authorizer.demo.processes import Children
 from authorizer.discovery.catalogue import discover_once
-from tests.e2e.world import DEPLOY, careless, connection_manager, envoy
+from tests.e2e.shop import shop
+from tests.e2e.world import DEPLOY, Api, careless, connection_manager, envoy, open_doors, send
 
 NOBODY = "127.0.0.1:1"
 
@@ -50,3 +52,29 @@ async def test_discovery_sees_where_a_running_envoy_is_careless(children: Childr
         *("failure_mode_allow", "raw_headers_off", "mutations_unvalidated", "timeout_long"),
     }
     assert api.routes[0].flags == ("ext_authz_disabled",)
+
+
+async def test_without_an_answer_nothing_passes(children: Children, api: Api, tmp_path: Path) -> None:
+    gateway = await envoy(children, tmp_path, Check(address=NOBODY), api.address)
+    assert (await send(gateway.url, "GET", "/")).status == 503
+    assert not api.seen
+
+
+@pytest.mark.parametrize(("told", "reason"), [("orders", "allowed"), ("payments", "context_mismatch")])
+async def test_envoy_may_tell_the_application_and_must_agree(
+    told: str, reason: str, children: Children, api: Api, tmp_path: Path
+) -> None:
+    def change(config: dict) -> None:
+        route = connection_manager(config)["route_config"]["virtual_hosts"][0]["routes"][0]
+        kind = {"@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"}
+        settings = {"context_extensions": {"application": told}}
+        route["typed_per_filter_config"] = {"authorizer": {**kind, "check_settings": settings}}
+
+    authorizer, tokens = shop(tmp_path)
+    async with open_doors(authorizer) as doors:
+        gateway = await envoy(children, tmp_path, Check(address=doors.grpc), api.address, change)
+        # A client cannot say it in Envoy's place.
+        headers = [("authorization", f"Bearer {tokens['alice']}"), ("application", "orders")]
+        reply = await send(gateway.url, "GET", "/orders/17", headers, host="localhost")
+    assert [decision.reason.code for decision in doors.decisions] == [reason]
+    assert reply.status == (200 if reason == "allowed" else 403)
