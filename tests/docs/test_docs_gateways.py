@@ -1,35 +1,62 @@
-"""The page on gateways names every profile and every flag, and its links lead somewhere."""
+"""docs/gateways.md tells each gateway's contract as the doors keep it, and shows configurations that are those we test."""
 
 import re
 from pathlib import Path
 
-from authorizer.discovery.flags import MEANING
-from authorizer.doors.forward_auth_profiles import PREFIX, PROFILES
+import pytest
+import yaml
+
+from authorizer.demo.envoy import Check, ext_authz
+from authorizer.doors.forward_auth_profiles import PROFILES
 from authorizer.settings import IDENTITY_HEADERS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "gateways.md").read_text(encoding="utf-8")
+BLOCKS = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)]
+COLUMNS = {"envoy": 2, "traefik": 3, "nginx": 4, "caddy": 5}
 
 
-def test_every_flag_is_explained_as_the_program_explains_it() -> None:
-    rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.+) \|$", PAGE, re.MULTILINE))
-    assert rows == MEANING
+def row(title: str) -> list[str]:
+    (line,) = (line for line in PAGE.splitlines() if line.startswith(f"| {title} |"))
+    return line.strip("|").split("|")
 
 
-def test_every_profile_has_its_address() -> None:
-    assert {f"{PREFIX}{name}" for name in PROFILES} == set(re.findall(rf"{PREFIX}[a-z]+", PAGE))
+def carriers(cell: str) -> set[str]:
+    """Return the header names of a cell, in which ``-Uri`` is short for the first name with another ending."""
+    names = re.findall(r"`([^`]+)`", cell)
+    return {(names[0].rpartition("-")[0] + name if name.startswith("-") else name).lower() for name in names}
 
 
-def test_every_identity_header_is_copied_in_each_example() -> None:
-    deploy = DOCS.parent / "deploy"
-    for text in (
-        PAGE,
-        (deploy / "caddy" / "Caddyfile").read_text(),
-        (deploy / "nginx" / "authorizer.conf").read_text(),
-    ):
-        assert set(IDENTITY_HEADERS) <= set(re.findall(r"x-auth-[a-z]+", text.lower()))
+def test_every_profile_has_a_column():
+    assert COLUMNS.keys() == PROFILES.keys()
+    for name, column in COLUMNS.items():
+        assert f"`/authz/{name}`" in row("asks")[column]
 
 
-def test_links_lead_to_files() -> None:
-    for link in re.findall(r"\]\((?!https?:)([^)#]+)", PAGE):
-        assert (DOCS / link).exists(), link
+@pytest.mark.parametrize("name", COLUMNS)
+def test_each_profile_reads_the_headers_that_the_page_names(name):
+    profile = PROFILES[name]
+    told = carriers(row("method, path, host in")[COLUMNS[name]]) | carriers(row("scheme in")[COLUMNS[name]])
+    assert told == profile.carriers - {profile.client}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_each_profile_obeys_as_the_page_says(name):
+    profile = PROFILES[name]
+    shown = {
+        "400 to 499; others become 403": set(range(400, 500)),
+        "401 and 403; others become 403": {401, 403},
+        "as they are": set(range(400, 600)),
+    }
+    assert shown[row("denials that reach the client")[COLUMNS[name]].strip()] == profile.statuses
+    assert (row("body")[COLUMNS[name]].strip() != "never") is profile.sends_body
+
+
+def test_the_filter_for_envoys_http_mode_is_the_one_that_is_tested():
+    assert BLOCKS[0] == ext_authz(Check(address="127.0.0.1:9192", protocol="http"))
+
+
+def test_traefik_is_told_every_identity_header():
+    forward_auth = BLOCKS[1]["http"]["middlewares"]["authorizer"]["forwardAuth"]
+    assert {name.lower() for name in forward_auth["authResponseHeaders"]} == set(IDENTITY_HEADERS)
+    assert len(BLOCKS) == 2
