@@ -43,6 +43,17 @@ class _ProblemError(Exception):
         self.problem = problem
 
 
+def read(root: Path) -> Reading:
+    """Read a directory as it is now. Blocks for the time of the I/O."""
+    try:
+        files = _load(root, tuple(sorted(_survey(root))))
+    except _ProblemError as failed:
+        return Reading({}, (failed.problem,))
+    if files is None:
+        return Reading({}, (Problem("AZ585", "a file went away while it was read", Place(str(root))),))
+    return Reading(files)
+
+
 class Watch:
     """Looks at a directory again and again. Not for use by two threads at once."""
 

@@ -1,7 +1,7 @@
 """Every error that a person can see, on one page. An error means "could not"; a denial is a value, not an error.
 
 AuthorizerError
-├── SettingsError      AZ1xx  exit 2 or 3   configuration of a process
+├── SettingsError      AZ1xx  exit 3        configuration of a process
 ├── DocumentError      AZ2xx  exit 3        YAML documents: syntax, unknown keys (the language has codes of its own)
 ├── BundleError        AZ3xx  exit 3        archives, manifests, signatures, rollback
 ├── KeyMaterialError   AZ4xx  exit 3        keys and key sets

@@ -50,6 +50,10 @@ def _keygen(args: argparse.Namespace) -> int:
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
     private, public = folder / PRIVATE, folder / PUBLIC
+    taken = next((path for path in (private, public) if path.exists()), None)
+    if taken is not None:
+        print(f"error: {taken} exists; keys are never overwritten", file=sys.stderr)
+        return 1
     pem = sign.generate(args.algorithm)
     try:
         for path, content, mode in ((private, pem, 0o600), (public, sign.public_pem(pem), 0o644)):

@@ -10,16 +10,13 @@ from typing import Any
 
 import orjson
 
-from authorizer import bundle
+from authorizer import bundle, directory
 from authorizer.errors import DocumentError, Place, Problem
 from authorizer.jose import sign
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.pdp import rehearsal, snapshot
-from authorizer.pdp.sources import TEXT_SUFFIXES, compile_sources
+from authorizer.pdp.sources import compile_sources
 from authorizer.policy import testing
-
-_SUFFIXES = (*TEXT_SUFFIXES, ".json")
-"""What is read in directories: documents, and the key sets that they may name."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -58,16 +55,20 @@ def read_files(paths: Sequence[str], *, inside: bool = False) -> dict[str, bytes
     for path in map(Path, paths):
         if not path.exists():
             raise DocumentError([Problem("AZ200", "no such file or directory", Place(str(path)))])
-        found = [path]
         if path.is_dir():
-            found = sorted(one for one in path.rglob("*") if one.suffix in _SUFFIXES and one.is_file())
-        if not found:
-            raise DocumentError([Problem("AZ200", "no documents in this directory", Place(str(path)))])
-        for one in found:
-            name = (one.relative_to(path if path.is_dir() else path.parent) if inside else one).as_posix()
-            if name in files:
-                raise DocumentError([Problem("AZ200", "given twice", Place(name))])
-            files[name] = one.read_bytes()
+            reading = directory.read(path)
+            if reading.problems:
+                raise DocumentError(reading.problems)
+            if not reading.files:
+                raise DocumentError([Problem("AZ200", "no documents in this directory", Place(str(path)))])
+            root, found = path, reading.files
+        else:
+            root, found = path.parent, {path.name: path.read_bytes()}
+        for name, content in found.items():
+            shown = name if inside else (root / name).as_posix()
+            if shown in files:
+                raise DocumentError([Problem("AZ200", "given twice", Place(shown))])
+            files[shown] = content
     return files
 
 
@@ -88,7 +89,7 @@ def _test(args: argparse.Namespace) -> int:
     found = snapshot.build(sources.documents(), {}, snapshot.Options())
     report = testing.run(sources.tests, partial(rehearsal.ask, found))
     if not report.results:
-        raise DocumentError([Problem("T104", "no test cases", Place(args.paths[0]), "add a document of kind Tests")])
+        raise DocumentError([Problem("T304", "no test cases", Place(args.paths[0]), "add a document of kind Tests")])
     if args.output == "json":
         passed = len(report.results) - len(report.failed)
         results = [_result(result) for result in report.results]

@@ -172,6 +172,7 @@ def _denied(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdi
         why = reason("no_credential")
     else:
         why = reason(verdict.reason)
+    known = identity is not snapshot.anonymous
     step_up = verdict.step_up if why.code == "step_up" else None
     return Decision(
         reason=why,
@@ -183,8 +184,8 @@ def _denied(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdi
         subject=identity.subject,
         policies=verdict.by,
         sources=verdict.sources,
-        missing=verdict.missing,
-        requestable=verdict.requestable,
+        missing=verdict.missing if known else None,
+        requestable=verdict.requestable if known else (),
         step_up=step_up,
         obligations=verdict.obligations,
         advice=verdict.advice,

@@ -28,6 +28,7 @@ class Membership(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     group: Names = UNSET
     management_role: Names = UNSET
+    management_role_definition: Names = UNSET
     collection: Names = UNSET
     business_role: Names = UNSET
     location: Names = UNSET

@@ -10,6 +10,7 @@ from authorizer.pdp.facts import compile_facts
 from authorizer.pdp.trust import compile_issuers
 from authorizer.policy import documents, pbac
 from authorizer.policy.documents import MapNode, Node, Scalar
+from authorizer.policy.testing import read_suites
 
 TEXT_SUFFIXES = (".yaml", ".yml")
 """Files that hold documents; others are only read when a document names them (``jwks_file``)."""
@@ -58,6 +59,10 @@ def compile_sources(files: Mapping[str, bytes]) -> Sources:
     trust, trust_problems = compile_issuers(kinds["Issuers"], files.__getitem__)
     facts, facts_problems = compile_facts(kinds["Facts"])
     problems += [*compiled.problems, *trust_problems, *facts_problems]
+    try:
+        read_suites(kinds["Tests"])
+    except DocumentError as error:
+        problems += error.problems
     whole = not any(problem.severity == "error" for problem in problems)
     return Sources(
         policy=compiled.data if whole else None,

@@ -18,7 +18,10 @@ from authorizer.pdp.authored import REQUEST_ENV, Notes
 from authorizer.policy.documents import MapNode, Node, Scalar, locate, plain
 
 FORMAT: Final = 1
-NAME_CLAIMS = ("group", "management_role", "collection", "business_role", "location", "business_role_location")
+NAME_CLAIMS = (
+    "group", "management_role", "management_role_definition", "collection", "business_role", "location",
+    "business_role_location",
+)  # fmt: skip
 """Assignee kinds that a claim lists; ``person`` and ``client`` are single names."""
 
 _DEFAULT_CLAIMS = {

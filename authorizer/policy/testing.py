@@ -151,7 +151,7 @@ def read_suites(suites: Sequence[Node]) -> tuple[Case, ...]:
             if case is None:
                 continue
             if (title, case.name) in names:
-                findings.error("T103", item.place, f"case {case.name!r} stands in suite {title!r} twice")
+                findings.error("T303", item.place, f"case {case.name!r} stands in suite {title!r} twice")
             names.add((title, case.name))
             cases.append(case)
     if findings.failed:
@@ -168,7 +168,7 @@ def _read_tokens(node: Node | None, findings: Findings) -> frozenset[str]:
             for pair in findings.items(value, kind):
                 parts = tuple(findings.text(part, kind) for part in findings.items(pair, kind))
                 if len(parts) != 2:
-                    findings.error("T101", pair.place, f"{kind} takes pairs", "write [[role, location]]")
+                    findings.error("T301", pair.place, f"{kind} takes pairs", "write [[role, location]]")
                 tokens.add(assignee_token(kind, *parts))
         elif kind != "anyone":
             tokens.update(assignee_token(kind, name) for name in findings.texts(value, kind))
@@ -193,16 +193,16 @@ def _read_case(
     caller = findings.text(case.get("as"), "as")
     subject = subjects.get(caller)
     if caller and subject is None:
-        findings.unknown("T102", case.entries["as"].value.place, "subject", caller, subjects, f" in suite {suite!r}")
+        findings.unknown("T302", case.entries["as"].value.place, "subject", caller, subjects, f" in suite {suite!r}")
     written = case.get("now") or suite_now
     if written is None:
-        findings.error("T101", case.place, f"{what} has no 'now'", "give the suite one: tests do not read the clock")
-    now = findings.value(written, "now", FieldType("timestamp"), "T101")
+        findings.error("T301", case.place, f"{what} has no 'now'", "give the suite one: tests do not read the clock")
+    now = findings.value(written, "now", FieldType("timestamp"), "T301")
     http = findings.required(case, "http", what)
     method, _, rest = findings.text(http, "http").partition(" ")
     host, slash, path = rest.partition("/")
     if http is not None and not (method and host and slash):
-        findings.error("T101", http.place, f"{what}: 'http' is METHOD host/path")
+        findings.error("T301", http.place, f"{what}: 'http' is METHOD host/path")
     body = case.get("body")
     return Case(
         suite=suite,
@@ -248,7 +248,7 @@ def _read_expect(node: Node | None, what: str, findings: Findings) -> Expect:
     expect = findings.fields(node, "expect", _EXPECT_KEYS)
     if expect is None:
         return Expect("deny")
-    decision = findings.choice(findings.required(expect, "decision", what), "decision", ("allow", "deny"), "T101")
+    decision = findings.choice(findings.required(expect, "decision", what), "decision", ("allow", "deny"), "T301")
     missing = findings.fields(expect.get("missing"), "missing", ("feature", "plans"))
     step = findings.fields(expect.get("step"), "step", ("acr_values", "max_age"))
 

@@ -50,7 +50,7 @@ def render(event: Event) -> bytes:
         "obligations": [to_builtins(duty) for duty in decision.obligations],
         "advice": [to_builtins(duty) for duty in decision.advice],
         "subject": masked(decision.subject, 255),
-        "client": masked(peer, 64),
+        "peer": masked(peer, 64),
         "transport": transport,
         "duration_us": round(seconds * 1e6, 1),
         "revision": decision.revision,

@@ -86,10 +86,10 @@ def test_a_failing_case_tells_why(documents, capsys):
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        (GOOD.replace("as: ann", "as: anne"), "T102"),
-        (GOOD.partition("---\nkind: Tests")[0], "T104"),
+        (GOOD.replace("as: ann", "as: anne"), "T302"),
+        (GOOD.partition("---\nkind: Tests")[0], "T304"),
         (GOOD.replace("model: pbac", "model: pbca"), "A003"),
-        ("", "T104"),
+        ("", "T304"),
     ],
 )
 def test_what_cannot_be_run_is_refused(documents, capsys, text, code):

@@ -50,7 +50,7 @@ def test_an_event_has_every_field_and_no_secret():
         "timestamp": "2001-09-09T01:46:40.000000Z", "decision_id": "ab-1", "method": "GET", "host": "api",
         "path": "/orders/17", "decision": "deny", "status": 403, "reason": "no_route", "detail": "why",
         "application": "orders", "operation": "read", "right": "", "policies": ["p1"], "sources": ["orders.yaml:1:1"],
-        "obligations": [], "advice": [], "subject": "alice", "client": "192.0.2.1", "transport": "grpc", "duration_us": 123.4, "revision": "ff",
+        "obligations": [], "advice": [], "subject": "alice", "peer": "192.0.2.1", "transport": "grpc", "duration_us": 123.4, "revision": "ff",
     }  # fmt: skip
 
 

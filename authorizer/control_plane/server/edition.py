@@ -10,6 +10,7 @@ from authorizer.bundle import KINDS, Kind, Signer, read, revision_of, write
 from authorizer.control_plane.server.signing_key import verifier
 from authorizer.control_plane.server.store import Published
 from authorizer.errors import AuthorizerError, Place, Problem, ordered
+from authorizer.pdp.sources import TEXT_SUFFIXES
 
 _log = logging.getLogger("authorizer.control_plane")
 
@@ -55,8 +56,11 @@ def prepare(
     A bundle whose content and key are those of the published one is left alone, so that nobody fetches it again.
     INVARIANT: a serial is above the published one even when the clock was set back.
     """
-    if not files and published:
-        return _failed("AZ587", "there are no documents any more; the published bundles stay in force")
+    if not any(name.endswith(TEXT_SUFFIXES) for name in files):
+        # A lost directory or database must not deny everything everywhere: no documents are not an empty policy.
+        if published:
+            return _failed("AZ587", "there are no documents any more; the published bundles stay in force")
+        return Edition({}, ())
     try:
         compiled = compiler(files)
     except Exception:  # noqa: BLE001 - a fault of the compiler must not end the service or unpublish anything
