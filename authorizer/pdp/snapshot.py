@@ -23,10 +23,11 @@ KINDS = ("policy", "facts", "trust")
 
 
 class Guard(Struct, frozen=True):
-    """What stands behind a matched route: the policy language's route, and how to fill in its resource."""
+    """What stands behind a matched route: the policy language's route, how to fill in its resource, and its title."""
 
     route: Route
     extract: Extractor
+    operation: str
 
 
 class Options(Struct, frozen=True):
@@ -103,7 +104,9 @@ def _routes(program: Program) -> Routes:
                 hosts=route.hosts,
                 method=route.method,
                 template=route.template,
-                payload=Guard(route, compile_sources(route.sources, route.lookup_table)),
+                payload=Guard(
+                    route, compile_sources(route.sources, route.lookup_table), f"{route.method} {route.template}"
+                ),
                 accepts=route.accepts,
             )
             for route in program.routes

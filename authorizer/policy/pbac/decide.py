@@ -240,5 +240,8 @@ def _unmatched(
 
 
 def _duties(groups: Iterable[tuple[Duty, ...]]) -> tuple[Duty, ...]:
-    joined = {duty.id: duty for group in groups for duty in group}
-    return tuple(duty for _, duty in sorted(joined.items())) if len(joined) > 1 else tuple(joined.values())
+    some = [group for group in groups if group]
+    if len(some) < 2:
+        return some[0] if some else ()
+    joined = {duty.id: duty for group in some for duty in group}
+    return tuple(duty for _, duty in sorted(joined.items()))
