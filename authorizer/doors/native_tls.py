@@ -1,0 +1,80 @@
+"""TLS of the gRPC door: HTTP/2 by ALPN, client certificates by name, files that are read again when they change.
+
+Sources: RFC 9113 section 9.2 (TLS 1.2 at least, without its compression, renegotiation and old ciphers), RFC 9525 (the
+names in a certificate are its subject alternative names).
+"""
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from authorizer.errors import ListenError
+
+_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+
+class Tls(Struct, frozen=True, kw_only=True):
+    """``certificate`` and ``key`` are ours, PEM files.
+
+    With ``client_ca`` (PEM) a client must show a certificate of that authority; with ``client_names`` one that has one
+    of these subject alternative names: ``spiffe://...`` and other URIs, DNS names, exactly as they stand.
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+    client_names: frozenset[str] = frozenset()
+
+
+Stamp = tuple[tuple[int, int, int], ...]
+"""What tells one state of the files from another."""
+
+
+def stamp(tls: Tls) -> Stamp:
+    """Return the state of the files: inode, size, time of change. Raises OSError for one that is not there."""
+    files = (tls.certificate, tls.key, *([tls.client_ca] if tls.client_ca else []))
+    found = (file.stat() for file in files)
+    return tuple((state.st_ino, state.st_size, state.st_mtime_ns) for state in found)
+
+
+def context(tls: Tls) -> ssl.SSLContext:
+    """Read the files. Raises ListenError AZ707 when they cannot be used."""
+    if tls.client_names and tls.client_ca is None:
+        raise ListenError("AZ707", "client names without an authority", hint="name the authority of the clients")
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    made.set_ciphers(_CIPHERS)
+    made.set_alpn_protocols(["h2"])
+    try:
+        made.load_cert_chain(tls.certificate, tls.key, password=_no_password)
+        if tls.client_ca is not None:
+            made.verify_mode = ssl.CERT_REQUIRED
+            made.load_verify_locations(tls.client_ca)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ListenError("AZ707", f"the TLS files cannot be used: {_reason(error)}", hint="PEM files") from error
+    return made
+
+
+def refused(tls: Tls, session: ssl.SSLObject) -> str:
+    """Return the name of what is wrong with a client after the handshake, empty when nothing is."""
+    if session.selected_alpn_protocol() != "h2":
+        return "tls_alpn"
+    if tls.client_names and tls.client_names.isdisjoint(_names(session.getpeercert() or {})):
+        return "tls_client_name"
+    return ""
+
+
+def _names(certificate: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(value for kind, value in certificate.get("subjectAltName", ()) if kind in {"URI", "DNS"})
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a password")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)

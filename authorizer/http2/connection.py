@@ -1,0 +1,469 @@
+"""The state of one connection, server's side: ``receive`` takes bytes, ``take`` gives bytes, ``tick`` lets time pass.
+
+Source: RFC 9113. Calls are answered while their bytes are read: a method is a function that returns at once. A usual
+call (known headers, one whole message in one DATA frame) never becomes a stream object; everything else does.
+"""
+
+from collections.abc import Callable
+from math import inf
+from struct import Struct, iter_unpack
+
+from authorizer.http2 import flow, frames, grpc
+from authorizer.http2.frames import ConnectionFault, StreamFault
+from authorizer.http2.grpc import Answer
+from authorizer.http2.headers import BlockReader
+from authorizer.http2.limits import EARNED_BY_CALL, Conduct, Limits, Patience, Pool
+from authorizer.http2.requests import TOO_LARGE, Head, Methods, check_trailers, read
+from authorizer.http2.streams import Streams
+
+_HEAD = Struct(">HBHI").unpack_from  # length (its high 16 bits, its low 8), type and flags as one number, stream
+_CALL = Struct(">HBHIBI").unpack_from  # the same, then the prefix of a message: compressed or not, length
+_REPLY = Struct(f">5sI{len(grpc.HEADERS)}sHBHIBI").pack
+_REPLY_END = Struct(f">5sI{len(grpc.TRAILERS_OK)}s").pack
+_REPLY_HEADERS = frames.head(len(grpc.HEADERS), frames.HEADERS, frames.END_HEADERS, 0)[:5]
+_REPLY_TRAILERS = frames.head(
+    len(grpc.TRAILERS_OK), frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, 0
+)[:5]  # fmt: skip
+_WHOLE_HEADERS = frames.HEADERS << 8 | frames.END_HEADERS
+_LAST_DATA = frames.DATA << 8 | frames.END_STREAM
+_DRAIN_PING = b"drained?"
+_MAX_KNOWN_BLOCKS = 256
+_SMALL_DATA = 256
+
+
+class Connection:
+    """A server's side of one HTTP/2 connection.
+
+    ``methods`` are the calls that can be made; ``pool`` is shared by the connections of a process; ``breach`` is told
+    the name of each limit that is broken; ``now`` is a monotonic time in seconds, here and in every call.
+
+    ``alarm`` is when ``tick`` wants to be called. ``blocked``: answers wait to be taken, and bytes that were received
+    wait to be read; call ``receive(b"")`` when ``take`` has been sent. ``finished``: nothing more will be read or
+    answered; send what ``take`` gives and close.
+    """
+
+    def __init__(
+        self, methods: Methods, limits: Limits, pool: Pool, now: float, breach: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._methods = methods
+        self._limits = limits
+        self._breach = breach
+        self._now = self._begun = self._busy = now
+        self._out = flow.Outbound()
+        self._reader = BlockReader(limits.header_list_bytes)
+        self._known: dict[bytes, Head] = {}
+        self._generation = 0
+        self._patience = Patience(limits, now)
+        self._conduct = Conduct(limits, now)
+        self._streams = Streams(self._out, limits, pool, self._conduct, breach)
+        self._tail = b""
+        self._block: _Block | None = None
+        self._last = 0
+        self._limit_id = frames.MAX_STREAM_ID
+        self._debt = 0
+        self._settled = self._acknowledged = False
+        self._preface = len(frames.PREFACE)
+        self._leaving = False
+        self._leave_at = inf
+        self.blocked = False
+        self.finished = False
+        self.alarm = now + min(limits.preface_seconds, limits.settings_seconds)
+        self._out.write(
+            frames.settings(
+                {
+                    flow.MAX_CONCURRENT_STREAMS: limits.concurrent_streams,
+                    flow.INITIAL_WINDOW_SIZE: limits.stream_window,
+                    flow.MAX_FRAME_SIZE: limits.frame_bytes,
+                    flow.MAX_HEADER_LIST_SIZE: limits.header_list_bytes,
+                }
+            )
+        )
+        self._out.write(frames.window_update(0, limits.connection_window - 65_535))
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Read bytes of the peer, answer the calls among them. Never raises for anything a peer can send."""
+        if self.finished:
+            return
+        self._now = self._streams.now = now
+        self.blocked = False
+        buffer = self._tail + data if self._tail else data
+        try:
+            position = self._read(buffer)
+        except ConnectionFault as fault:
+            self._fail(fault)
+            return
+        self._tail = buffer[position:]
+
+    def take(self) -> bytes:
+        """Return the bytes to send, and forget them."""
+        out = self._out
+        self.alarm = min(self.alarm, self._streams.alarm)
+        if self._limit_id != frames.MAX_STREAM_ID and not self._streams.open:
+            self.lose()  # the last stream of a connection that is left has ended
+        data = b"".join(out.pieces)
+        out.pieces.clear()
+        out.size = 0
+        return data
+
+    def tick(self, now: float) -> None:
+        """Let time pass: deadlines, what is too slow, what is idle. Sets the next ``alarm``."""
+        if self.finished:
+            return
+        self._now = self._streams.now = now
+        try:
+            self._check_handshake(now)
+        except ConnectionFault as fault:
+            self._fail(fault)
+            return
+        self._streams.tick()
+        if now >= self._leave_at:
+            self._leave()
+        elif not self._streams.open and now >= self._busy + self._limits.idle_seconds:
+            self._breach("idle")
+            self.shutdown(now)
+        self.alarm = self._next_alarm()
+
+    def shutdown(self, now: float) -> None:
+        """Ask the peer to finish what it has begun here and go elsewhere: two GOAWAYs (RFC 9113 section 6.8).
+
+        What the peer sends before it has read the first one is still answered; the PING tells when that is over.
+        """
+        if self.finished or self._leaving:
+            return
+        self._leaving = True
+        self._leave_at = now + self._limits.goaway_seconds
+        self.alarm = min(self.alarm, self._leave_at)
+        self._out.write(frames.goaway(frames.MAX_STREAM_ID, frames.NO_ERROR))
+        self._out.write(frames.frame(frames.PING, 0, 0, _DRAIN_PING))
+
+    def lose(self) -> None:
+        """Let go of everything: the peer is gone, or nothing more is to be done for it."""
+        self.finished = True
+        self.alarm = inf
+        self._tail = b""
+        self._block = None
+        self._streams.close_all()
+
+    def _check_handshake(self, now: float) -> None:
+        if not self._settled and now >= self._begun + self._limits.preface_seconds:
+            raise ConnectionFault(frames.SETTINGS_TIMEOUT, "no SETTINGS in time", breach="preface")
+        if not self._acknowledged and now >= self._begun + self._limits.settings_seconds:
+            raise ConnectionFault(frames.SETTINGS_TIMEOUT, "SETTINGS not acknowledged", breach="settings_timeout")
+
+    def _next_alarm(self) -> float:
+        limits = self._limits
+        return min(
+            self._streams.alarm,
+            self._leave_at,
+            inf if self._settled else self._begun + limits.preface_seconds,
+            inf if self._acknowledged else self._begun + limits.settings_seconds,
+            inf if self._leaving else max(self._busy, self._now) + limits.idle_seconds,
+        )
+
+    def _leave(self) -> None:
+        """Say which streams are answered, and begin no others."""
+        self._leave_at = inf
+        if self._limit_id == frames.MAX_STREAM_ID:
+            self._limit_id = self._last
+            self._out.write(frames.goaway(self._last, frames.NO_ERROR))
+
+    def _fail(self, fault: ConnectionFault) -> None:
+        if fault.breach:
+            self._breach(fault.breach)
+        self._out.write(frames.goaway(self._last, fault.code, fault.text))
+        self.lose()
+
+    # Reading
+
+    def _read(self, buffer: bytes) -> int:
+        """Read whole frames from the buffer; return how far."""
+        position, size = 0, len(buffer)
+        if self._preface:
+            position = self._read_preface(buffer)
+            if self._preface:
+                return position
+        out, known, now = self._out, self._known, self._now
+        pieces = out.pieces
+        limits = self._limits
+        most_out = limits.output_bytes
+        most_in = min(limits.frame_bytes - grpc.PREFIX_BYTES, limits.message_bytes)
+        calls = 0
+        while size - position >= frames.HEAD_BYTES:
+            if out.size > most_out:
+                self.blocked = True
+                break
+            high, low, kind, number = _HEAD(buffer, position)
+            end = position + frames.HEAD_BYTES + (high << 8 | low)
+            # The usual call, from headers to trailers in one go: 2 us, against 11 by way of a stream object.
+            if kind == _WHOLE_HEADERS and size - end >= 14 and number & 1 and self._last < number <= self._limit_id:
+                head = known.get(buffer[position + 9 : end])
+                if head is not None and head.call is not None:
+                    high, low, kind_of_next, same, packed, length = _CALL(buffer, end)
+                    after = end + 14 + length
+                    if (
+                        kind_of_next == _LAST_DATA
+                        and same == number
+                        and not packed
+                        and length <= most_in
+                        and high << 8 | low == length + 5
+                        and after <= size
+                        and (head.length < 0 or head.length == length + 5)
+                        and self._block is None
+                    ):
+                        position = after
+                        self._last = number
+                        calls += 1
+                        self._debt += length + 5
+                        answer = head.call(buffer[end + 14 : after], now + head.timeout)
+                        if type(answer) is bytes:
+                            room = len(answer) + 5
+                            if room <= out.window and room <= out.initial and room <= out.max_frame:
+                                out.window -= room
+                                out.size += room
+                                high, low = room >> 8, room & 0xFF
+                                pieces += (
+                                    _REPLY(_REPLY_HEADERS, number, grpc.HEADERS, high, low, 0, number, 0, room - 5),
+                                    answer,
+                                    _REPLY_END(_REPLY_TRAILERS, number, grpc.TRAILERS_OK),
+                                )
+                                continue
+                        self._answer_slowly(number, head, answer)
+                        continue
+            if end - position > frames.HEAD_BYTES + limits.frame_bytes:
+                raise ConnectionFault(frames.FRAME_SIZE_ERROR, "a frame above SETTINGS_MAX_FRAME_SIZE")
+            if end > size:
+                break
+            payload = buffer[position + frames.HEAD_BYTES : end]
+            position = end
+            self._frame(kind >> 8, kind & 0xFF, number & frames.MAX_STREAM_ID, payload)
+        if calls:
+            self._busy = now
+            self._conduct.opened += calls
+            self._patience.earn(calls * EARNED_BY_CALL)
+        if self._debt > limits.connection_window >> 1:
+            out.write(frames.window_update(0, self._debt))
+            self._debt = 0
+        return position
+
+    def _read_preface(self, buffer: bytes) -> int:
+        """Compare what came with what is still missing of the preface; return how much of it came."""
+        missing = frames.PREFACE[-self._preface :]
+        came = buffer[: len(missing)]
+        if not missing.startswith(came):
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "not HTTP/2")
+        self._preface -= len(came)
+        return len(came)
+
+    def _frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
+        """Act on one whole frame."""
+        if self._block is not None and (kind != frames.CONTINUATION or number != self._block.stream):
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "a header block is interrupted")
+        if not self._settled and (kind != frames.SETTINGS or flags & frames.ACK):
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "the first frame is not SETTINGS")
+        if kind >= len(self._on_frame):
+            self._patience.spend("unknown", self._now)
+            return
+        try:
+            self._on_frame[kind](self, flags, number, payload)
+        except StreamFault as fault:
+            self._streams.reset(number, fault)
+
+    def _on_headers(self, flags: int, number: int, payload: bytes) -> None:
+        if not number & 1:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "a stream that a client cannot open")
+        block = frames.content(payload, flags)
+        if flags & frames.END_HEADERS:
+            self._headers(number, block, ended=bool(flags & frames.END_STREAM))
+        else:
+            self._block = _Block(number, block, ends=bool(flags & frames.END_STREAM))
+
+    def _on_continuation(self, flags: int, number: int, payload: bytes) -> None:
+        block = self._block
+        if block is None:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
+        block.parts += 1
+        block.data += payload
+        if block.parts > self._limits.continuations:
+            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "too many CONTINUATION frames", breach="continuations")
+        if len(block.data) > self._limits.header_block_bytes:
+            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "a header block too large", breach="header_block")
+        if flags & frames.END_HEADERS:
+            self._block = None
+            self._headers(number, bytes(block.data), ended=block.ends)
+
+    def _headers(self, number: int, block: bytes, *, ended: bool) -> None:
+        """Act on a whole header block: a request, or the trailers of one."""
+        head = self._known.get(block) if number > self._last else None
+        fields = self._decode(block) if head is None else []
+        if number <= self._last:
+            self._trailers(number, fields, ended=ended)
+            return
+        self._last = number
+        if number > self._limit_id:
+            return  # begun after the second GOAWAY: the peer asks elsewhere
+        self._conduct.opened += 1
+        if head is None:
+            head = TOO_LARGE if fields is None else read(fields, self._methods)
+            if fields is None:
+                self._breach("header_list")
+            elif not self._out.fresh and len(self._known) < _MAX_KNOWN_BLOCKS:
+                self._known[block] = head
+        stream = self._streams.begin(number, head)
+        self._busy = self._now
+        if ended:
+            stream.ended = True
+            self._streams.take_in(stream, b"")
+
+    def _decode(self, block: bytes) -> list[tuple[bytes, bytes]] | None:
+        fields = self._reader.read(block)
+        if self._reader.generation != self._generation or len(self._known) >= _MAX_KNOWN_BLOCKS:
+            # INVARIANT: bytes that were decoded under another table may mean something else now.
+            self._generation = self._reader.generation
+            self._known.clear()
+        return fields
+
+    def _trailers(self, number: int, fields: list[tuple[bytes, bytes]] | None, *, ended: bool) -> None:
+        stream = self._streams.open.get(number)
+        if stream is None:
+            if not self._streams.abandoned(number) and number <= self._limit_id:
+                raise ConnectionFault(frames.STREAM_CLOSED, "HEADERS on a closed stream")
+            return
+        if stream.ended:
+            raise StreamFault(frames.STREAM_CLOSED, "HEADERS after the end of a stream")
+        if not ended or fields is None:
+            raise StreamFault(frames.PROTOCOL_ERROR, "trailers that end nothing, or too large")
+        check_trailers(fields)
+        stream.ended = True
+        self._streams.take_in(stream, b"")
+
+    def _on_data(self, flags: int, number: int, payload: bytes) -> None:
+        if not number:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "DATA on the connection")
+        self._debt += len(payload)
+        data = frames.content(payload, flags & frames.PADDED)
+        stream = self._streams.open.get(number)
+        if stream is None:
+            self._on_closed(number, "DATA")
+            return
+        if stream.ended:
+            raise StreamFault(frames.STREAM_CLOSED, "DATA after the end of a stream")
+        if flags & frames.END_STREAM:
+            stream.ended = True
+        else:
+            if len(data) < _SMALL_DATA:
+                self._patience.spend("data", self._now)
+            stream.debt += len(payload)
+        self._streams.take_in(stream, data)
+
+    def _on_closed(self, number: int, what: str) -> None:
+        """Take a frame that needs an open stream and has none."""
+        if number > self._last:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, f"{what} on an idle stream")
+        if self._streams.abandoned(number) or number > self._limit_id:
+            return  # sent before the peer knew
+        if what == "DATA":
+            raise ConnectionFault(frames.STREAM_CLOSED, "DATA on a closed stream")
+
+    def _on_priority(self, _flags: int, number: int, payload: bytes) -> None:
+        self._patience.spend("priority", self._now)
+        if not number:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "PRIORITY on the connection")
+        if len(payload) != 5:
+            raise StreamFault(frames.FRAME_SIZE_ERROR, "PRIORITY has five bytes")
+
+    def _on_rst_stream(self, _flags: int, number: int, payload: bytes) -> None:
+        if not number:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "RST_STREAM on the connection")
+        if len(payload) != 4:
+            raise ConnectionFault(frames.FRAME_SIZE_ERROR, "RST_STREAM has four bytes")
+        stream = self._streams.open.get(number)
+        if stream is None:
+            self._on_closed(number, "RST_STREAM")
+            self._patience.spend("rst_stream", self._now)
+        else:
+            self._streams.close(stream)
+        self._conduct.reset(self._now)
+
+    def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
+        if number:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "SETTINGS on a stream")
+        if len(payload) % 6 or (flags & frames.ACK and payload):
+            raise ConnectionFault(frames.FRAME_SIZE_ERROR, "SETTINGS of a wrong length")
+        self._patience.spend("settings", self._now)
+        if flags & frames.ACK:
+            self._acknowledged = True
+            return
+        self._settled = True
+        self._out.adopt(iter_unpack(">HI", payload), self._streams.open.values())
+        self._out.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        self._streams.pump(self._streams.open.values())
+
+    def _on_push_promise(self, _flags: int, _number: int, _payload: bytes) -> None:
+        raise ConnectionFault(frames.PROTOCOL_ERROR, "a client cannot push")
+
+    def _on_ping(self, flags: int, number: int, payload: bytes) -> None:
+        if number:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "PING on a stream")
+        if len(payload) != 8:
+            raise ConnectionFault(frames.FRAME_SIZE_ERROR, "PING has eight bytes")
+        self._patience.spend("ping", self._now)
+        if not flags & frames.ACK:
+            self._out.write(frames.frame(frames.PING, frames.ACK, 0, payload))
+        elif payload == _DRAIN_PING and self._leave_at != inf:
+            self._leave()
+
+    def _on_goaway(self, _flags: int, number: int, payload: bytes) -> None:
+        if number:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "GOAWAY on a stream")
+        if len(payload) < 8:
+            raise ConnectionFault(frames.FRAME_SIZE_ERROR, "GOAWAY has eight bytes at least")
+        self._leave()
+
+    def _on_window_update(self, _flags: int, number: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFault(frames.FRAME_SIZE_ERROR, "WINDOW_UPDATE has four bytes")
+        self._patience.spend("window_update", self._now)
+        increment = frames.uint(payload) & frames.MAX_WINDOW
+        if not number:
+            self._streams.pump(self._out.open_connection(increment))
+            return
+        stream = self._streams.open.get(number)
+        if stream is None:
+            self._on_closed(number, "WINDOW_UPDATE")
+            return
+        self._out.open_stream(stream, increment)
+        self._streams.pump((stream,))
+
+    def _answer_slowly(self, number: int, head: Head, answer: Answer) -> None:
+        """Answer a usual call with what does not fit into the peer's windows, or with a status."""
+        try:
+            stream = self._streams.begin(number, head)
+        except StreamFault as fault:
+            self._streams.reset(number, fault)
+            return
+        stream.ended = True
+        self._streams.reply(stream, answer)
+
+    _on_frame: tuple[Callable[["Connection", int, int, bytes], None], ...] = (
+        _on_data,
+        _on_headers,
+        _on_priority,
+        _on_rst_stream,
+        _on_settings,
+        _on_push_promise,
+        _on_ping,
+        _on_goaway,
+        _on_window_update,
+        _on_continuation,
+    )
+    """What is done for a frame, by its type."""
+
+
+class _Block:
+    """A header block that has not ended yet."""
+
+    def __init__(self, stream: int, data: bytes, *, ends: bool) -> None:
+        self.stream = stream
+        self.data = bytearray(data)
+        self.parts = 0
+        self.ends = ends
