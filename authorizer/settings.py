@@ -104,6 +104,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     policies: Annotated[str, Meta(description="directory of policy documents, instead of a control plane")] = ""
     state: Annotated[str, Meta(description="directory where the last good bundles are kept")] = ""
     realm: Annotated[str, Meta(description="realm named in challenges")] = "api"
+    workers: Annotated[
+        int,
+        Meta(
+            ge=1, le=256, description="processes that answer; more than one run under a supervisor, see docs/workers.md"
+        ),
+    ] = 1
     drain_seconds: Annotated[Seconds, Meta(description="keeps answering for this long after SIGTERM")] = 5
     identity_headers: Annotated[
         dict[str, IdentitySource],

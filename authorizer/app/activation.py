@@ -7,6 +7,7 @@ from typing import Any
 
 from authorizer.pdp.snapshot import KINDS, Options, build
 from authorizer.service import Authorizer
+from authorizer.telemetry.metrics import MemoUse
 
 log = logging.getLogger("authorizer.app")
 
@@ -22,6 +23,9 @@ class Activation:
         self._note = note
         self._documents: dict[str, Mapping[str, Any]] = {}
         self._revisions: dict[str, str] = {}
+        # INVARIANT: replaced by one assignment, for the thread of a scrape reads it: the memo in use, and the hits and
+        # misses of those before it.
+        self._memos = (authorizer.snapshot.memo, 0, 0)
         # Bundles arrive on their own: without the lock, two of them would each build on what the other replaces.
         self._lock = asyncio.Lock()
 
@@ -33,6 +37,13 @@ class Activation:
             snapshot = await asyncio.to_thread(build, *both, self._options, self._authorizer.snapshot)
             self._documents, self._revisions = both
             self._authorizer.snapshot = snapshot
+            memo, hits, misses = self._memos
+            self._memos = (snapshot.memo, hits + memo.hits, misses + memo.misses)
         for kind in KINDS:
             if kind in revisions:
                 self._note(kind, revisions[kind])
+
+    def memo_use(self) -> MemoUse:
+        """Return how the memos of all snapshots so far have done."""
+        memo, hits, misses = self._memos
+        return MemoUse(len(memo), hits + memo.hits, misses + memo.misses)

@@ -44,29 +44,38 @@ async def take(reading: Reading, activation: Activation) -> tuple[Problem, ...]:
     return sources.problems
 
 
-async def look_once(watch: Watch, activation: Activation, metrics: Metrics) -> None:
-    """Take what has changed in the directory; what is wrong with it is logged, counted and shown, never raised."""
+async def look_once(watch: Watch, activation: Activation, metrics: Metrics, *, quiet: bool = False) -> None:
+    """Try what has changed in the directory."""
     reading = await asyncio.to_thread(watch.poll)
-    if reading is None:
-        return
+    if reading is not None:
+        await attempt(reading, activation, metrics, quiet=quiet)
+
+
+async def attempt(reading: Reading, activation: Activation, metrics: Metrics, *, quiet: bool = False) -> None:
+    """Take what was read; what is wrong with it is logged, counted and shown, never raised.
+
+    ``quiet``: problems of the documents are told by somebody else.
+    """
     try:
         warnings = await take(reading, activation)
     except DocumentError as error:
-        metrics.bundle_refused("policy", error.code)
-        tell(error.problems, metrics)
+        if not quiet:
+            metrics.bundle_refused("policy", error.code)
+            tell(error.problems, metrics)
     except AuthorizerError as error:
         metrics.bundle_refused("policy", error.code)
         log.error("the policies stay as they were: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
     else:
-        tell(warnings, metrics)
+        if not quiet:
+            tell(warnings, metrics)
         log.info("policies in force")
 
 
-async def follow_directory(watch: Watch, activation: Activation, metrics: Metrics) -> None:
+async def follow_directory(watch: Watch, activation: Activation, metrics: Metrics, *, quiet: bool = False) -> None:
     """Look until cancelled."""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        await look_once(watch, activation, metrics)
+        await look_once(watch, activation, metrics, quiet=quiet)
 
 
 def tell(problems: Sequence[Problem], metrics: Metrics) -> None:
@@ -117,11 +126,10 @@ async def resume(settings: Settings, activation: Activation, metrics: Metrics) -
 
 
 async def follow_bundle(
-    kind: bundle.Kind, feed: Feed, link: client.Link, settings: Settings, activation: Activation,
-    authorizer: Authorizer, metrics: Metrics,
+    kind: bundle.Kind, feed: Feed, link: client.Link, plane: ControlPlane, activation: Activation,
+    authorizer: Authorizer, metrics: Metrics, told: Callable[[client.Progress], None],
 ) -> None:  # fmt: skip
-    """Pull one bundle until cancelled."""
-    plane = settings.control_plane
+    """Pull one bundle until cancelled. ``told`` hears of each step, after what it brought was kept."""
 
     async def activate(fetched: Bundle) -> None:
         await _activate(activation, fetched)
@@ -136,6 +144,7 @@ async def follow_bundle(
         if (progress.outcome, progress.revision, progress.code) != (before.outcome, before.revision, before.code):
             feed.news.set()
         refresh_age(feed, plane.max_age_seconds, authorizer)
+        told(progress)
 
     await client.follow(
         link,

@@ -12,11 +12,11 @@ _TEXT = (("content-type", "text/plain; charset=utf-8"), ("cache-control", "no-st
 _ALLOWED = (("allow", "GET, HEAD"),)
 
 
-def handler(ready: Callable[[], bool], render: Callable[[str], tuple[bytes, str]]) -> Handler:
+def handler(lacking: Callable[[], str], render: Callable[[str], tuple[bytes, str]]) -> Handler:
     """Return the handler of ``/livez``, ``/readyz`` and ``/metrics``.
 
-    ``ready`` tells whether a policy is in force. ``render`` makes (body, content type) of an Accept header; it runs in
-    a thread, and never twice at once: scrapers that pile up wait, decisions do not.
+    ``lacking`` tells what there is to wait for, nothing when ready. ``render`` makes (body, content type) of an Accept
+    header; it runs in a thread, and never twice at once: scrapers that pile up wait, decisions do not.
     """
     one_at_a_time = asyncio.Lock()
 
@@ -34,8 +34,8 @@ def handler(ready: Callable[[], bool], render: Callable[[str], tuple[bytes, str]
         try:
             if path == "/metrics":
                 return await metrics(request.headers.get("accept", ""))
-            if path == "/readyz" and not ready():
-                return _said(503, "not ready: no policy is in force")
+            if path == "/readyz" and (why := lacking()):
+                return _said(503, f"not ready: {why}")
         except Exception as error:  # noqa: BLE001 - a fault is reported once, and shown to the prober as a fault
             faults.report(error)
             return _said(500, "failed: see the log")

@@ -125,15 +125,19 @@ class HttpDoor:
             _remove(Path(self.address.removeprefix("unix:")), self._file)
 
 
-async def open_http(address: str, handler: Handler, malformed: Callable[[int], Answer]) -> HttpDoor:
+async def open_http(
+    address: str, handler: Handler, malformed: Callable[[int], Answer], *, shared: bool = False
+) -> HttpDoor:
     """Serve ``handler`` on ``address``. ``malformed`` answers what is not HTTP, given the status that fits.
+
+    ``shared``: other processes serve the same port.
 
     Raises ListenError: AZ701 to AZ703 for the address, AZ706 without aiohttp's compiled parser. The one in Python reads
     ``get`` as ``GET`` and lets bytes outside of ASCII into a target: what it repairs, the API behind would not.
     """
     if not _compiled():
         raise ListenError("AZ706", "aiohttp runs without its compiled HTTP parser", hint="unset AIOHTTP_NO_EXTENSIONS")
-    bound = listen.bind(address)
+    bound = listen.bind(address, shared=shared)
     connections = web.Server(handler)
     loop = asyncio.get_running_loop()
 

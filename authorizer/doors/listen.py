@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -74,11 +75,37 @@ def vacate(path: Path) -> None:
         path.unlink()
 
 
-def bind(address: str) -> socket.socket:
-    """Open a listening socket. Raises ListenError (AZ701 to AZ703)."""
+def bind(address: str, *, shared: bool = False) -> socket.socket:
+    """Open a listening socket. Raises ListenError (AZ701 to AZ703).
+
+    A ``shared`` port is one of several processes of this user, among which the system spreads the connections
+    (SO_REUSEPORT); a Unix socket cannot be shared.
+    """
     parsed = parse(address)
+    with _refusing(address):
+        return _bind_unix(parsed.path) if isinstance(parsed, UnixAddress) else _bind_tcp(parsed, shared=shared)
+
+
+def reserve(address: str) -> socket.socket:
+    """Take a TCP address for processes that will share it, and return the socket that holds it, without listening.
+
+    Raises ListenError (AZ701, AZ702), also when the address is already shared by others: two of us on one port would
+    each get some of its connections, unnoticed.
+    """
+    parsed = parse(address)
+    if not isinstance(parsed, TcpAddress):
+        raise ListenError("AZ701", f"{address!r} cannot be shared", hint="HOST:PORT")
+    with _refusing(address):
+        with _bind_tcp(parsed, shared=False) as alone:
+            port = alone.getsockname()[1]
+        return _bind_tcp(TcpAddress(parsed.host, port), shared=True, backlog=None)
+
+
+@contextlib.contextmanager
+def _refusing(address: str) -> Iterator[None]:
+    """Make a ListenError of what the system says."""
     try:
-        return _bind_unix(parsed.path) if isinstance(parsed, UnixAddress) else _bind_tcp(parsed)
+        yield
     except UnicodeError as error:
         raise ListenError("AZ702", f"cannot listen on {address!r}: not a host name") from error
     except OSError as error:
@@ -110,15 +137,18 @@ def _bind_unix(path: Path) -> socket.socket:
     return bound
 
 
-def _bind_tcp(address: TcpAddress) -> socket.socket:
+def _bind_tcp(address: TcpAddress, *, shared: bool, backlog: int | None = _BACKLOG) -> socket.socket:
     family, kind, protocol, _, where = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     bound = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(where)
-        bound.listen(_BACKLOG)
+        if backlog is not None:
+            bound.listen(backlog)
     except OSError:
         bound.close()
         raise

@@ -1,7 +1,7 @@
 """Metrics as Prometheus text. Rendering takes milliseconds: it belongs in a thread, never on the event loop."""
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -12,30 +12,49 @@ from prometheus_client.utils import floatToGoString
 
 from authorizer.telemetry.masking import masked
 from authorizer.telemetry.metrics import BUCKETS, Metrics
+from authorizer.telemetry.numbers import FleetNumbers, Numbers, WorkerState, numbers
 
 
 class MetricsCollector(Collector):
-    """Yields every family of ``metrics``. ``clock`` gives POSIX seconds, for ages."""
+    """Yields every family of ``metrics``. ``clock`` gives POSIX seconds, for ages.
 
-    def __init__(self, metrics: Metrics, clock: Callable[[], float]) -> None:
+    With a ``fleet`` the numbers of traffic are those of its workers: sums, and series by worker where a sum would say
+    nothing.
+    """
+
+    def __init__(
+        self, metrics: Metrics, clock: Callable[[], float], fleet: Callable[[], FleetNumbers] | None = None
+    ) -> None:
         self._metrics = metrics
         self._clock = clock
+        self._fleet = fleet
 
     def collect(self) -> Iterator[Metric]:
         """Return the families as they are now."""
-        yield from _traffic(self._metrics)
-        yield from _bundles(self._metrics)
+        if self._fleet is None:
+            found = numbers(self._metrics)
+            yield from _traffic(found)
+            yield from _moment({(): found})
+        else:
+            fleet = self._fleet()
+            found = fleet.total
+            yield from _traffic(found)
+            yield from _moment({(str(worker),): state.present for worker, state in fleet.workers.items()})
+            yield from _workers(fleet.workers)
+        yield from _bundles(found)
         yield from _catalogue(self._metrics)
         yield from _process(self._metrics, self._clock())
 
 
-def renderer(metrics: Metrics, clock: Callable[[], float]) -> Callable[[str], tuple[bytes, str]]:
+def renderer(
+    metrics: Metrics, clock: Callable[[], float], fleet: Callable[[], FleetNumbers] | None = None
+) -> Callable[[str], tuple[bytes, str]]:
     """Return a function from an Accept header to (body, content type), Prometheus text or OpenMetrics.
 
     The registry is its own: nothing that another library registers globally can clash with it.
     """
     registry = CollectorRegistry()
-    registry.register(MetricsCollector(metrics, clock))
+    registry.register(MetricsCollector(metrics, clock, fleet))
     ProcessCollector(registry=registry)
 
     def render(accept: str) -> tuple[bytes, str]:
@@ -45,52 +64,81 @@ def renderer(metrics: Metrics, clock: Callable[[], float]) -> Callable[[str], tu
     return render
 
 
-def _traffic(metrics: Metrics) -> Iterator[Metric]:
+def _traffic(found: Numbers) -> Iterator[Metric]:
     decisions = CounterMetricFamily(
         "authorizer_decisions",
         "Decisions by API, answer, family of the reason and transport.",
         labels=("api", "decision", "reason_class", "transport"),
     )
-    for key, count in metrics.decisions.copy().items():
+    for key, count in found.decisions.items():
         answer = "allow" if key.allowed else "deny"
         decisions.add_metric((key.api, answer, key.category, key.transport), count)
     yield decisions
     durations = HistogramMetricFamily(
         "authorizer_decision_duration_seconds", "Time to decide, without the transport.", labels=("transport",)
     )
-    for transport, held in metrics.durations.items():
-        sums = list(accumulate(held.counts.copy()))
+    for transport, held in found.durations.items():
         bounds = (*map(floatToGoString, BUCKETS), "+Inf")
-        durations.add_metric((transport,), list(zip(bounds, sums, strict=True)), held.total)
+        durations.add_metric((transport,), list(zip(bounds, accumulate(held.counts), strict=True)), held.total)
     yield durations
-    yield _gauge("authorizer_requests_in_flight", "Requests inside a door.", metrics.in_flight)
     dropped = CounterMetricFamily(
         "authorizer_decision_log_dropped", "Decision events that were not written.", labels=("reason",)
     )
-    for why, count in metrics.log_dropped.copy().items():
+    for why, count in found.log_dropped.items():
         dropped.add_metric((why,), count)
     yield dropped
-    if metrics.memo:
-        use = metrics.memo()
-        yield _gauge("authorizer_token_memo_entries", "Verified tokens that are remembered.", use.entries)
-        yield CounterMetricFamily("authorizer_token_memo_hits", "Tokens found in the memo.", use.hits)
-        yield CounterMetricFamily("authorizer_token_memo_misses", "Tokens not found in the memo.", use.misses)
+    if found.memo:
+        yield CounterMetricFamily("authorizer_token_memo_hits", "Tokens found in the memo.", found.memo.hits)
+        yield CounterMetricFamily("authorizer_token_memo_misses", "Tokens not found in the memo.", found.memo.misses)
 
 
-def _bundles(metrics: Metrics) -> Iterator[Metric]:
+def _moment(processes: Mapping[tuple[str, ...], Numbers]) -> Iterator[Metric]:
+    """Yield what is so just now: by worker, or without a label where there are none."""
+    labels = ("worker",) if () not in processes else ()
+    in_flight = GaugeMetricFamily("authorizer_requests_in_flight", "Requests inside a door.", labels=labels)
+    entries = GaugeMetricFamily("authorizer_token_memo_entries", "Verified tokens that are remembered.", labels=labels)
+    lag = GaugeMetricFamily(
+        "authorizer_event_loop_lag_seconds", "Worst delay of a timer in the last 15 seconds.", labels=labels
+    )
+    for worker, found in processes.items():
+        in_flight.add_metric(worker, found.in_flight)
+        lag.add_metric(worker, found.loop_lag)
+        if found.memo:
+            entries.add_metric(worker, found.memo.entries)
+    yield in_flight
+    yield lag
+    yield entries
+
+
+def _workers(workers: Mapping[int, WorkerState]) -> Iterator[Metric]:
+    up = GaugeMetricFamily("authorizer_worker_up", "1 while the worker's doors are open.", labels=("worker",))
+    restarts = CounterMetricFamily(
+        "authorizer_worker_restarts", "How often the worker ended and was started again.", labels=("worker",)
+    )
+    for worker, state in workers.items():
+        up.add_metric((str(worker),), float(state.up))
+        restarts.add_metric((str(worker),), state.restarts)
+    yield up
+    yield restarts
+
+
+def _bundles(found: Numbers) -> Iterator[Metric]:
     last = GaugeMetricFamily(
         "authorizer_bundle_last_activation_timestamp_seconds", "When the bundle took effect.", labels=("bundle",)
     )
     info = GaugeMetricFamily("authorizer_bundle_info", "The revision in force.", labels=("bundle", "revision"))
-    for bundle, activation in metrics.activations.copy().items():
-        last.add_metric((bundle,), activation.at)
-        info.add_metric((bundle, activation.revision), 1)
+    latest: dict[str, float] = {}
+    for (bundle, revision), at in found.activations.items():
+        latest[bundle] = max(at, latest.get(bundle, 0.0))
+        info.add_metric((bundle, revision), 1)
+    for bundle, at in latest.items():
+        last.add_metric((bundle,), at)
     yield last
     yield info
     failures = CounterMetricFamily(
         "authorizer_bundle_activation_failures", "Bundles refused, by error code.", labels=("bundle", "code")
     )
-    for (bundle, code), count in metrics.activation_failures.copy().items():
+    for (bundle, code), count in found.activation_failures.items():
         failures.add_metric((bundle, code), count)
     yield failures
 
@@ -118,8 +166,6 @@ def _process(metrics: Metrics, now: float) -> Iterator[Metric]:
     for issuer, since in metrics.keys_since.items():
         ages.add_metric((masked(issuer, 200),), max(0.0, now - since))
     yield ages
-    worst = max(metrics.loop_lags.copy(), default=0.0)
-    yield _gauge("authorizer_event_loop_lag_seconds", "Worst delay of a timer in the last 15 seconds.", worst)
     build = GaugeMetricFamily("authorizer_build_info", "The build.", labels=("version", "python"))
     build.add_metric((metrics.version, platform.python_version()), 1)
     yield build

@@ -48,19 +48,26 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        pairs = "".join(f" {key}={value}" for key, value in _fields(record).items())
+        fields = _fields(record).items()
+        pairs = "".join(
+            f" {key}={orjson.dumps(value).decode() if isinstance(value, dict) else value}" for key, value in fields
+        )
         error = _error(record, self, tracebacks=self._tracebacks)
         text = masked(record.getMessage(), _LIMIT)
         suffix = f" error={error}" if error else ""
         return f"{_timestamp(record)} {record.levelname:<7} {record.name}: {text}{pairs}{suffix}"
 
 
-def configure(log_format: LogFormat, level: str, stream: IO[str], *, tracebacks: bool = False) -> None:
+def configure(
+    log_format: LogFormat, level: str, stream: IO[str], *, tracebacks: bool = False, worker: int | None = None
+) -> None:
     """Send every record of ``level`` (``debug`` to ``critical``) and above to ``stream``, in place of earlier handlers.
 
-    Without ``tracebacks`` an exception is one line: its type and text.
+    Without ``tracebacks`` an exception is one line: its type and text. The records of a ``worker`` say so.
     """
     handler = logging.StreamHandler(stream)
+    if worker is not None:
+        handler.addFilter(lambda record: record.__dict__.setdefault("worker", worker) is not None)
     formatter = JsonFormatter if log_format == "json" else TextFormatter
     handler.setFormatter(formatter(tracebacks=tracebacks))
     root = logging.getLogger()
@@ -74,10 +81,17 @@ def _timestamp(record: logging.LogRecord) -> str:
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     return {
-        key: value if isinstance(value, int | float | bool) else masked(str(value), _LIMIT)
+        key: value if isinstance(value, int | float | bool) else _tree(value)
         for key, value in vars(record).items()
         if key not in _OWN and not (isinstance(value, int) and value.bit_length() > 63)
     }
+
+
+def _tree(value: object) -> object:
+    """Return lists by name, such as endpoints, as they are, and anything else as text."""
+    if isinstance(value, dict) and all(isinstance(items, list) for items in value.values()):
+        return {str(name): [masked(str(item), _LIMIT) for item in items] for name, items in value.items()}
+    return masked(str(value), _LIMIT)
 
 
 def _error(record: logging.LogRecord, formatter: logging.Formatter, *, tracebacks: bool) -> str:

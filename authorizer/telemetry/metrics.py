@@ -52,7 +52,7 @@ class Activation(Struct, frozen=True):
 
 
 class MemoUse(NamedTuple):
-    """How a memo of verified tokens does. Hits and misses count from the memo's birth."""
+    """How the memo of verified tokens does. Hits and misses count from the start of the process."""
 
     entries: int
     hits: int

@@ -13,7 +13,7 @@ from authorizer.doors.http1 import open_http
 
 class World:
     def __init__(self):
-        self.ready = True
+        self.lacking = ""
         self.render = lambda accept: (b"metric 1\n", "text/plain; version=0.0.4")
         self.url = ""
 
@@ -25,7 +25,7 @@ async def world():
     def render(accept):
         return made.render(accept)
 
-    handler = admin.handler(lambda: made.ready, render)
+    handler = admin.handler(lambda: made.lacking, render)
     door = await open_http("127.0.0.1:0", handler, admin.malformed)
     made.url = f"http://{door.address}"
     async with aiohttp.ClientSession() as made.session:
@@ -39,10 +39,10 @@ async def get(world, path, method="GET", **headers):
 
 
 async def test_live_is_not_ready(world):
-    world.ready = False
+    world.lacking = "no policy is in force"
     assert (await get(world, "/livez"))[:2] == (200, "ok\n")
     assert (await get(world, "/readyz"))[:2] == (503, "not ready: no policy is in force\n")
-    world.ready = True
+    world.lacking = ""
     assert (await get(world, "/readyz?verbose"))[:2] == (200, "ok\n")
 
 

@@ -1,0 +1,106 @@
+"""The part that answers gateways: the Authorizer, its doors, and what is noted of each decision."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from authorizer import __version__
+from authorizer.app.activation import Activation
+from authorizer.app.stopping import Stopping
+from authorizer.app.tasks import Tasks
+from authorizer.doors import faults, forward_auth, forward_auth_peers, grpcio
+from authorizer.doors.http1 import HttpDoor, open_http
+from authorizer.model import Decision, Request
+from authorizer.pdp.snapshot import Options
+from authorizer.service import Authorizer
+from authorizer.settings import Settings
+from authorizer.telemetry import decision_log
+from authorizer.telemetry.loop_lag import watch_loop_lag
+from authorizer.telemetry.metrics import Metrics
+
+GRACE_SECONDS = 2.0
+"""How long calls under way may take to end when a door closes."""
+
+
+def options(settings: Settings) -> Options:
+    """Return what the operator chose of a snapshot."""
+    return Options(realm=settings.realm, identity_headers=settings.identity_headers)
+
+
+class Answering:
+    """One process that answers. ``to_stdout`` writes whole lines where the settings send decisions to stdout."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        to_stdout: Callable[[bytes], None] = decision_log.to_stdout,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.metrics = Metrics(__version__)
+        self._events: decision_log.DecisionLog | None = None
+        if settings.log.decisions:
+            stdout = settings.log.decisions == "stdout"
+            write = to_stdout if stdout else decision_log.to_file(Path(settings.log.decisions))
+            self._events = decision_log.DecisionLog(write, clock, self.metrics.decisions_dropped)
+        self.authorizer = Authorizer(clock=clock, observe=self._observe, report=faults.report)
+        self.activation = Activation(
+            self.authorizer,
+            options(settings),
+            lambda kind, revision: self.metrics.bundle_activated(kind, revision, time.time()),
+        )
+        self.metrics.memo = self.activation.memo_use
+        secret = settings.forward_auth.shared_secret_file
+        self._secrets = [Path(secret).read_text(encoding="utf-8").strip()] if secret else []
+        self._grpc: grpcio.GrpcDoor | None = None
+        self._forward: forward_auth.ForwardAuth | None = None
+        self._http: HttpDoor | None = None
+        self.tasks = Tasks()
+
+    def _observe(self, request: Request, decision: Decision, seconds: float) -> None:
+        self.metrics.observe(request, decision, seconds)
+        if self._events is not None:
+            self._events.observe(request, decision, seconds)
+
+    def note(self) -> None:
+        """Start to write the decision log, and to measure the event loop."""
+        self.tasks.spawn("loop lag", lambda: watch_loop_lag(self.metrics.loop_lagged))
+        if self._events is not None:
+            self.tasks.spawn("decision log", self._events.run)
+
+    async def open(self, *, shared: bool = False) -> dict[str, str]:
+        """Open the doors and return their addresses. ``shared``: other processes serve the same port of HTTP.
+
+        Until there is something to decide by, every answer is a denial. Raises ListenError.
+        """
+        addresses = {}
+        if listen := self.settings.ext_authz.listen:
+            limit = self.settings.ext_authz.max_message_bytes
+            self._grpc = await grpcio.start(self.authorizer, listen, max_message_bytes=limit)
+            addresses["ext_authz"] = self._grpc.address
+        if listen := self.settings.forward_auth.listen:
+            peers = forward_auth_peers.trust(self.settings.forward_auth.trusted_peers, self._secrets)
+            self._forward = forward_auth.ForwardAuth(self.authorizer, peers, track=self.metrics.track)
+            self._http = await open_http(listen, self._forward.handle, self._forward.malformed, shared=shared)
+            addresses["forward_auth"] = self._http.address
+        return addresses
+
+    async def close(self, stopping: Stopping) -> None:
+        """Turn gateways away while still answering, as long as there is patience, then close everything in order."""
+        if self._grpc is not None:
+            self._grpc.drain()
+        if self._forward is not None:
+            self._forward.draining = True
+        await stopping.patience(stopping.drain)
+        doors: list[Awaitable[None]] = []
+        grace = 0.0 if stopping.hurried.is_set() else GRACE_SECONDS
+        if self._http is not None:
+            doors.append(self._http.close(grace))
+        if self._grpc is not None:
+            doors.append(self._grpc.close(grace))
+        await asyncio.gather(*doors)
+        await self.tasks.cancel()
+        if self._events is not None:
+            await self._events.drain(GRACE_SECONDS)
