@@ -31,25 +31,19 @@ class Request(Struct, frozen=True, kw_only=True):
 
     ``target`` is the raw request target (path and query); ``peer`` the address that the gateway saw;
     ``principal`` the identity that the gateway verified by TLS; ``context`` what the gateway's configuration says
-    about the route (never the client); ``metadata`` the gateway's filter metadata by namespace, which other filters may
-    have made from what the client sent; ``route_metadata`` that of the matched route, from the gateway's configuration.
+    about the route, never the client.
     """
 
     method: str = ""
     target: str = ""
     host: str = ""
     scheme: str = ""
-    protocol: str = ""
     headers: Headers = {}
     body: bytes = b""
     body_state: BodyState = "absent"
     peer: str = ""
     principal: str = ""
-    certificate: str = ""
-    server_name: str = ""
     context: Mapping[str, str] = {}
-    metadata: Mapping[str, object] = {}
-    route_metadata: Mapping[str, object] = {}
     transport: Literal["grpc", "http"] = "grpc"
 
 

@@ -1,14 +1,12 @@
 """CheckRequest bytes in, Request out: every foreign type ends here.
 
 Source: envoy/service/auth/v3/attribute_context.proto. What is missing stays empty and is refused by the decision; what
-is unknown (fields, typed metadata) is skipped.
+is unknown is skipped. Filter metadata is not read: other filters may have made it from what the client sent.
 """
 
 from collections.abc import Iterable, Iterator
 
-from google.protobuf.struct_pb2 import Struct, Value
-
-from authorizer.doors.wire.ext_authz_pb2 import AttributeContext, CheckRequest, HeaderMap, Metadata
+from authorizer.doors.wire.ext_authz_pb2 import AttributeContext, CheckRequest, HeaderMap
 from authorizer.model import BodyState, Headers, Request
 
 # Added by Envoy wherever it buffers a body; the client's own copy does not reach the check then.
@@ -32,19 +30,12 @@ def decode(message: bytes) -> Request:
         target=http.path,
         host=http.host,
         scheme=http.scheme,
-        protocol=http.protocol,
         headers=headers,
         body=body,
         body_state=_body_state(http, headers, len(body)),
         peer=source.address.socket_address.address,
         principal=source.principal,
-        certificate=source.certificate,
-        server_name=attributes.tls_session.sni,
         context=dict(attributes.context_extensions),
-        metadata=_metadata(attributes.metadata_context) if attributes.HasField("metadata_context") else {},
-        route_metadata=(
-            _metadata(attributes.route_metadata_context) if attributes.HasField("route_metadata_context") else {}
-        ),
         transport="grpc",
     )
 
@@ -83,28 +74,3 @@ def _body_state(http: AttributeContext.HttpRequest, headers: Headers, length: in
     if not length:
         return "absent"
     return "partial" if http.size > length else "complete"
-
-
-def _metadata(metadata: Metadata) -> dict[str, object]:
-    return {namespace: _members(struct) for namespace, struct in metadata.filter_metadata.items()}
-
-
-def _members(struct: Struct) -> dict[str, object]:
-    return {name: _plain(value) for name, value in struct.fields.items()}
-
-
-def _plain(value: Value) -> object:
-    """Return JSON-like data. Numbers are floats, as sent; the parser's limit of 100 levels bounds the recursion."""
-    match value.WhichOneof("kind"):
-        case "string_value":
-            return value.string_value
-        case "number_value":
-            return value.number_value
-        case "bool_value":
-            return value.bool_value
-        case "struct_value":
-            return _members(value.struct_value)
-        case "list_value":
-            return [_plain(item) for item in value.list_value.values]
-        case _:
-            return None

@@ -45,17 +45,14 @@ def peer(address: str, **fields):
         (check({"path": "/a%2Fb/../c?x=1&x=2#f"}), "target", "/a%2Fb/../c?x=1&x=2#f"),
         (check({"host": "Gw.EXAMPLE.:80,b"}), "host", "Gw.EXAMPLE.:80,b"),
         (check({"scheme": "ftp"}), "scheme", "ftp"),
-        (check({"protocol": "HTTP/2"}), "protocol", "HTTP/2"),
         (check({"id": "1", "query": "q", "fragment": "f"}), "target", ""),
         (check({"body": "né"}), "body", "né".encode()),
         (check({"raw_body": b"\xff\x00"}), "body", b"\xff\x00"),
         (check(source=peer("192.0.2.7")), "peer", "192.0.2.7"),
         (check(source=auth.AttributeContextPeer(address=core.Address(pipe=core.Pipe(path="/s")))), "peer", ""),
         (check(source=peer("::1", principal="spiffe://td/ns/a/sa/b")), "principal", "spiffe://td/ns/a/sa/b"),
-        (check(source=peer("::1", certificate="-----BEGIN%20")), "certificate", "-----BEGIN%20"),
         (check(source=peer("::1", service="claimed")), "principal", ""),
         (check(destination=peer("::2", principal="gateway", labels={"a": "b"})), "principal", ""),
-        (check(tls_session=auth.AttributeContextTlsSession(sni="api.example")), "server_name", "api.example"),
         (check(context_extensions={"application": "shop"}), "context", {"application": "shop"}),
         (check(), "transport", "grpc"),
     ],
@@ -144,24 +141,13 @@ def test_body_state(form, body, size, partial, expected):
     assert decode(check({form: content, "size": size, "headers": headers})).body_state == expected
 
 
-def test_metadata_arrives_by_namespace_and_typed_metadata_is_skipped():
-    values = {"text": "t", "number": 1.5, "whole": 3, "yes": True, "none": None, "list": [1, "a", {}], "map": {"a": {}}}
-    metadata = core.Metadata(
-        filter_metadata={"envoy.filters.http.jwt_authn": struct(**values), "empty": struct()},
+def test_what_other_filters_say_changes_nothing():
+    claims = core.Metadata(
+        filter_metadata={"envoy.filters.http.jwt_authn": struct(payload={"sub": "admin"})},
         typed_filter_metadata={"t": protobuf.Any(type_url="type.example/unknown", value=b"\xff")},
     )
-    request = decode(check(metadata_context=metadata))
-    assert request.metadata == {"envoy.filters.http.jwt_authn": values, "empty": {}}
-    assert request.route_metadata == {}
-
-
-def test_route_metadata_is_kept_apart_from_what_clients_may_have_caused():
-    resources = {"resources": [{"kind": "HTTPRoute", "name": "orders"}]}
-    request = decode(
-        check(route_metadata_context=core.Metadata(filter_metadata={"envoy-gateway": struct(**resources)}))
-    )
-    assert request.route_metadata == {"envoy-gateway": resources}
-    assert request.metadata == {}
+    plain = check({"path": "/x"})
+    assert decode(check({"path": "/x"}, metadata_context=claims, route_metadata_context=claims)) == decode(plain)
 
 
 def test_unknown_fields_are_skipped():

@@ -7,7 +7,7 @@ import yaml
 
 from authorizer.model import Request
 from authorizer.pdp.snapshot import Options, build
-from authorizer.pdp.sources import compile_sources
+from authorizer.pdp.sources import compile_documents
 from authorizer.service import Authorizer
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -18,7 +18,7 @@ ELSEWHERE = {25, 30, 31, 32}
 @pytest.fixture(scope="module")
 def authorizer():
     name = "bad_input_policies.yaml"
-    sources = compile_sources({name: (CASES / name).read_bytes()})
+    sources = compile_documents({name: (CASES / name).read_bytes()})
     assert sources.problems == ()
     options = Options(identity_headers=dict.fromkeys(TABLE["managed"], "subject"))
     return Authorizer(build(sources.documents(), {}, options))
@@ -44,11 +44,9 @@ def request_of(case):
         target=wire(given["target"]),
         host=wire(given["host"]),
         scheme=given["scheme"],
-        protocol=given["protocol"],
         headers=headers,
         body=octets(given["body"]),
         body_state=given["body_state"],
-        metadata=given["metadata"],
     )
 
 
