@@ -14,7 +14,7 @@ from authorizer.control_plane import client
 from authorizer.directory import Reading, Watch
 from authorizer.errors import AuthorizerError, DocumentError, KeyMaterialError, Problem
 from authorizer.jose.jwk import VerifyKey, read_pem
-from authorizer.pdp.sources import compile_sources
+from authorizer.pdp.sources import compile_documents
 from authorizer.service import Authorizer
 from authorizer.settings import ControlPlane, Settings
 from authorizer.telemetry.metrics import Metrics
@@ -38,7 +38,7 @@ async def take(reading: Reading, activation: Activation) -> tuple[Problem, ...]:
     """Compile what was read and put it in force; return the warnings. Raises AuthorizerError: nothing has changed."""
     if reading.problems:
         raise DocumentError(reading.problems)
-    sources = await asyncio.to_thread(compile_sources, reading.files)
+    sources = await asyncio.to_thread(compile_documents, reading.files)
     documents = sources.documents()
     await activation.put(documents, {kind: bundle.revision_of(kind, documents[kind]) for kind in bundle.KINDS})
     return sources.problems

@@ -13,7 +13,7 @@ from typing import Any
 from authorizer.control_plane.server.credentials import ROLES, Role
 from authorizer.control_plane.server.edition import Compiler
 from authorizer.control_plane.server.running import Config, running
-from authorizer.pdp.sources import compile_sources
+from authorizer.pdp.sources import compile_documents
 from authorizer.telemetry import logs
 
 _VARIABLE = "AUTHORIZER_CONTROL_PLANE_"
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.log_format not in _FORMATS:
         raise SystemExit(_usage(f"--log-format {args.log_format!r} is none of {', '.join(_FORMATS)}"))
     logs.configure(args.log_format, "info", sys.stderr, tracebacks=args.debug)
-    asyncio.run(_serve(_config(args, os.environ), compile_sources))
+    asyncio.run(_serve(_config(args, os.environ), compile_documents))
     return 0
 
 

@@ -15,7 +15,7 @@ from authorizer.errors import DocumentError, Place, Problem
 from authorizer.jose import sign
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.pdp import rehearsal, snapshot
-from authorizer.pdp.sources import compile_sources
+from authorizer.pdp.sources import compile_documents
 from authorizer.policy import testing
 
 
@@ -73,7 +73,7 @@ def read_files(paths: Sequence[str], *, inside: bool = False) -> dict[str, bytes
 
 
 def _check(args: argparse.Namespace) -> int:
-    sources = compile_sources(read_files(args.paths))
+    sources = compile_documents(read_files(args.paths))
     errors = sum(problem.severity == "error" for problem in sources.problems)
     if args.output == "json":
         _print_json({"problems": [_problem(problem) for problem in sources.problems]})
@@ -85,7 +85,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _test(args: argparse.Namespace) -> int:
-    sources = compile_sources(read_files(args.paths))
+    sources = compile_documents(read_files(args.paths))
     found = snapshot.build(sources.documents(), {}, snapshot.Options())
     report = testing.run(sources.tests, partial(rehearsal.ask, found))
     if not report.results:
@@ -103,7 +103,7 @@ def _test(args: argparse.Namespace) -> int:
 
 def _build(args: argparse.Namespace) -> int:
     # Names from the directory on: a bundle does not tell where on which machine it was built.
-    sources = compile_sources(read_files(args.paths, inside=True))
+    sources = compile_documents(read_files(args.paths, inside=True))
     documents = sources.documents()
     for problem in sources.problems:
         print(problem.render(), file=sys.stderr)

@@ -6,13 +6,13 @@ that is there and can be read in two ways refuses the request.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
 from urllib.parse import unquote
 
 from authorizer.model import Reason, Request
 from authorizer.pdp.canonical import SOFT_REASONS, Canonical, clash
 from authorizer.pdp.json_body import ABSENT, member, read_body
 from authorizer.pdp.query import read_query
+from authorizer.policy.pbac import Source
 from authorizer.reasons import reason
 
 Claims = Mapping[str, object]
@@ -28,23 +28,7 @@ MTLS_KEYS = frozenset({"uri_san"})
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:").match
 
 
-class Source(Protocol):
-    """Where one field of the resource comes from (``policy.pbac``'s Source)."""
-
-    @property
-    def field(self) -> str:
-        """The name of the resource field."""
-
-    @property
-    def kind(self) -> str:
-        """One of KINDS."""
-
-    @property
-    def key(self) -> str:
-        """What to read there: a parameter, a header, a claim, a dotted path, or the literal itself."""
-
-
-def compile_sources(sources: Iterable[Source], table: str = "") -> Extractor:
+def make_extractor(sources: Iterable[Source], table: str = "") -> Extractor:
     """Make the reader of a route's sources. ``table`` is where ``lookup`` sources look the field ``id`` up.
 
     Path parameters and query parameters are percent-decoded exactly once. Raises ValueError for a source of an unknown

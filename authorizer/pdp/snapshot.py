@@ -9,7 +9,7 @@ from authorizer.errors import BundleError
 from authorizer.model import ANYONE, Identity
 from authorizer.pdp import facts as facts_document
 from authorizer.pdp import trust as trust_document
-from authorizer.pdp.attributes import Extractor, compile_sources
+from authorizer.pdp.attributes import Extractor, make_extractor
 from authorizer.pdp.facts import Facts
 from authorizer.pdp.routes import Entry, Routes
 from authorizer.pdp.routes import build as build_routes
@@ -105,7 +105,7 @@ def _routes(program: Program) -> Routes:
                 method=route.method,
                 template=route.template,
                 payload=Guard(
-                    route, compile_sources(route.sources, route.lookup_table), f"{route.method} {route.template}"
+                    route, make_extractor(route.sources, route.lookup_table), f"{route.method} {route.template}"
                 ),
                 accepts=route.accepts,
             )

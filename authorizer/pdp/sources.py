@@ -34,7 +34,7 @@ class Sources(Struct, frozen=True, kw_only=True):
         return whole
 
 
-def compile_sources(files: Mapping[str, bytes]) -> Sources:
+def compile_documents(files: Mapping[str, bytes]) -> Sources:
     """Compile all documents of ``files`` (path -> content) together.
 
     INVARIANT: one error anywhere leaves all three documents None. Half of an estate could lack its denies.

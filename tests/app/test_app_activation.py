@@ -10,7 +10,7 @@ from authorizer.directory import Watch
 from authorizer.errors import AuthorizerError
 from authorizer.model import Request
 from authorizer.pdp.snapshot import Options
-from authorizer.pdp.sources import compile_sources
+from authorizer.pdp.sources import compile_documents
 from authorizer.service import Authorizer
 from authorizer.telemetry.metrics import Metrics
 
@@ -44,7 +44,7 @@ def activation(authorizer, noted) -> Activation:
 
 
 def documents(text: str) -> dict:
-    return compile_sources({"a.yaml": text.encode()}).documents()
+    return compile_documents({"a.yaml": text.encode()}).documents()
 
 
 async def test_one_document_replaces_its_kind_and_no_other(authorizer, activation, noted):

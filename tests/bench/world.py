@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from authorizer.model import Request
 from authorizer.pdp.snapshot import KINDS, Options, Snapshot, build
-from authorizer.pdp.sources import compile_sources
+from authorizer.pdp.sources import compile_documents
 
 ISSUER = "https://idp.example"
 HOST = "api.example.com"
@@ -49,7 +49,7 @@ def make() -> World:
         "use": "sig",
         "alg": "RS256",
     }
-    sources = compile_sources({"policies.yaml": _policies().encode(), "issuers.yaml": _issuers(jwk).encode()})
+    sources = compile_documents({"policies.yaml": _policies().encode(), "issuers.yaml": _issuers(jwk).encode()})
     return World(sources.documents(), private)
 
 

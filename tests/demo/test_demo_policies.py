@@ -8,7 +8,7 @@ from authorizer import demo
 from authorizer.demo.callers import issue
 from authorizer.pdp import rehearsal
 from authorizer.pdp.snapshot import Options, build
-from authorizer.pdp.sources import compile_sources
+from authorizer.pdp.sources import compile_documents
 from authorizer.policy import testing
 
 POLICIES = Path(demo.__file__).parent / "policies"
@@ -17,7 +17,7 @@ POLICIES = Path(demo.__file__).parent / "policies"
 def test_the_documents_have_no_problem_and_pass_their_own_tests(tmp_path: Path) -> None:
     issue(tmp_path, tmp_path / "tokens", time.time())
     files = {path.name: path.read_bytes() for path in [*POLICIES.glob("*.yaml"), tmp_path / "keys.json"]}
-    sources = compile_sources(files)
+    sources = compile_documents(files)
     assert not sources.problems
     report = testing.run(sources.tests, partial(rehearsal.ask, build(sources.documents(), {}, Options())))
     assert [result.failures for result in report.failed] == []

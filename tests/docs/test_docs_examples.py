@@ -11,7 +11,7 @@ from authorizer.model import Decision, Request
 from authorizer.pdp import facts, rehearsal
 from authorizer.pdp.attributes import KINDS as SOURCES
 from authorizer.pdp.snapshot import Options, Snapshot, build
-from authorizer.pdp.sources import Sources, compile_sources
+from authorizer.pdp.sources import Sources, compile_documents
 from authorizer.policy import testing
 from authorizer.policy.pbac import KINDS, OTHER_KINDS, declared, eligibility, grants, types, vocabulary
 from authorizer.reasons import ACCEPTABLE
@@ -25,7 +25,7 @@ NOW = 1_795_168_800  # 2026-11-20T10:00:00Z
 
 def sources() -> Sources:
     keys = json.dumps({"keys": [public_jwk(KEY, "ES256", "main-1")]})
-    return compile_sources({"keys.json": keys.encode()} | {name: text.encode() for name, text in EXAMPLE.items()})
+    return compile_documents({"keys.json": keys.encode()} | {name: text.encode() for name, text in EXAMPLE.items()})
 
 
 def snapshot() -> Snapshot:

@@ -13,7 +13,7 @@ from authorizer.doors.forward_auth_peers import trust
 from authorizer.doors.http1 import open_http
 from authorizer.doors.wire.ext_authz_pb2 import CheckRequest, CheckResponse
 from authorizer.pdp.snapshot import Options, build
-from authorizer.pdp.sources import compile_sources
+from authorizer.pdp.sources import compile_documents
 from authorizer.service import Authorizer
 
 FILES = Path(__file__).parents[1] / "cases"
@@ -32,7 +32,7 @@ def octets(text) -> bytes:
 
 @pytest.fixture(scope="module")
 def authorizer() -> Authorizer:
-    compiled = compile_sources({"policies.yaml": (FILES / "bad_input_policies.yaml").read_bytes()})
+    compiled = compile_documents({"policies.yaml": (FILES / "bad_input_policies.yaml").read_bytes()})
     options = Options(identity_headers=dict.fromkeys(TABLE["managed"], "subject"))
     return Authorizer(build(compiled.documents(), {}, options))
 

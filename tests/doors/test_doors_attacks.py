@@ -11,7 +11,7 @@ from authorizer.doors.forward_auth_peers import trust
 from authorizer.doors.http1 import MAX_LINE, open_http
 from authorizer.doors.wire.ext_authz_pb2 import CheckRequest, CheckResponse
 from authorizer.pdp.snapshot import Options, build
-from authorizer.pdp.sources import compile_sources
+from authorizer.pdp.sources import compile_documents
 from authorizer.service import Authorizer
 from tests import forge
 
@@ -34,7 +34,7 @@ policies: [{id: everyone-known, right: api/read, to: {anyone: true}}]
 
 @pytest.fixture(scope="module")
 def authorizer() -> Authorizer:
-    compiled = compile_sources({"policies.yaml": POLICIES, "issuers.yaml": forge.issuers(MADE).encode()})
+    compiled = compile_documents({"policies.yaml": POLICIES, "issuers.yaml": forge.issuers(MADE).encode()})
     return Authorizer(build(compiled.documents(), {}, Options()), clock=lambda: float(NOW))
 
 

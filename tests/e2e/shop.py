@@ -7,7 +7,7 @@ from authorizer import demo
 from authorizer.bundle import KINDS
 from authorizer.demo.callers import issue
 from authorizer.pdp.snapshot import Options, Snapshot, build
-from authorizer.pdp.sources import compile_sources
+from authorizer.pdp.sources import compile_documents
 from authorizer.service import Authorizer
 from authorizer.settings import IDENTITY_HEADERS
 
@@ -26,7 +26,7 @@ class Clock:
 
 def snapshot(files: dict[str, bytes]) -> Snapshot:
     """Compile documents as ``authorizer serve`` does."""
-    documents = compile_sources(files).documents()
+    documents = compile_documents(files).documents()
     options = Options(realm="shop", identity_headers=dict(IDENTITY_HEADERS))
     return build(documents, dict.fromkeys(KINDS, "test"), options)
 

@@ -20,7 +20,7 @@ from authorizer.demo.gateway import Gateway
 from authorizer.demo.parts import CONTROL_PLANE, ControlPlane, free_port, start_authorizer, start_control_plane
 from authorizer.demo.processes import Children
 from authorizer.jose.sign import generate
-from authorizer.pdp.sources import compile_sources
+from authorizer.pdp.sources import compile_documents
 from tests.e2e.shop import POLICIES
 from tests.e2e.world import Api, envoy, listening, metrics, send
 
@@ -137,7 +137,7 @@ def lies(estate: Estate) -> dict[str, bytes]:
     key = (estate.plane.state / "signing.pem").read_bytes()
     signer = bundle.Signer(private_pem=key, key_id="demo")
     stranger = bundle.Signer(private_pem=generate("ES256"), key_id="demo")
-    policy = compile_sources({"orders.yaml": OPEN}).documents()["policy"]
+    policy = compile_documents({"orders.yaml": OPEN}).documents()["policy"]
     later = int(time.time() * 1000) + 1_000
     true = (estate.home / KEPT).read_bytes()
     files = archive.unpack(true)

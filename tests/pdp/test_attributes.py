@@ -1,22 +1,22 @@
 """What the policies of a route read: every kind of source, absent, present, and readable in two ways."""
 
 from decimal import Decimal
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from authorizer.model import Reason, Request
-from authorizer.pdp.attributes import compile_sources
+from authorizer.pdp.attributes import make_extractor
 from authorizer.pdp.canonical import read
+from authorizer.policy.pbac import Source
 
 JSON = {"content-type": ("application/json",)}
 
 
 def sources(**fields):
     parts = {field: source.partition(".") for field, source in fields.items()}
-    return [SimpleNamespace(field=field, kind=kind, key=key) for field, (kind, _, key) in parts.items()]
+    return [Source(field, kind, key) for field, (kind, _, key) in parts.items()]
 
 
 def extract(
@@ -31,7 +31,7 @@ def extract(
         body_state="complete" if body else "absent",
         principal=principal,
     )
-    answer = compile_sources(sources(**fields), table)(
+    answer = make_extractor(sources(**fields), table)(
         params or {}, read(request), request, claims or {}, lambda name, key: (rows or {}).get((name, key))
     )
     return answer.code if isinstance(answer, Reason) else answer
@@ -85,7 +85,7 @@ def test_source(fields, given, expected):
 @pytest.mark.parametrize("source", ["cookie.a", "mtls.cn", "mtls.", "", "Path.x"])
 def test_an_unknown_source_is_no_route(source):
     with pytest.raises(ValueError, match="unknown source"):
-        compile_sources(sources(a=source))
+        make_extractor(sources(a=source))
 
 
 @pytest.mark.parametrize(

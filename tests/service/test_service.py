@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from authorizer.model import Request
 from authorizer.pdp.snapshot import EMPTY, Options, build
-from authorizer.pdp.sources import compile_sources
+from authorizer.pdp.sources import compile_documents
 from authorizer.service import Authorizer
 
 POLICIES = b"""
@@ -25,7 +25,7 @@ OPEN = Request(method="GET", target="/", host="api.example")
 
 @pytest.fixture
 def snapshot():
-    compiled = compile_sources({"policies.yaml": POLICIES})
+    compiled = compile_documents({"policies.yaml": POLICIES})
     return build(compiled.documents(), {"policy": "r1"}, Options(identity_headers={"x-auth-subject": "subject"}))
 
 
@@ -51,7 +51,7 @@ def test_without_a_credential_the_first_answer_is_to_log_in(snapshot):
 
 @pytest.mark.parametrize("missing", ["policy", "facts", "trust"])
 def test_all_three_documents_are_needed(missing):
-    documents = compile_sources({"policies.yaml": POLICIES}).documents()
+    documents = compile_documents({"policies.yaml": POLICIES}).documents()
     del documents[missing]
     assert Authorizer(build(documents, {}, Options())).check(OPEN).reason.code == "not_ready"
 
