@@ -8,22 +8,16 @@ from collections.abc import Callable
 from math import inf
 from struct import Struct, iter_unpack
 
-from authorizer.http2 import flow, frames, grpc
+from authorizer.http2 import flow, frames
 from authorizer.http2.frames import ConnectionFault, StreamFault
-from authorizer.http2.grpc import Answer
 from authorizer.http2.headers import BlockReader
 from authorizer.http2.limits import EARNED_BY_CALL, Conduct, Limits, Patience, Pool
 from authorizer.http2.requests import TOO_LARGE, Head, Methods, check_trailers, read
+from authorizer.http2.stream import Stream
 from authorizer.http2.streams import Streams
 
 _HEAD = Struct(">HBHI").unpack_from  # length (its high 16 bits, its low 8), type and flags as one number, stream
-_CALL = Struct(">HBHIBI").unpack_from  # the same, then the prefix of a message: compressed or not, length
-_REPLY = Struct(f">5sI{len(grpc.HEADERS)}sHBHIBI").pack
-_REPLY_END = Struct(f">5sI{len(grpc.TRAILERS_OK)}s").pack
-_REPLY_HEADERS = frames.head(len(grpc.HEADERS), frames.HEADERS, frames.END_HEADERS, 0)[:5]
-_REPLY_TRAILERS = frames.head(
-    len(grpc.TRAILERS_OK), frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, 0
-)[:5]  # fmt: skip
+_PREFIX = Struct(">BI").unpack_from  # of a message: packed or not, length
 _WHOLE_HEADERS = frames.HEADERS << 8 | frames.END_HEADERS
 _LAST_DATA = frames.DATA << 8 | frames.END_STREAM
 _DRAIN_PING = b"drained?"
@@ -182,11 +176,10 @@ class Connection:
             position = self._read_preface(buffer)
             if self._preface:
                 return position
-        out, known, now = self._out, self._known, self._now
-        pieces = out.pieces
-        limits = self._limits
-        most_out = limits.output_bytes
-        most_in = min(limits.frame_bytes - grpc.PREFIX_BYTES, limits.message_bytes)
+        out, known, now, limits = self._out, self._known, self._now, self._limits
+        opened = self._streams.open
+        most_out, most_streams = limits.output_bytes, limits.concurrent_streams
+        most_frame = frames.HEAD_BYTES + limits.frame_bytes
         calls = 0
         while size - position >= frames.HEAD_BYTES:
             if out.size > most_out:
@@ -194,45 +187,43 @@ class Connection:
                 break
             high, low, kind, number = _HEAD(buffer, position)
             end = position + frames.HEAD_BYTES + (high << 8 | low)
-            # The usual call, from headers to trailers in one go: 2 us, against 11 by way of a stream object.
-            if kind == _WHOLE_HEADERS and size - end >= 14 and number & 1 and self._last < number <= self._limit_id:
-                head = known.get(buffer[position + 9 : end])
-                if head is not None and head.call is not None:
-                    high, low, kind_of_next, same, packed, length = _CALL(buffer, end)
-                    after = end + 14 + length
-                    if (
-                        kind_of_next == _LAST_DATA
-                        and same == number
-                        and not packed
-                        and length <= most_in
-                        and high << 8 | low == length + 5
-                        and after <= size
-                        and (head.length < 0 or head.length == length + 5)
-                        and self._block is None
-                    ):
-                        position = after
-                        self._last = number
-                        calls += 1
-                        self._debt += length + 5
-                        answer = head.call(buffer[end + 14 : after], now + head.timeout)
-                        if type(answer) is bytes:
-                            room = len(answer) + 5
-                            if room <= out.window and room <= out.initial and room <= out.max_frame:
-                                out.window -= room
-                                out.size += room
-                                high, low = room >> 8, room & 0xFF
-                                pieces += (
-                                    _REPLY(_REPLY_HEADERS, number, grpc.HEADERS, high, low, 0, number, 0, room - 5),
-                                    answer,
-                                    _REPLY_END(_REPLY_TRAILERS, number, grpc.TRAILERS_OK),
-                                )
-                                continue
-                        self._answer_slowly(number, head, answer)
-                        continue
-            if end - position > frames.HEAD_BYTES + limits.frame_bytes:
+            if end - position > most_frame:
                 raise ConnectionFault(frames.FRAME_SIZE_ERROR, "a frame above SETTINGS_MAX_FRAME_SIZE")
             if end > size:
                 break
+            # The two frames of a usual call are dealt with here: 2.4 us for both, against 9 by way of _frame.
+            if kind == _WHOLE_HEADERS and number & 1 and self._last < number <= self._limit_id:
+                head = known.get(buffer[position + 9 : end])
+                if head is not None and len(opened) < most_streams and self._block is None:
+                    position = end
+                    self._last = number
+                    opened[number] = Stream(number, head, now + head.timeout)
+                    continue
+            elif kind == _LAST_DATA and number in opened and end - position >= 14:
+                stream = opened[number]
+                head = stream.head
+                packed, length = _PREFIX(buffer, position + 9)
+                if (
+                    not packed
+                    and end - position == length + 14
+                    and head.call is not None
+                    and not stream.received
+                    and not stream.ended
+                    and (head.length < 0 or head.length == length + 5)
+                    and length <= limits.message_bytes
+                    and self._block is None
+                ):
+                    calls += 1
+                    self._debt += length + 5
+                    stream.ended = True
+                    answer = head.call(buffer[position + 14 : end], stream.expires)
+                    position = end
+                    if type(answer) is bytes and out.at_once(stream, answer):
+                        del opened[number]
+                        stream.closed = True
+                    else:
+                        self._streams.reply(stream, answer)
+                    continue
             payload = buffer[position + frames.HEAD_BYTES : end]
             position = end
             self._frame(kind >> 8, kind & 0xFF, number & frames.MAX_STREAM_ID, payload)
@@ -240,6 +231,8 @@ class Connection:
             self._busy = now
             self._conduct.opened += calls
             self._patience.earn(calls * EARNED_BY_CALL)
+        if opened:
+            self._streams.watch_over()
         if self._debt > limits.connection_window >> 1:
             out.write(frames.window_update(0, self._debt))
             self._debt = 0
@@ -433,16 +426,6 @@ class Connection:
             return
         self._out.open_stream(stream, increment)
         self._streams.pump((stream,))
-
-    def _answer_slowly(self, number: int, head: Head, answer: Answer) -> None:
-        """Answer a usual call with what does not fit into the peer's windows, or with a status."""
-        try:
-            stream = self._streams.begin(number, head)
-        except StreamFault as fault:
-            self._streams.reset(number, fault)
-            return
-        stream.ended = True
-        self._streams.reply(stream, answer)
 
     _on_frame: tuple[Callable[["Connection", int, int, bytes], None], ...] = (
         _on_data,

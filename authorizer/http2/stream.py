@@ -17,28 +17,25 @@ class Stream:
     passed, ``stalled`` when we give up sending. ``held`` bytes are counted in the pool.
     """
 
-    __slots__ = (
-        "body", "closed", "deadline", "debt", "ended", "expires", "head", "held", "id", "last", "offset", "opened",
-        "queue", "received", "replied", "stalled",
-    )  # fmt: skip
+    # Defaults of the class: most streams need none of them, and making one costs 0.25 us instead of 0.9.
+    body: bytes | bytearray = b""
+    received = 0
+    debt = 0
+    ended = False
+    closed = False
+    replied = False
+    queue = b""
+    offset = 0
+    last: bytes | None = None
+    opened = 0
+    held = 0
+    deadline = inf
+    stalled = inf
 
-    def __init__(self, number: int, head: Head) -> None:
+    def __init__(self, number: int, head: Head, expires: float) -> None:
         self.id = number
         self.head = head
-        self.body = bytearray()
-        self.received = 0
-        self.debt = 0
-        self.ended = False
-        self.closed = False
-        self.replied = False
-        self.queue = b""
-        self.offset = 0
-        self.last: bytes | None = None
-        self.opened = 0
-        self.held = 0
-        self.expires = inf
-        self.deadline = inf
-        self.stalled = inf
+        self.expires = expires
 
     @property
     def waiting(self) -> int:

@@ -26,6 +26,7 @@ class Streams:
         self._conduct = conduct
         self._breach = breach
         self._held = 0
+        self._newest = 0
         self._abandoned: dict[int, None] = {}
         self.open: dict[int, Stream] = {}
         self.now = 0.0
@@ -36,17 +37,28 @@ class Streams:
         if len(self.open) >= self._limits.concurrent_streams:
             self._breach("streams")
             raise StreamFault(frames.REFUSED_STREAM, "too many streams")
-        stream = self.open[number] = Stream(number, head)
-        stream.expires = self.now + head.timeout
-        self._wake(stream, min(stream.expires - grpc.margin(head.timeout), self.now + self._limits.request_seconds))
+        stream = self.open[number] = Stream(number, head, self.now + head.timeout)
         return stream
+
+    def watch_over(self) -> None:
+        """Set the deadlines of streams that were opened since the last time and are still open."""
+        newest = self._newest
+        for number in reversed(self.open):
+            if number <= self._newest:
+                break
+            newest = max(newest, number)
+            stream = self.open[number]
+            if not stream.replied:
+                margin = grpc.margin(stream.head.timeout)
+                self._wake(stream, min(stream.expires - margin, self.now + self._limits.request_seconds))
+        self._newest = newest
 
     def take_in(self, stream: Stream, data: bytes) -> None:
         """Take the next bytes of a request; answer it when it has ended or cannot be taken.
 
         Raises StreamFault when it is not as long as its content-length says.
         """
-        head, body, limits = stream.head, stream.body, self._limits
+        head, limits = stream.head, self._limits
         stream.received += len(data)
         if head.length >= 0 and (stream.received > head.length or (stream.ended and stream.received < head.length)):
             raise StreamFault(frames.PROTOCOL_ERROR, "content-length is wrong")
@@ -56,7 +68,11 @@ class Streams:
                 self._answer(stream)
                 return
         else:
-            body += data
+            if stream.body:
+                stream.body += data
+            else:
+                stream.body = bytearray(data)
+            body = stream.body
             length = grpc.PREFIX_BYTES + (int.from_bytes(body[1:5], "big") if len(body) >= grpc.PREFIX_BYTES else 0)
             if length - grpc.PREFIX_BYTES > limits.message_bytes:
                 self._refuse(stream, "message", "body_limit")
@@ -77,7 +93,7 @@ class Streams:
 
     def reply(self, stream: Stream, answer: Answer) -> None:
         """Answer a call."""
-        stream.body = bytearray()
+        stream.body = b""
         self._advance(stream, ended=self._out.answer(stream, answer))
 
     def send(self, stream: Stream, message: bytes) -> bool:
@@ -168,13 +184,13 @@ class Streams:
         if method.watch is None:
             self.reply(stream, method.call(message, stream.expires))
             return
-        stream.body = bytearray()
+        stream.body = b""
         self._wake(stream, stream.expires)
         status = method.watch(message, Watch(self, stream))
         if status is not None:
             self.reply(stream, status)
 
-    def _unpacked(self, head: Head, body: bytearray) -> bytes | None:
+    def _unpacked(self, head: Head, body: bytes | bytearray) -> bytes | None:
         """Return a message without its packing, None when it is too large. Raises zlib.error."""
         packed = bytes(body[grpc.PREFIX_BYTES :])
         if not body[0]:
