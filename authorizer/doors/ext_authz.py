@@ -42,20 +42,21 @@ def handler(authorizer: Authorizer) -> Callable[[bytes], bytes]:
             return refusal(authorizer, "bad_check")
         except Exception as error:  # noqa: BLE001 - a fault of ours leaves as a denial, whatever it was
             faults.report(error)
-            return FIXED["internal_error"]
+            return refusal(authorizer, "internal_error")
         try:
             return encode(authorizer.check(request), grpc=speaks_grpc(request.headers))
         except Exception as error:  # noqa: BLE001 - a fault of ours leaves as a denial, whatever it was
             faults.report(error)
-            return FIXED["internal_error"]
+            # A second event: the first one may say "allowed", and the gateway is not told so.
+            return refusal(authorizer, "internal_error", request)
 
     return answer
 
 
-def refusal(authorizer: Authorizer, code: str) -> bytes:
-    """Return the denial of a message that could not be made a question of; it is counted like any other."""
+def refusal(authorizer: Authorizer, code: str, request: Request = _UNREAD) -> bytes:
+    """Return the denial of a message that could not be made a question of, or not be answered; it is counted."""
     try:
-        return encode(authorizer.refuse(code, _UNREAD))
+        return encode(authorizer.refuse(code, request))
     except Exception as error:  # noqa: BLE001 - a fault of ours leaves as a denial, whatever it was
         faults.report(error)
         return FIXED[code]

@@ -68,7 +68,7 @@ class ForwardAuth:
             return await self._answer(call, found)
         except Exception as error:  # noqa: BLE001 - a fault of ours leaves as a denial, whatever it was
             faults.report(error)
-            return _deny(profile, _INTERNAL, close=True)
+            return self._failed(profile)
         finally:
             self._track(-1)
 
@@ -105,6 +105,14 @@ class ForwardAuth:
         if decision.allowed is True:
             return _allow(profile, decision, close=close)
         return _deny(profile, decision, grpc=speaks_grpc(original.headers), close=close)
+
+    def _failed(self, profile: Profile) -> Answer:
+        """Deny because of a fault: a second event, where the first one may say "allowed"."""
+        try:
+            return self._refuse(profile, "internal_error", Request(transport="http"), close=True)
+        except Exception as error:  # noqa: BLE001 - not even the refusal could be counted or encoded
+            faults.report(error)
+            return _deny(profile, _INTERNAL, close=True)
 
     def _refuse(self, profile: Profile, code: str, request: Request, *, close: bool) -> Answer:
         return _deny(profile, self._authorizer.refuse(code, request), close=close)

@@ -1,5 +1,6 @@
 """One request in, one Decision out: a pure function of (snapshot, request, now)."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import quote
@@ -21,6 +22,7 @@ _NOT_READY = reason("not_ready")
 _NO_ROUTE = reason("no_route")
 _MISMATCH = reason("context_mismatch")
 _HEADER_SAFE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
+_is_header_safe = re.compile(r"[!-$&-~]*").fullmatch
 
 
 def deny(why: str | Reason, decision_id: str, *, realm: str = "") -> Decision:
@@ -51,7 +53,7 @@ def decide(snapshot: Snapshot, request: Request, now: float, decision_id: str) -
     resource = guard.extract(operation.params, operation.target, request, identity.claims, snapshot.facts.lookup)
     if isinstance(resource, Reason):
         return _known(deny(resource, decision_id), snapshot, guard, identity)
-    return judge(snapshot, guard, identity, resource, _environment(snapshot, request, identity, now), now, decision_id)
+    return judge(snapshot, guard, identity, resource, environment(snapshot, request, identity, now), now, decision_id)
 
 
 class Operation(Struct, frozen=True):
@@ -117,7 +119,8 @@ def _identify(snapshot: Snapshot, request: Request, now: float) -> Identity | Re
     return tokens.verify(credential, snapshot.trust, snapshot.facts, snapshot.memo, now)
 
 
-def _environment(snapshot: Snapshot, request: Request, identity: Identity, now: float) -> dict[str, object]:
+def environment(snapshot: Snapshot, request: Request, identity: Identity, now: float) -> dict[str, object]:
+    """Return the raw attributes of the moment. The time of day is unknown where the catalog declares no zone."""
     env = dict(identity.env)
     if identity.auth_time is not None:
         env["auth_age"] = max(0.0, now - identity.auth_time)
@@ -221,4 +224,4 @@ def _says(source: str, identity: Identity, application: str, decision_id: str) -
             value = application
         case _:
             value = decision_id
-    return value if value.isalnum() and value.isascii() else quote(value, safe=_HEADER_SAFE)
+    return value if _is_header_safe(value) else quote(value, safe=_HEADER_SAFE)

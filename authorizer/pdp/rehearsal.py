@@ -1,10 +1,11 @@
 """Policy tests on the real path: a case goes through the request reader, the routes and the policies like any check.
 
-Only the credential is left out: the case says who asks. What it says of the resource stands in for facts and claims.
+Only the credential is left out: the case says who asks. What it says of the resource stands in for facts and claims, and
+what it says of the moment goes before what ``now`` tells.
 """
 
 from authorizer.model import Decision, Identity, Reason, Request
-from authorizer.pdp.decide import deny, find, judge
+from authorizer.pdp.decide import deny, environment, find, judge
 from authorizer.pdp.snapshot import Snapshot
 from authorizer.policy.testing import Case
 
@@ -22,7 +23,8 @@ def ask(snapshot: Snapshot, case: Case) -> Decision:
     if isinstance(found, Reason):
         return deny(found, case.name)
     resource = {**found, **case.data}
-    return judge(snapshot, operation.guard, identity, resource, case.env, case.now, case.name)
+    env = {**environment(snapshot, request, identity, case.now), **case.env}
+    return judge(snapshot, operation.guard, identity, resource, env, case.now, case.name)
 
 
 def request_of(case: Case) -> Request:

@@ -39,6 +39,11 @@ class Fixed(Authorizer):
         super().__init__()
         self.decision = decision
         self.requests: list[Request] = []
+        self.refused: list[str] = []
+
+    def refuse(self, code: str, request: Request) -> Decision:
+        self.refused.append(code)
+        return super().refuse(code, request)
 
     def check(self, request: Request) -> Decision:
         self.requests.append(request)
@@ -191,14 +196,22 @@ def test_only_true_allows(truthy):
     ],
 )
 def test_what_cannot_be_sent_is_denied(decision):
-    assert handler(Fixed(decision))(check()) == FIXED["internal_error"]
+    core = Fixed(decision)
+    assert_denied(handler(core)(check()), 503, "internal_error")
+    assert core.refused == ["internal_error"]  # a second event: the first may have said "allowed"
 
 
 @pytest.mark.parametrize(
     "error", [RuntimeError("secret"), MemoryError(), RecursionError(), ValueError(), KeyError("x"), AssertionError()]
 )
 def test_a_fault_of_the_core_is_denied(error):
-    assert handler(Broken(error))(check()) == FIXED["internal_error"]
+    assert_denied(handler(Broken(error))(check()), 503, "internal_error")
+
+
+def test_what_cannot_even_be_refused_is_denied():
+    core = Broken(RuntimeError())
+    core.refuse = core.check
+    assert handler(core)(check()) == FIXED["internal_error"]
 
 
 def test_a_fault_of_the_decoder_is_denied(monkeypatch):
@@ -206,7 +219,7 @@ def test_a_fault_of_the_decoder_is_denied(monkeypatch):
         raise RuntimeError
 
     monkeypatch.setattr(ext_authz, "decode", broken)
-    assert handler(Fixed(ALLOW))(check()) == FIXED["internal_error"]
+    assert_denied(handler(Fixed(ALLOW))(check()), 503, "internal_error")
 
 
 @pytest.mark.parametrize(
