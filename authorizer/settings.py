@@ -1,7 +1,8 @@
 """Every knob of ``authorizer serve``: strict, with its default and its meaning.
 
-Sources, the later wins: the defaults here, the YAML file of ``--config``, environment variables (the path in capitals,
-its steps joined by two underscores: ``AUTHORIZER_EXT_AUTHZ__LISTEN``), flags (``--set ext_authz.listen=...``).
+Sources, the later wins: the defaults here, the YAML file of ``--config``, environment variables (``AUTHORIZER``
+and the path, in capitals, joined by two underscores: ``AUTHORIZER__EXT_AUTHZ__LISTEN``), flags
+(``--set ext_authz.listen=...``).
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,8 @@ from authorizer.errors import Place, Problem, SettingsError
 from authorizer.pdp.canonical import FRAMING
 from authorizer.policy import documents
 
-ENVIRONMENT_PREFIX = "AUTHORIZER_"
+ENVIRONMENT_PREFIX = "AUTHORIZER__"
+"""Two underscores: Kubernetes sets ``AUTHORIZER_PORT`` and the like for a Service of that name."""
 
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
@@ -153,7 +155,7 @@ def load(
             origin = origins.get(tuple(str(step) for step in path[:length]))
             if origin is not None:
                 return origin
-        return documents.locate(root, path, key=key) if root is not None else Place(file)
+        return documents.locate(root, path, key=key) if root is not None else Place(file or "settings")
 
     settings: Settings | None = _struct(Settings, tree, (), place, problems)
     if settings is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from authorizer import settings
+from authorizer.errors import Place, Problem, SettingsError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -28,10 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(args: argparse.Namespace) -> settings.Settings:
-    """Return the settings that the flags name. Raises SettingsError, DocumentError, OSError."""
-    text = Path(args.config).read_text(encoding="utf-8") if args.config else ""
+    """Return the settings that the flags name. Raises SettingsError or DocumentError."""
+    text = _text(args.config) if args.config else ""
     flags = [*args.set, *([f"policies={args.policies}"] if args.policies else [])]
     return settings.load(text, args.config or "", environment=os.environ, flags=flags)
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8"
+        raise SettingsError([Problem("AZ107", f"the configuration cannot be read: {why}", Place(path))]) from None
 
 
 def _show(args: argparse.Namespace) -> int:

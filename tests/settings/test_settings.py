@@ -23,7 +23,7 @@ def test_defaults_are_promises():
 def test_later_sources_win():
     value = settings.load(
         "policies: a\nlog: {level: error}\nrealm: file\n",
-        environment={"AUTHORIZER_LOG__LEVEL": "debug", "AUTHORIZER_REALM": "environment", "HOME": "/"},
+        environment={"AUTHORIZER__LOG__LEVEL": "debug", "AUTHORIZER__REALM": "environment", "AUTHORIZER_PORT": "tcp://10.0.0.1:9191", "HOME": "/"},
         flags=["realm=flag", "forward_auth.trusted_peers=10.0.0.1, ::1"],
     )
     assert (value.log.level, value.realm) == ("debug", "flag")
@@ -33,7 +33,7 @@ def test_later_sources_win():
 def test_every_problem_is_told_at_once_at_its_place():
     found = refusals(
         "policies: p\next_authz:\n  lisen: 1\ncontrol_plane:\n  poll_seconds: soon\n  keys: {a: {fil: x}}\n",
-        environment={"AUTHORIZER_LOG__LEVEL": "loud"},
+        environment={"AUTHORIZER__LOG__LEVEL": "loud"},
         flags=["nope=1", "bare"],
     )
     assert found == [
@@ -42,7 +42,7 @@ def test_every_problem_is_told_at_once_at_its_place():
         ("AZ104", "a.yaml:3:3"),
         ("AZ105", "a.yaml:5:17"),
         ("AZ104", "a.yaml:6:14"),
-        ("AZ105", "environment AUTHORIZER_LOG__LEVEL"),
+        ("AZ105", "environment AUTHORIZER__LOG__LEVEL"),
     ]
 
 
