@@ -78,8 +78,9 @@ def build(
     else:
         facts = facts_document.load(documents["facts"]) if "facts" in documents else Facts()
     if previous is not None and unchanged("trust"):
-        trust = previous.trust
+        trust, memo = previous.trust, previous.memo.successor()
     else:
+        memo = Memo()
         trust = trust_document.load(documents["trust"]) if "trust" in documents else NOBODY
     managed = frozenset(options.identity_headers)
     return Snapshot(
@@ -89,7 +90,7 @@ def build(
         trust=trust,
         options=options,
         revisions=dict(revisions),
-        memo=Memo(),
+        memo=memo,
         managed=managed | {"authorization"},
         anonymous=Identity(tokens=frozenset({ANYONE})),
         ready=all(kind in documents for kind in KINDS),

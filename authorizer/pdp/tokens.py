@@ -36,9 +36,12 @@ class Memo:
     Two generations: when the young one is full, it becomes the old one and the old one is dropped. So the memo holds
     at most ``tokens`` tokens of together at most ``characters`` characters, what is in use stays, and no step ever
     costs more than one entry. ``hits`` and ``misses`` count the tokens that were and were not found. Not thread-safe.
+
+    ``before`` is the memo of the snapshot before, if it trusted the same issuers: facts change by the minute, and
+    then the identity has to be made anew, but the signature need not be checked again.
     """
 
-    __slots__ = ("_characters", "_limit", "_old", "_tokens", "_young", "hits", "misses")
+    __slots__ = ("_characters", "_limit", "_old", "_tokens", "_young", "before", "hits", "misses")
 
     def __init__(self, tokens: int = 16_384, characters: int = 32 * 1024 * 1024) -> None:
         self._limit = max(tokens // 2, 1)
@@ -46,6 +49,14 @@ class Memo:
         self._young: dict[bytes, Identity] = {}
         self._old: dict[bytes, Identity] = {}
         self.hits = self.misses = 0
+        self.before: Memo | None = None
+
+    def successor(self) -> "Memo":
+        """Return the memo of the next snapshot, if that trusts the same issuers."""
+        self.before = None  # one generation is enough: what nobody asked for since then is forgotten
+        following = Memo()
+        following.before = self
+        return following
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -85,10 +96,16 @@ def verify(token: str, trust: Trust, facts: Facts, memo: Memo, now: float) -> Id
     known = memo.find(digest, size)
     if known is not None:
         return known if now < known.expires else _EXPIRED
-    verified = _verify(token, trust, now)
-    if isinstance(verified, Reason):
-        return verified
-    issuer, claims, expires = verified
+    earlier = memo.before.find(digest, size) if memo.before is not None else None
+    if earlier is not None:
+        if now >= earlier.expires:
+            return _EXPIRED
+        issuer, claims, expires = trust.issuers[earlier.issuer], earlier.claims, earlier.expires
+    else:
+        verified = _verify(token, trust, now)
+        if isinstance(verified, Reason):
+            return verified
+        issuer, claims, expires = verified
     try:
         identity = identify(claims, issuer, facts, expires)
     except ClaimFault:

@@ -319,3 +319,20 @@ def test_any_signed_claims_get_an_answer(changes: dict[str, object]) -> None:
     body = forge.claims(NOW, iss="https://a.example") | changes
     answer = verify(sign.sign(forge.compact(body), PEM, "ES256", "k"))
     assert isinstance(answer, Reason | Identity)
+
+
+def test_a_change_of_facts_checks_no_signature_again_and_a_change_of_issuers_does(monkeypatch):
+    text = token()
+    memo = tokens.Memo()
+    first = tokens.verify(text, MAIN, facts.NOTHING, memo, NOW)
+    known = facts.load({"format": 1, "memberships": {first.subject: {"group": ["new"]}}})
+    checked = []
+    monkeypatch.setattr(tokens, "signature_fault", lambda *_: checked.append(1))
+    following = memo.successor()
+    again = tokens.verify(text, MAIN, known, following, NOW)
+    assert assignee_token("group", "new") in again.tokens - first.tokens
+    assert code(tokens.verify(text, MAIN, known, memo.successor(), NOW + 10_000_000)) == "token_expired"
+    assert checked == []
+    tokens.verify(text, MAIN, known, following.successor().successor(), NOW)
+    tokens.verify(text, MAIN, known, tokens.Memo(), NOW)
+    assert checked == [1, 1]
