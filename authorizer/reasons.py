@@ -157,6 +157,15 @@ ACCEPTABLE: dict[str, str] = {
 """A word of an application's ``http.accept`` -> the denial that it waives. All other ambiguities are never accepted."""
 
 
+TAKEN = frozenset(REASONS) | {reason.category for reason in REASONS.values()} | {"policy"}
+"""Words that a policy cannot give as its reason: a built-in reason or a category must mean one thing."""
+
+
 def reason(code: str) -> Reason:
-    """Return the built-in reason, or an author's own code as a 403 of the category ``policy``."""
-    return REASONS.get(code) or Reason(code, "policy", 403, code.replace("_", " "))
+    """Return the built-in reason. Raises KeyError for any other code, an author's own included."""
+    return REASONS[code]
+
+
+def authored(code: str) -> Reason:
+    """Return the reason that a policy's author gave: a 403 of the category ``policy``, whatever is built in."""
+    return Reason(code, "policy", 403, code.replace("_", " "))

@@ -13,7 +13,7 @@ from authorizer.pdp import canonical, tokens
 from authorizer.pdp.challenge import challenge
 from authorizer.pdp.snapshot import Guard, Snapshot
 from authorizer.policy.pbac import BadAttribute, Question, Verdict
-from authorizer.reasons import ALLOWED, reason
+from authorizer.reasons import ALLOWED, authored, reason
 
 PERFORMED = frozenset({"notification"})
 """Obligation types that this enforcer carries out: a notification leaves with the decision event and the metadata."""
@@ -174,7 +174,7 @@ def _denied(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdi
     elif identity is snapshot.anonymous:
         why = reason("no_credential")
     else:
-        why = reason(verdict.reason)
+        why = authored(verdict.reason) if verdict.authored else reason(verdict.reason)
     known = identity is not snapshot.anonymous
     step_up = verdict.step_up if why.code == "step_up" else None
     return Decision(

@@ -11,7 +11,7 @@ from authorizer.doors.forward_auth import MAX_BODY, ForwardAuth
 from authorizer.doors.forward_auth_peers import trust
 from authorizer.doors.http1 import open_http
 from authorizer.model import Decision, Missing, Request, StepUp
-from authorizer.reasons import ALLOWED, reason
+from authorizer.reasons import ALLOWED, REASONS, authored, reason
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 SECRET = "correct horse battery staple"
@@ -127,7 +127,8 @@ async def client():
 
 
 def denied(code: str, **fields) -> Decision:
-    return Decision(reason=reason(code), id="id-1", **fields)
+    why = reason(code) if code in REASONS else authored(code)
+    return Decision(reason=why, id="id-1", **fields)
 
 
 # What is read

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from authorizer.doors.headers import UnsendableError
 from authorizer.doors.problem import denial, grpc_denial
 from authorizer.model import Decision, Missing, Reason, StepUp
-from authorizer.reasons import ALLOWED, REASONS, reason
+from authorizer.reasons import ALLOWED, REASONS, authored, reason
 
 TENANT = Decision(
-    reason=reason("wrong_tenant"),
+    reason=authored("wrong_tenant"),
     id="d-1",
     detail="tenant a is not b",
     subject="alice",

@@ -9,7 +9,7 @@ from authorizer.policy import pbac
 from authorizer.policy.documents import load
 from authorizer.policy.templates import parse_template
 from authorizer.policy.testing import Case
-from authorizer.reasons import ALLOWED, reason
+from authorizer.reasons import ALLOWED, authored, reason
 
 EXAMPLES = Path(__file__).parents[3] / "shared" / "design" / "examples"
 
@@ -86,7 +86,7 @@ def decided(program: pbac.Program, case: Case, route: pbac.Route, params: dict[s
         return Decision(reason=reason("bad_attribute"))
     found = program.decide(pbac.Question(route, case.tokens, typed, resource, case.env, case.now))
     return Decision(
-        reason=ALLOWED if found.allow else reason(found.reason),
+        reason=ALLOWED if found.allow else (authored if found.authored else reason)(found.reason),
         allowed=found.allow,
         detail=found.detail,
         policies=found.by,

@@ -352,6 +352,18 @@ def test_a_broken_policy_denies_its_own_rights_only(spoil):
     assert verdict(loaded, "GET /s", G).allow
 
 
+@pytest.mark.parametrize("word", ["allowed", "step_up", "not_ready", "bad_path", "policy"])
+def test_a_built_in_word_is_no_authors_reason(word):
+    deny = "  - {id: d, effect: deny, right: app/r, reason: own}\n"
+    data = compiled(SHARED, f"kind: Policies\npolicies:\n{ALLOW}{deny}")
+    (denial,) = (row for row in data["policies"] if row[0] == "d")
+    found = verdict(pbac.load(data), "GET /r", G)
+    assert (found.reason, found.authored) == ("own", True)
+    denial[12]["reason"] = word
+    found = verdict(pbac.load(data), "GET /r", G)
+    assert (found.reason, found.by, found.authored) == ("indeterminate", ("d",), False)
+
+
 def test_a_broken_policy_without_target_denies_its_application():
     data = compiled(SHARED, f"kind: Policies\npolicies:\n{ALLOW}")
     data["policies"].append(["b", "allow", "app", "right", "nowhere"])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authorizer.model import Decision, Request
-from authorizer.reasons import ALLOWED, reason
+from authorizer.reasons import ALLOWED, authored, reason
 from authorizer.telemetry.decision_log import BATCH, DecisionLog, render, to_file
 
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
@@ -70,7 +70,7 @@ def test_a_token_in_a_path_is_masked(target):
     st.text(st.characters(codec=None), max_size=60),
 )
 def test_any_text_becomes_one_line_of_valid_json(method, target, detail):
-    event = (0.0, method, target, target, method, "http", Decision(reason=reason("x"), detail=detail), 0.0)
+    event = (0.0, method, target, target, method, "http", Decision(reason=authored("x"), detail=detail), 0.0)
     line = render(event)
     assert line.count(b"\n") == 1
     assert len(json.loads(line.decode())) == 21

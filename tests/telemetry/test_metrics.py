@@ -7,9 +7,9 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from authorizer.errors import Place, Problem
-from authorizer.model import ANONYMOUS, Decision, Request
+from authorizer.model import ANONYMOUS, Decision, Reason, Request
 from authorizer.pdp.tokens import Memo
-from authorizer.reasons import ALLOWED, reason
+from authorizer.reasons import ALLOWED, authored, reason
 from authorizer.telemetry.exposition import renderer
 from authorizer.telemetry.loop_lag import measure_once
 from authorizer.telemetry.metrics import API_LIMIT, BUCKETS, OTHER_API, PROBLEM_LIMIT, MemoUse, Metrics
@@ -31,8 +31,8 @@ def series(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     return name, tuple(sorted(labels.items()))
 
 
-def decision(application: str = "orders", code: str = "no_route") -> Decision:
-    return Decision(reason=reason(code), application=application, allowed=code == "allowed")
+def decision(application: str = "orders", code: str = "no_route", why: Reason | None = None) -> Decision:
+    return Decision(reason=why or reason(code), application=application, allowed=code == "allowed")
 
 
 def test_decisions_are_counted_by_api_answer_family_and_transport():
@@ -40,7 +40,7 @@ def test_decisions_are_counted_by_api_answer_family_and_transport():
     for _ in range(3):
         metrics.observe(GRPC, decision(code="allowed"), 0.0)
     metrics.observe(HTTP, decision(application="", code="path_encoded_slash"), 0.0)
-    metrics.observe(HTTP, decision(code="wrong_tenant"), 0.0)
+    metrics.observe(HTTP, decision(why=authored("wrong_tenant")), 0.0)
     seen = samples(metrics)
     expected = {
         ("orders", "allow", "allowed", "grpc"): 3,

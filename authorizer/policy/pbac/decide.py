@@ -154,6 +154,7 @@ def _gate(gate: Row, right: RightTable, shared: Shared, sides: Sides) -> Verdict
         sources=(gate.place,),
         detail=f"gate {gate.id} ({gate.place}): {detail}",
         missing=missing,
+        authored=True,
         obligations=gate.extras.obligations,
         advice=gate.extras.advice,
     )
@@ -167,6 +168,7 @@ def _denied(standing: Sequence[tuple[Row, bool | None]], shared: Shared, sides: 
     return Verdict(
         False,
         first.extras.reason if true else "indeterminate",
+        authored=bool(true),
         by=tuple(row.id for row in rows),
         sources=tuple(row.place for row in rows),
         detail=f"denial {first.id} ({first.place}): {detail}",

@@ -14,7 +14,7 @@ from authorizer.policy.pbac.grants import Target, read_assignee, read_id, read_p
 from authorizer.policy.pbac.reading import Findings
 from authorizer.policy.pbac.trees import constrains
 from authorizer.policy.pbac.types import FieldType
-from authorizer.reasons import REASONS
+from authorizer.reasons import TAKEN
 
 _SHARED = ("id", "effect", "where", "from", "until", "obligations", "advice")
 _KEYS = {
@@ -24,7 +24,6 @@ _KEYS = {
 }
 _ALL_KEYS = tuple(dict.fromkeys(key for keys in _KEYS.values() for key in keys))
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
-_TAKEN_REASONS = frozenset(REASONS) | {reason.category for reason in REASONS.values()} | {"policy"}
 
 
 class World(Struct, frozen=True):
@@ -166,7 +165,7 @@ def _read_reason(node: MapNode, title: str, findings: Findings) -> str:
     reason = findings.text(written, "reason")
     if reason and not _REASON.fullmatch(reason):
         findings.error("R017", written.place, f"{reason!r} is not a reason", "lower-case letters, digits and '_'")
-    elif reason in _TAKEN_REASONS:
+    elif reason in TAKEN:
         findings.error("R017", written.place, f"the reason {reason!r} is built in", "choose another word")
     return reason
 

@@ -61,10 +61,11 @@ class Question(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """The answer. ``reason`` is a built-in code or a policy's own word; ``by`` are the policies that determined it.
+    """The answer. ``reason`` is a policy's own word when it is ``authored``, else a built-in code.
 
-    ``sources`` are their places, ``detail`` is for a person who may see policies, ``requestable`` are the eligibility
-    rules under which the caller may ask for the right, ``overrode`` the denials that an override set aside.
+    ``by`` are the policies that determined it, ``sources`` their places; ``detail`` is for a person who may see
+    policies, ``requestable`` are the eligibility rules under which the caller may ask for the right, ``overrode`` the
+    denials that an override set aside.
     """
 
     allow: bool
@@ -78,3 +79,4 @@ class Verdict(Struct, frozen=True):
     obligations: tuple[Duty, ...] = ()
     advice: tuple[Duty, ...] = ()
     overrode: tuple[str, ...] = ()
+    authored: bool = False

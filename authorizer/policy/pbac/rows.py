@@ -13,6 +13,7 @@ from authorizer.policy.pbac.index import PLAIN, Bucket, Extras, Row, build_bucke
 from authorizer.policy.pbac.tables import RightTable
 from authorizer.policy.pbac.templates import BadTemplateError, Template, build, parameters
 from authorizer.policy.pbac.types import FieldType
+from authorizer.reasons import TAKEN
 
 FILE = "authorizer/policy.json"
 Target = tuple[str, str, str]
@@ -92,6 +93,8 @@ class Policies:
             raise ValueError(policy.effect)
         if policy.effect != "allow" and not extras.reason:
             raise ValueError("a denial without a reason")
+        if extras.reason in TAKEN:
+            raise ValueError("a built-in reason")
         return Row(policy.id, policy.place, template, params, policy.start, policy.end, extras)
 
     def _extras(self, extras: ExtrasForm) -> Extras:
