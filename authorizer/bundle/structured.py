@@ -5,12 +5,14 @@ them without HTML escaping, numbers exactly as written.
 """
 
 import json
-from typing import NoReturn
+
+from authorizer.strict_json import reader
 
 STRUCTURED = frozenset({"data.json", "data.yaml", "data.yml", ".manifest", ".signatures.json"})
 """Base names of the files that are hashed by meaning; every other file is hashed as its bytes."""
 
 MAX_DEPTH = 64
+MAX_DIGITS = 128
 
 
 class Number(str):
@@ -19,33 +21,22 @@ class Number(str):
     __slots__ = ()
 
 
+_read = reader(depth=MAX_DEPTH, digits=MAX_DIGITS, integer=Number, real=Number)
+
+
 def is_structured(name: str) -> bool:
     """Say whether the file of this name is hashed by meaning."""
     return name.rpartition("/")[2] in STRUCTURED
 
 
 def parse(text: bytes) -> object:
-    """Parse one JSON text (RFC 8259), numbers kept as Number.
+    """Parse one JSON text (``strict_json``), numbers kept as Number.
 
-    Raises ValueError if it is not UTF-8, has a byte order mark, a repeated member, NaN or Infinity, a lone surrogate or
-    more than MAX_DEPTH levels, or a backspace or form feed in a string: versions of Go write those two differently, so
-    that their digest is not one.
+    Raises ValueError for what has two readings or too many levels, and for a backspace or form feed in a string:
+    versions of Go write those two differently, so that their digest is not one.
     """
-    try:
-        value: object = json.loads(
-            text.decode(),
-            parse_int=Number,
-            parse_float=Number,
-            parse_constant=_constant,
-            object_pairs_hook=_members,
-        )
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
-    except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON (line {error.lineno}, column {error.colno})") from None
-    _check(value, MAX_DEPTH)
+    value = _read(text)
+    _check(value)
     return value
 
 
@@ -84,30 +75,15 @@ def _string(text: str) -> str:
     return quoted.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _check(value: object, depth: int) -> None:
-    if isinstance(value, str):
-        if "\b" in value or "\f" in value:
-            raise ValueError("a string has a backspace or form feed")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValueError("a string has a lone surrogate") from None
-    elif isinstance(value, dict | list):
-        if not depth:
-            raise ValueError("it is nested too deep")
-        for item in value:
-            _check(item, depth - 1)
-        if isinstance(value, dict):
-            for item in value.values():
-                _check(item, depth - 1)
-
-
-def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("an object has a member twice")
-    return members
+def _check(value: object) -> None:
+    match value:
+        case str():
+            if "\b" in value or "\f" in value:
+                raise ValueError("a string has a backspace or form feed")
+        case list():
+            for item in value:
+                _check(item)
+        case dict():
+            for key, item in value.items():
+                _check(key)
+                _check(item)

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from authorizer.control_plane.server.answers import RefusalError
 from authorizer.control_plane.server.binding import Binding, Guard, Tables, bind
+from authorizer.control_plane.server.bodies import parse_as
 from authorizer.control_plane.server.store import Catalogue
-from authorizer.control_plane.server.strict_json import NotStrictJsonError, parse_as
 from authorizer.model import Api, ApiRoute
 
 MAX_APIS = 20_000
@@ -29,10 +29,7 @@ class _Found(Struct):
 
 def read_apis(body: bytes) -> list[Api]:
     """Read a report, a JSON array of ``model.Api``. Raises RefusalError."""
-    try:
-        apis = parse_as(body, list[Api])
-    except NotStrictJsonError as problem:
-        raise RefusalError("bad_json", str(problem)) from None
+    apis = parse_as(body, list[Api])
     if len(apis) > MAX_APIS or sum(len(api.routes) for api in apis) > MAX_ROUTES:
         raise RefusalError("bad_json", f"there are more than {MAX_APIS} APIs or {MAX_ROUTES} routes")
     return apis

@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Struct
 
 from authorizer.control_plane.server.answers import RefusalError
+from authorizer.control_plane.server.bodies import parse_as
 from authorizer.control_plane.server.store import Published, Status
-from authorizer.control_plane.server.strict_json import NotStrictJsonError, parse_as
 
 MAX_NAME = 200
 MAX_LABELS = 50
@@ -34,10 +34,7 @@ class StatusReport(Struct, frozen=True):
 
 def read_status(body: bytes) -> tuple[str, bytes]:
     """Return the name of the authorizer (``labels.id``) and what is kept of its status. Raises RefusalError."""
-    try:
-        report = parse_as(body, StatusReport)
-    except NotStrictJsonError as problem:
-        raise RefusalError("bad_json", str(problem)) from None
+    report = parse_as(body, StatusReport)
     if len(report.labels) > MAX_LABELS or len(report.bundles) > MAX_BUNDLES:
         raise RefusalError("bad_json", f"there are more than {MAX_LABELS} labels or {MAX_BUNDLES} bundles")
     return checked_name(report.labels.get("id", ""), "labels.id"), msgspec.json.encode(report)
