@@ -151,9 +151,11 @@ def _values(claims: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, ob
 def _scalar(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | Decimal):
-        return format(value, "f") if isinstance(value, Decimal) else str(value)
-    return text(value)
+    if isinstance(value, Decimal):
+        value = format(value, "f")
+    elif isinstance(value, int):
+        value = str(value)
+    return text(value)  # INVARIANT: a number obeys the bound of a text too
 
 
 def _login(claims: Mapping[str, Any]) -> dict[str, object]:

@@ -118,6 +118,25 @@ def test_fields_are_texts_exactly_as_written() -> None:
     assert found.env == {"risk": "85"}
 
 
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [
+        ("1e308", "1" + "0" * 308),
+        ("-1.5E-308", "-0." + "0" * 307 + "15"),
+        ("9e308", "token_malformed"),
+        ("1e-309", "token_malformed"),
+        ("1e-99999999", "token_malformed"),
+        ("1e-99999999999999999999", "token_malformed"),
+        ("0e-99999999", "token_malformed"),
+        ("1" * 33, "token_malformed"),
+    ],
+)
+def test_no_number_is_written_out_without_end(number: str, written: str) -> None:
+    claims = f'{{"iss":"https://a.example","aud":"orders","sub":"ann","exp":{NOW + 60:.0f},"tags":[{number}]}}'
+    found = verify(sign.sign(claims.encode(), PEM, "ES256", "k", token_type="at+jwt"))
+    assert (found.attributes["tags"] if isinstance(found, Identity) else (found.code,)) == (written,)
+
+
 @pytest.mark.parametrize("changes", [{"place": "oslo"}, {"place": {"sites": "oslo"}}, {"limits": [1]}, {"place": None}])
 def test_a_path_through_something_else_is_a_fault(changes: dict[str, object]) -> None:
     assert code(verify(token(**changes))) == "token_claims"
