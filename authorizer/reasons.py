@@ -139,6 +139,7 @@ _DECISION = {
             "stale": "the policies or facts are older than is accepted",
             "bad_check": "the gateway's question could not be read",
             "deadline": "the gateway's deadline has passed",
+            "overload": "too much is being decided at once",
         },
     ),
 }

@@ -21,7 +21,8 @@ METHOD = "Check"
 
 # Made while every part is known to work, so that they can be sent when one does not.
 FIXED = {
-    code: encode(Decision(reason=REASONS[code])) for code in ("bad_check", "body_limit", "deadline", "internal_error")
+    code: encode(Decision(reason=REASONS[code]))
+    for code in ("bad_check", "body_limit", "deadline", "header_limit", "internal_error", "overload")
 }
 """Answers that need no request: reason code -> CheckResponse. Each of them denies."""
 

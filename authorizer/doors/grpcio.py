@@ -157,11 +157,14 @@ async def _asked(message: bytes, call: _Call) -> str:
         await call.abort(grpc.StatusCode.INVALID_ARGUMENT, "not a HealthCheckRequest")
 
 
-def _bind(server: aio.Server, address: listen.TcpAddress | listen.UnixAddress) -> str:
+def _bind(server: aio.Server, address: listen.TcpAddress | listen.UnixAddress | listen.AbstractAddress) -> str:
     try:
         if isinstance(address, listen.TcpAddress):
             host = f"[{address.host}]" if ":" in address.host else address.host
             return f"{host}:{server.add_insecure_port(f'{host}:{address.port}')}"
+        if isinstance(address, listen.AbstractAddress):
+            server.add_insecure_port(f"unix-abstract:{address.name}")
+            return f"unix:@{address.name}"
         name = f"unix:{address.path}"
         listen.vacate(address.path)
         # The mask, not a later chmod: there is no moment at which others could connect.

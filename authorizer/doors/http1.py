@@ -5,12 +5,10 @@ replaced. Answers carry no header that was not asked for: some gateways copy all
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -114,7 +112,7 @@ class HttpDoor:
     def __init__(self, server: asyncio.Server, connections: web.Server, bound: socket.socket) -> None:
         self._server = server
         self._connections = connections
-        self._file = _identity(Path(bound.getsockname())) if bound.family == socket.AF_UNIX else None
+        self._file = listen.socket_file(bound)
         self.address = listen.name(bound)
 
     async def close(self, grace: float) -> None:
@@ -122,7 +120,7 @@ class HttpDoor:
         self._server.close()
         await self._connections.shutdown(max(grace, 0.05))  # to aiohttp, no time at all means no limit
         if self._file is not None:
-            _remove(Path(self.address.removeprefix("unix:")), self._file)
+            self._file.remove()
 
 
 async def open_http(
@@ -154,19 +152,3 @@ async def open_http(
 
 def _compiled() -> bool:
     return HttpRequestParser is not HttpRequestParserPy
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return device and inode of a file, or None when there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _remove(path: Path, identity: tuple[int, int]) -> None:
-    """Remove our socket file, unless a successor has put its own in that place."""
-    if _identity(path) == identity:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()

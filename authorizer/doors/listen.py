@@ -1,6 +1,6 @@
 """Addresses that a door listens on, and Unix sockets that are taken only when nobody serves them.
 
-An address is ``HOST:PORT``, ``[IPV6]:PORT`` or ``unix:/ABSOLUTE/PATH``.
+An address is ``HOST:PORT``, ``[IPV6]:PORT``, ``unix:/ABSOLUTE/PATH`` or ``unix:@NAME``.
 """
 
 import contextlib
@@ -36,8 +36,45 @@ class UnixAddress(Struct, frozen=True):
     path: Path
 
 
-def parse(address: str) -> TcpAddress | UnixAddress:
+class AbstractAddress(Struct, frozen=True):
+    """A name of unix(7) that is no file: whoever shares the network namespace may connect, as to a loopback port."""
+
+    name: str
+
+
+class SocketFile(Struct, frozen=True):
+    """The file of a listening Unix socket, to be removed when the door closes."""
+
+    path: Path
+    device: int
+    inode: int
+
+    def remove(self) -> None:
+        """Remove the file, unless a successor has put its own in that place."""
+        with contextlib.suppress(FileNotFoundError):
+            found = self.path.stat()
+            if (found.st_dev, found.st_ino) == (self.device, self.inode):
+                self.path.unlink()
+
+
+def socket_file(bound: socket.socket) -> SocketFile | None:
+    """Return the file of a socket; None when it has none."""
+    if bound.family != socket.AF_UNIX or not isinstance(path := bound.getsockname(), str):
+        return None
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return SocketFile(Path(path), found.st_dev, found.st_ino)
+
+
+def parse(address: str) -> TcpAddress | UnixAddress | AbstractAddress:
     """Read an address. Raises ListenError AZ701."""
+    if address.startswith("unix:@"):
+        text = address.removeprefix("unix:@")
+        if not text.isascii() or not text.isprintable() or not 0 < len(text) <= 107:
+            raise ListenError("AZ701", f"{address!r} is not a socket name", hint="unix:@NAME, 107 characters at most")
+        return AbstractAddress(text)
     if address.startswith("unix:"):
         path = Path(address.removeprefix("unix:"))
         # sun_path of unix(7) has 108 bytes with its final NUL.
@@ -83,7 +120,9 @@ def bind(address: str, *, shared: bool = False) -> socket.socket:
     """
     parsed = parse(address)
     with _refusing(address):
-        return _bind_unix(parsed.path) if isinstance(parsed, UnixAddress) else _bind_tcp(parsed, shared=shared)
+        if isinstance(parsed, TcpAddress):
+            return _bind_tcp(parsed, shared=shared)
+        return _bind_abstract(parsed.name) if isinstance(parsed, AbstractAddress) else _bind_unix(parsed.path)
 
 
 def reserve(address: str) -> socket.socket:
@@ -116,7 +155,8 @@ def _refusing(address: str) -> Iterator[None]:
 def name(bound: socket.socket) -> str:
     """Return the address in the form that ``parse`` reads, with the port that the system chose."""
     if bound.family == socket.AF_UNIX:
-        return f"unix:{bound.getsockname()}"
+        path = bound.getsockname()
+        return f"unix:{path}" if isinstance(path, str) else f"unix:@{path[1:].decode()}"
     host, port = bound.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -134,6 +174,17 @@ def _bind_unix(path: Path) -> socket.socket:
         raise
     finally:
         os.umask(mask)
+    return bound
+
+
+def _bind_abstract(text: str) -> socket.socket:
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        bound.bind(f"\0{text}")
+        bound.listen(_BACKLOG)
+    except OSError:
+        bound.close()
+        raise
     return bound
 
 

@@ -264,5 +264,6 @@ def _methods(
 _REFUSED = {
     "body_limit": Status(grpc.RESOURCE_EXHAUSTED, "the message is too large"),
     "deadline": Status(grpc.DEADLINE_EXCEEDED, "the deadline has passed"),
+    "header_limit": Status(grpc.RESOURCE_EXHAUSTED, "the headers are too large"),
     "overload": Status(grpc.RESOURCE_EXHAUSTED, "too much is under way"),
 }

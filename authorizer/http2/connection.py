@@ -8,11 +8,12 @@ from collections.abc import Callable
 from math import inf
 from struct import Struct, iter_unpack
 
-from authorizer.http2 import flow, frames
+from authorizer.http2 import flow, frames, grpc
 from authorizer.http2.frames import ConnectionFault, StreamFault
-from authorizer.http2.headers import BlockReader
-from authorizer.http2.limits import EARNED_BY_CALL, Conduct, Limits, Patience, Pool
-from authorizer.http2.requests import TOO_LARGE, Head, Methods, check_trailers, read
+from authorizer.http2.grpc import Status
+from authorizer.http2.heads import Heads
+from authorizer.http2.limits import Conduct, Limits, Pool
+from authorizer.http2.requests import Methods
 from authorizer.http2.stream import Stream
 from authorizer.http2.streams import Streams
 
@@ -21,7 +22,6 @@ _PREFIX = Struct(">BI").unpack_from  # of a message: packed or not, length
 _WHOLE_HEADERS = frames.HEADERS << 8 | frames.END_HEADERS
 _LAST_DATA = frames.DATA << 8 | frames.END_STREAM
 _DRAIN_PING = b"drained?"
-_MAX_KNOWN_BLOCKS = 256
 _SMALL_DATA = 256
 
 
@@ -39,15 +39,11 @@ class Connection:
     def __init__(
         self, methods: Methods, limits: Limits, pool: Pool, now: float, breach: Callable[[str], None] = lambda _: None
     ) -> None:
-        self._methods = methods
         self._limits = limits
         self._breach = breach
         self._now = self._begun = self._busy = now
         self._out = flow.Outbound()
-        self._reader = BlockReader(limits.header_list_bytes)
-        self._known: dict[bytes, Head] = {}
-        self._generation = 0
-        self._patience = Patience(limits, now)
+        self._heads = Heads(methods, limits, breach)
         self._conduct = Conduct(limits, now)
         self._streams = Streams(self._out, limits, pool, self._conduct, breach)
         self._tail = b""
@@ -112,7 +108,7 @@ class Connection:
         self._streams.tick()
         if now >= self._leave_at:
             self._leave()
-        elif not self._streams.open and now >= self._busy + self._limits.idle_seconds:
+        elif not self._leaving and not self._streams.open and now >= self._busy + self._limits.idle_seconds:
             self._breach("idle")
             self.shutdown(now)
         self.alarm = self._next_alarm()
@@ -146,12 +142,13 @@ class Connection:
 
     def _next_alarm(self) -> float:
         limits = self._limits
+        idle_at = self._busy + limits.idle_seconds
         return min(
             self._streams.alarm,
             self._leave_at,
             inf if self._settled else self._begun + limits.preface_seconds,
             inf if self._acknowledged else self._begun + limits.settings_seconds,
-            inf if self._leaving else max(self._busy, self._now) + limits.idle_seconds,
+            inf if self._leaving else idle_at if idle_at > self._now else self._now + limits.idle_seconds,
         )
 
     def _leave(self) -> None:
@@ -160,6 +157,7 @@ class Connection:
         if self._limit_id == frames.MAX_STREAM_ID:
             self._limit_id = self._last
             self._out.write(frames.goaway(self._last, frames.NO_ERROR))
+            self._streams.finish_watches(Status(grpc.UNAVAILABLE, "the connection is closing"))
 
     def _fail(self, fault: ConnectionFault) -> None:
         if fault.breach:
@@ -176,7 +174,7 @@ class Connection:
             position = self._read_preface(buffer)
             if self._preface:
                 return position
-        out, known, now, limits = self._out, self._known, self._now, self._limits
+        out, known, now, limits = self._out, self._heads.known, self._now, self._limits
         opened = self._streams.open
         most_out, most_streams = limits.output_bytes, limits.concurrent_streams
         most_frame = frames.HEAD_BYTES + limits.frame_bytes
@@ -229,8 +227,7 @@ class Connection:
             self._frame(kind >> 8, kind & 0xFF, number & frames.MAX_STREAM_ID, payload)
         if calls:
             self._busy = now
-            self._conduct.opened += calls
-            self._patience.earn(calls * EARNED_BY_CALL)
+            self._conduct.answered(calls)
         if opened:
             self._streams.watch_over()
         if self._debt > limits.connection_window >> 1:
@@ -254,7 +251,7 @@ class Connection:
         if not self._settled and (kind != frames.SETTINGS or flags & frames.ACK):
             raise ConnectionFault(frames.PROTOCOL_ERROR, "the first frame is not SETTINGS")
         if kind >= len(self._on_frame):
-            self._patience.spend("unknown", self._now)
+            self._conduct.spend("unknown", self._now)
             return
         try:
             self._on_frame[kind](self, flags, number, payload)
@@ -286,36 +283,21 @@ class Connection:
 
     def _headers(self, number: int, block: bytes, *, ended: bool) -> None:
         """Act on a whole header block: a request, or the trailers of one."""
-        head = self._known.get(block) if number > self._last else None
-        fields = self._decode(block) if head is None else []
         if number <= self._last:
-            self._trailers(number, fields, ended=ended)
+            self._trailers(number, block, ended=ended)
             return
         self._last = number
+        head = self._heads.request(block)
         if number > self._limit_id:
             return  # begun after the second GOAWAY: the peer asks elsewhere
-        self._conduct.opened += 1
-        if head is None:
-            head = TOO_LARGE if fields is None else read(fields, self._methods)
-            if fields is None:
-                self._breach("header_list")
-            elif not self._out.fresh and len(self._known) < _MAX_KNOWN_BLOCKS:
-                self._known[block] = head
         stream = self._streams.begin(number, head)
         self._busy = self._now
         if ended:
             stream.ended = True
             self._streams.take_in(stream, b"")
 
-    def _decode(self, block: bytes) -> list[tuple[bytes, bytes]] | None:
-        fields = self._reader.read(block)
-        if self._reader.generation != self._generation or len(self._known) >= _MAX_KNOWN_BLOCKS:
-            # INVARIANT: bytes that were decoded under another table may mean something else now.
-            self._generation = self._reader.generation
-            self._known.clear()
-        return fields
-
-    def _trailers(self, number: int, fields: list[tuple[bytes, bytes]] | None, *, ended: bool) -> None:
+    def _trailers(self, number: int, block: bytes, *, ended: bool) -> None:
+        fault = self._heads.trailers(block)
         stream = self._streams.open.get(number)
         if stream is None:
             if not self._streams.abandoned(number) and number <= self._limit_id:
@@ -323,9 +305,10 @@ class Connection:
             return
         if stream.ended:
             raise StreamFault(frames.STREAM_CLOSED, "HEADERS after the end of a stream")
-        if not ended or fields is None:
-            raise StreamFault(frames.PROTOCOL_ERROR, "trailers that end nothing, or too large")
-        check_trailers(fields)
+        if fault is not None:
+            raise fault
+        if not ended:
+            raise StreamFault(frames.PROTOCOL_ERROR, "trailers that end nothing")
         stream.ended = True
         self._streams.take_in(stream, b"")
 
@@ -344,7 +327,7 @@ class Connection:
             stream.ended = True
         else:
             if len(data) < _SMALL_DATA:
-                self._patience.spend("data", self._now)
+                self._conduct.spend("data", self._now)
             stream.debt += len(payload)
         self._streams.take_in(stream, data)
 
@@ -358,7 +341,7 @@ class Connection:
             raise ConnectionFault(frames.STREAM_CLOSED, "DATA on a closed stream")
 
     def _on_priority(self, _flags: int, number: int, payload: bytes) -> None:
-        self._patience.spend("priority", self._now)
+        self._conduct.spend("priority", self._now)
         if not number:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "PRIORITY on the connection")
         if len(payload) != 5:
@@ -372,7 +355,7 @@ class Connection:
         stream = self._streams.open.get(number)
         if stream is None:
             self._on_closed(number, "RST_STREAM")
-            self._patience.spend("rst_stream", self._now)
+            self._conduct.spend("rst_stream", self._now)
         else:
             self._streams.close(stream)
         self._conduct.reset(self._now)
@@ -382,7 +365,7 @@ class Connection:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "SETTINGS on a stream")
         if len(payload) % 6 or (flags & frames.ACK and payload):
             raise ConnectionFault(frames.FRAME_SIZE_ERROR, "SETTINGS of a wrong length")
-        self._patience.spend("settings", self._now)
+        self._conduct.spend("settings", self._now)
         if flags & frames.ACK:
             self._acknowledged = True
             return
@@ -399,7 +382,7 @@ class Connection:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "PING on a stream")
         if len(payload) != 8:
             raise ConnectionFault(frames.FRAME_SIZE_ERROR, "PING has eight bytes")
-        self._patience.spend("ping", self._now)
+        self._conduct.spend("ping", self._now)
         if not flags & frames.ACK:
             self._out.write(frames.frame(frames.PING, frames.ACK, 0, payload))
         elif payload == _DRAIN_PING and self._leave_at != inf:
@@ -410,12 +393,12 @@ class Connection:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "GOAWAY on a stream")
         if len(payload) < 8:
             raise ConnectionFault(frames.FRAME_SIZE_ERROR, "GOAWAY has eight bytes at least")
-        self._leave()
+        self.shutdown(self._now)
 
     def _on_window_update(self, _flags: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise ConnectionFault(frames.FRAME_SIZE_ERROR, "WINDOW_UPDATE has four bytes")
-        self._patience.spend("window_update", self._now)
+        self._conduct.spend("window_update", self._now)
         increment = frames.uint(payload) & frames.MAX_WINDOW
         if not number:
             self._streams.pump(self._out.open_connection(increment))

@@ -41,8 +41,8 @@ class Method(Struct, frozen=True):
 
     ``call`` answers a unary call; it gets the message and the time by which the caller wants the answer (on the clock
     of the connection; infinite without deadline). ``refuse`` answers for it when it cannot be asked: ``body_limit``,
-    ``deadline`` or ``overload``. ``watch``, if given, is asked instead of ``call``: it may keep the stream and send
-    messages on it until it closes, or end it at once with a status.
+    ``deadline``, ``header_limit`` or ``overload``. ``watch``, if given, is asked instead of ``call``: it may keep the
+    stream and send messages on it until it closes, or end it at once with a status. None of them may raise.
     """
 
     call: Callable[[bytes, float], Answer]

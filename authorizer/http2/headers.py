@@ -11,7 +11,7 @@ from hpack.exceptions import HPACKDecodingError
 from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
-from authorizer.http2.frames import COMPRESSION_ERROR, ConnectionFault
+from authorizer.http2.frames import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, ConnectionFault
 
 Field = tuple[bytes, bytes]
 
@@ -31,23 +31,25 @@ class BlockReader:
     it stays the same.
     """
 
-    def __init__(self, max_list_bytes: int) -> None:
+    def __init__(self, list_bytes: int, most_bytes: int) -> None:
         self._table = HeaderTable()
-        self._limit = max_list_bytes
+        self._limit = list_bytes
+        self._most = most_bytes
         self.generation = 0
 
-    def read(self, block: bytes) -> list[Field] | None:
-        """Return the fields of a block, or None when they are more than the limit allows.
+    def read(self, block: bytes) -> tuple[list[Field], bool]:
+        """Return the fields of a block, as many as the limit allows, and whether these are all.
 
         The whole block is read in either case: the next one builds on the table that this one leaves. Raises
-        ConnectionFault COMPRESSION_ERROR, after which nothing more can be read.
+        ConnectionFault, after which nothing more can be read: COMPRESSION_ERROR for what is no block,
+        ENHANCE_YOUR_CALM for one that is far too large.
         """
         try:
             return self._read(block)
         except (HPACKDecodingError, IndexError) as error:
             raise ConnectionFault(COMPRESSION_ERROR, "a header block that cannot be decoded") from error
 
-    def _read(self, block: bytes) -> list[Field] | None:
+    def _read(self, block: bytes) -> tuple[list[Field], bool]:
         entries = self._table.dynamic_entries
         fields: list[Field] = []
         size = 0
@@ -79,7 +81,9 @@ class BlockReader:
             size += len(field[0]) + len(field[1]) + _FIELD_OVERHEAD
             if size <= self._limit:
                 fields.append(field)
-        return fields if size <= self._limit else None
+            elif size > self._most:
+                raise ConnectionFault(ENHANCE_YOUR_CALM, "a header list far too large", breach="header_bomb")
+        return fields, size <= self._limit
 
     def _literal(self, block: bytes, position: int, index: int, inserted: int) -> tuple[Field, int]:
         if index == (0x3F if inserted else 0x0F):

@@ -18,11 +18,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     concurrent_streams: int = 1024
     """Announced. Envoy queues above it or opens another connection; who ignores it is refused (``streams``)."""
     header_list_bytes: int = 16 << 10
-    """Announced. Headers of a check take some 500; a larger list is answered RESOURCE_EXHAUSTED (``header_list``)."""
-    header_block_bytes: int = 32 << 10
-    """As sent, over all its frames, before it is decoded: CVE-2024-27316 and its kin (``header_block``)."""
+    """Announced. Headers of a check take some 500. A larger list is denied (``header_list``): tracing may copy headers
+    of a user's request into them."""
+    header_list_most: int = 256 << 10
+    """Four times what gateways let a user send. Above it a block is made to be large when decoded (``header_bomb``)."""
+    header_block_bytes: int = 128 << 10
+    """The same as sent, over all its frames: CVE-2024-27316 and its kin (``header_block``)."""
     continuations: int = 8
-    """A block of the largest size needs two; more are a flood of small or empty ones (``continuations``)."""
+    """A block of the largest size needs seven; more are a flood of small or empty ones (``continuations``)."""
     frame_bytes: int = 16 << 10
     """Announced. The least that RFC 9113 allows: an unfinished frame is kept until its end has come."""
     stream_window: int = 1 << 20
@@ -41,12 +44,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Answers written and not yet taken by the network; while there are more, nothing is read."""
     patience: int = 2000
     """Frames that do no work (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, small DATA, unknown ones) in one go. Calls earn
-    more: see ``Patience`` (``floods`` by frame type: CVE-2019-9511 to 9518)."""
+    more: see ``Conduct`` (``flood_TYPE``: CVE-2019-9511 to 9518)."""
     patience_per_second: int = 50
     """How fast patience comes back without calls."""
-    resets: int = 500
-    """Streams taken back within ``reset_seconds`` before we ask whether they are more than half of all: a gateway's
-    users hang up too, but not most of them (``rapid_reset``: CVE-2023-44487)."""
+    resets: int = 2000
+    """Streams taken back within ``reset_seconds`` before we ask whether they are half as many as the calls answered: a
+    gateway's users hang up too, but not most of them (``rapid_reset``: CVE-2023-44487)."""
     reset_seconds: float = 10.0
     """The interval in which resets and stream errors are counted."""
     stream_errors: int = 100
@@ -83,44 +86,39 @@ COST: Final = {"settings": 20, "ping": 2, "priority": 1, "window_update": 1, "da
 """What a frame costs: SETTINGS goes over all streams, PING is answered."""
 
 
-class Patience:
-    """How many frames of no work are still borne; calls and time give some back."""
-
-    def __init__(self, limits: Limits, now: float) -> None:
-        self._most = self._left = float(limits.patience)
-        self._rate = limits.patience_per_second
-        self._since = now
-
-    def earn(self, frames: int) -> None:
-        """Give back for work done."""
-        self._left = min(self._most, self._left + frames)
-
-    def spend(self, kind: str, now: float) -> None:
-        """Pay for one frame. Raises ConnectionFault ENHANCE_YOUR_CALM when there is nothing left."""
-        self._left -= COST[kind]
-        if self._left >= 0:
-            return
-        self.earn(int((now - self._since) * self._rate))
-        self._since = now
-        if self._left < 0:
-            raise ConnectionFault(ENHANCE_YOUR_CALM, f"too many frames of type {kind}", breach=f"flood_{kind}")
-
-
 class Conduct:
-    """How a peer takes back its streams, and how often we have to. Counted within an interval, then anew."""
+    """How a peer behaves: frames that do no work, streams taken back, streams that we had to reset.
+
+    Frames are paid for from a store that time and answered calls fill again; streams are counted within an interval.
+    """
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
-        self._since = now
-        self.opened = 0
-        self._resets = 0
-        self._errors = 0
+        self._patience = float(limits.patience)
+        self._filled = self._since = now
+        self._answered = self._resets = self._errors = 0
+
+    def answered(self, calls: int) -> None:
+        """Count calls that were answered."""
+        self._answered += calls
+        self._patience = min(float(self._limits.patience), self._patience + calls * EARNED_BY_CALL)
+
+    def spend(self, kind: str, now: float) -> None:
+        """Pay for a frame that does no work. Raises ConnectionFault ENHANCE_YOUR_CALM when there is nothing left."""
+        self._patience -= COST[kind]
+        if self._patience >= 0:
+            return
+        earned = (now - self._filled) * self._limits.patience_per_second
+        self._patience = min(float(self._limits.patience), self._patience + earned)
+        self._filled = now
+        if self._patience < 0:
+            raise ConnectionFault(ENHANCE_YOUR_CALM, f"too many frames of type {kind}", breach=f"flood_{kind}")
 
     def reset(self, now: float) -> None:
         """Count a stream that the peer took back. Raises ConnectionFault ENHANCE_YOUR_CALM."""
         self._renew(now)
         self._resets += 1
-        if self._resets > self._limits.resets and 2 * self._resets > self.opened:
+        if self._resets > self._limits.resets and 2 * self._resets > self._answered:
             raise ConnectionFault(ENHANCE_YOUR_CALM, "too many streams taken back", breach="rapid_reset")
 
     def error(self, now: float) -> None:
@@ -133,4 +131,4 @@ class Conduct:
     def _renew(self, now: float) -> None:
         if now - self._since >= self._limits.reset_seconds:
             self._since = now
-            self.opened = self._resets = self._errors = 0
+            self._answered = self._resets = self._errors = 0

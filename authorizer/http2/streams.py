@@ -60,6 +60,9 @@ class Streams:
         """
         head, limits = stream.head, self._limits
         stream.received += len(data)
+        if head.refusal and head.method is not None:
+            self.reply(stream, head.method.refuse(head.refusal))
+            return
         if head.length >= 0 and (stream.received > head.length or (stream.ended and stream.received < head.length)):
             raise StreamFault(frames.PROTOCOL_ERROR, "content-length is wrong")
         if head.method is None:
@@ -77,7 +80,7 @@ class Streams:
             if length - grpc.PREFIX_BYTES > limits.message_bytes:
                 self._refuse(stream, "message", "body_limit")
                 return
-            if len(body) > max(length, grpc.PREFIX_BYTES):
+            if len(body) > length:
                 self.reply(stream, Status(grpc.INTERNAL, "more than one message"))
                 return
             if stream.ended:
@@ -107,6 +110,12 @@ class Streams:
         """End a watch."""
         if not stream.closed and stream.last is None:
             self._advance(stream, ended=self._out.answer(stream, status))
+
+    def finish_watches(self, status: Status) -> None:
+        """End every watch."""
+        for stream in list(self.open.values()):
+            if stream.replied:
+                self.finish(stream, status)
 
     def reset(self, number: int, fault: StreamFault) -> None:
         """Reset a stream for the peer's fault. Raises ConnectionFault when that happens too often."""
@@ -207,6 +216,7 @@ class Streams:
     def _advance(self, stream: Stream, *, ended: bool) -> None:
         """Note that something was sent: the whole answer, or what the windows let pass."""
         if ended:
+            self._conduct.answered(1)
             self.close(stream)
             if not stream.ended:
                 # The answer is complete, the request is not and no longer matters (RFC 9113 section 8.1).

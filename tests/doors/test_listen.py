@@ -18,9 +18,10 @@ from authorizer.errors import ListenError
         ("127.0.0.1:9191", listen.TcpAddress("127.0.0.1", 9191)),
         ("localhost:0", listen.TcpAddress("localhost", 0)),
         ("[::1]:65535", listen.TcpAddress("::1", 65535)),
+        ("unix:@authorizer/0", listen.AbstractAddress("authorizer/0")),
     ],
 )
-def test_tcp_addresses(text, address):
+def test_addresses(text, address):
     assert listen.parse(text) == address
 
 
@@ -28,7 +29,7 @@ def test_tcp_addresses(text, address):
     "text",
     ["", ":", ":80", "host", "host:", "host:x", "host:65536", "host:-1", "::1:80", "[]:80", "host:٣", "host:1e3",
      "unix:", "unix:relative", "unix:/" + "x" * 107, "unix:/a\0b",
-     "unix:/\udfff"],
+     "unix:/\udfff", "unix:@", "unix:@" + "x" * 108, "unix:@\0"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_with_a_cure(text):
     with pytest.raises(ListenError, match="AZ701") as caught:
@@ -40,12 +41,22 @@ def test_what_is_no_address_is_refused_with_a_cure(text):
 def test_any_text_is_an_address_or_refused(text):
     for candidate in (text, f"unix:/{text}", f"{text}:80"):
         with contextlib.suppress(ListenError):
-            assert isinstance(listen.parse(candidate), listen.TcpAddress | listen.UnixAddress)
+            assert isinstance(listen.parse(candidate), listen.TcpAddress | listen.UnixAddress | listen.AbstractAddress)
 
 
 def test_a_bound_address_can_be_read_again():
     with listen.bind("127.0.0.1:0") as bound:
         assert listen.parse(listen.name(bound)) == listen.TcpAddress(*bound.getsockname())
+
+
+def test_an_abstract_name_is_bound_and_taken():
+    address = f"unix:@authorizer-test-{os.getpid()}"
+    with listen.bind(address) as bound:
+        assert listen.name(bound) == address
+        assert listen.socket_file(bound) is None
+        with pytest.raises(ListenError, match="AZ702"):
+            listen.bind(address)
+    listen.bind(address).close()
 
 
 def test_a_port_that_is_taken_is_refused():
