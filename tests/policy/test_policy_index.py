@@ -5,6 +5,8 @@ import random
 import pytest
 
 from authorizer.policy.pbac import index
+from authorizer.policy.pbac.templates import build, parameters
+from authorizer.policy.pbac.types import FieldType
 from tests.policy import linear
 from tests.policy.asking import program
 from tests.policy.test_policy_properties import SHARED, ask, outcome, written
@@ -89,3 +91,24 @@ def test_a_long_list_is_not_copied_into_every_branch():
     (bucket,) = next(table.right.allows for table in loaded._tables if table.right.name == "r")
     assert isinstance(bucket.anywhere["group:g"], tuple)
     assert len(ask(loaded, request(word="w99")).by) == 20
+
+
+def leaves(leaf: index.Leaf) -> list[tuple[index.Row, ...]]:
+    if isinstance(leaf, tuple):
+        return [leaf]
+    return [found for part in (*leaf.by.values(), leaf.rest) for found in leaves(part)]
+
+
+@pytest.mark.parametrize("denials", [False, True])
+def test_lists_in_many_fields_do_not_multiply(denials):
+    chance = random.Random(1)
+    names = tuple(f"f{number}" for number in range(20))
+    asked = [{"op": "in", "type": 0, "left": ["resource", name], "param": n} for n, name in enumerate(names)]
+    shape = build({"all": asked}, (FieldType("string"),))
+    words = [f"w{number}" for number in range(32)]
+    params = [parameters(shape, [chance.sample(words, 4) for _ in names]) for _ in range(600)]
+    rows = [index.Row(f"p{number}", "", shape, one, None, None) for number, one in enumerate(params)]
+    leaf = index.build_leaf(rows, denials=denials)
+    assert isinstance(leaf, index.Split)
+    assert sum(map(len, leaves(leaf))) <= 16 * len(rows)
+    assert {row.id for found in leaves(leaf) for row in found} == {row.id for row in rows}

@@ -17,6 +17,7 @@ from authorizer.policy.pbac.templates import Params, Sides, Template
 LEAF = 8
 WIDE = 64
 _MAX_COPIES = 16
+_MAX_DEPTH = 12
 
 
 class Extras(Struct, frozen=True):
@@ -83,23 +84,35 @@ def build_bucket(rows: Iterable[tuple[str, str, Row]], *, denials: bool) -> Buck
     )
 
 
-def build_leaf(rows: Sequence[Row], *, denials: bool, without: frozenset[tuple[int, str]] = frozenset()) -> Leaf:
-    """Make a leaf of rows, split by fields not in ``without`` for as long as that helps."""
-    if len(rows) <= LEAF:
+def build_leaf(
+    rows: Sequence[Row],
+    *,
+    denials: bool,
+    without: frozenset[tuple[int, str]] = frozenset(),
+    room: int | None = None,
+) -> Leaf:
+    """Make a leaf of rows, split by fields not in ``without`` for as long as that helps and there is ``room``.
+
+    INVARIANT: ``room``, by default ``_MAX_COPIES`` times the rows, is shared out among the parts of a split, so it
+    bounds how many rows all parts hold together, however many lists each row has.
+    """
+    if len(rows) <= LEAF or len(without) >= _MAX_DEPTH:
         return tuple(rows)
+    room = _MAX_COPIES * len(rows) if room is None else room
     values = _values(rows, without)
-    best: tuple[int, tuple[int, str]] | None = None
+    best: tuple[int, tuple[int, str], int] | None = None
     for field, of_row in values.items():
         sizes: dict[Any, int] = defaultdict(int)
         for several in of_row.values():
             for value in several:
                 sizes[value] += 1
-        cost = len(rows) - len(of_row) + max(sizes.values())
-        if cost < len(rows) and (best is None or (cost, field) < best):
-            best = (cost, field)
+        left = len(rows) - len(of_row)
+        cost, total = left + max(sizes.values()), left + sum(sizes.values())
+        if cost < len(rows) and total <= room and (best is None or (cost, field) < best[:2]):
+            best = (cost, field, total)
     if best is None:
         return tuple(rows)
-    field = best[1]
+    _, field, total = best
     split: dict[Any, list[Row]] = defaultdict(list)
     rest: list[Row] = []
     for number, row in enumerate(rows):
@@ -109,11 +122,15 @@ def build_leaf(rows: Sequence[Row], *, denials: bool, without: frozenset[tuple[i
         for value in values[field][number]:
             split[value].append(row)
     narrower = without | {field}
+
+    def part(group: list[Row]) -> Leaf:
+        return build_leaf(group, denials=denials, without=narrower, room=room * len(group) // total)
+
     return Split(
         side=field[0],
         field=field[1],
-        by={value: build_leaf(group, denials=denials, without=narrower) for value, group in split.items()},
-        rest=build_leaf(rest, denials=denials, without=narrower),
+        by={value: part(group) for value, group in split.items()},
+        rest=part(rest),
         every=tuple(rows) if denials else (),
     )
 
