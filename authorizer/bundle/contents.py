@@ -19,6 +19,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
 
     ``document`` is the parsed ``authorizer/{kind}.json``; ``files`` are all files by name; ``serial`` is when it was
     published, in POSIX milliseconds; ``key_id`` names the key that signed it ("" if signatures are switched off).
+    ``revision`` is the digest of the content, whatever the manifest calls it; ``edition`` is the manifest's.
     """
 
     kind: Kind
@@ -27,6 +28,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
     document: Mapping[str, Any]
     files: Mapping[str, bytes]
     key_id: str = ""
+    edition: Mapping[Kind, int] = {}
 
 
 def document_name(kind: Kind) -> str:
@@ -45,15 +47,17 @@ def write(
     *,
     serial: int,
     signer: Signer | None,
+    edition: Mapping[Kind, int] | None = None,
     extra: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """Return the ``.tar.gz`` of a bundle; ``extra`` are further files below ``authorizer/``.
 
+    ``edition`` are the serials of the bundles published with it, by kind.
     ``serial`` must grow with every publication: readers refuse an older one. Raises KeyMaterialError if the key cannot
     sign, BundleError if a name in ``extra`` cannot stand in a bundle.
     """
     files = {**(extra or {}), document_name(kind): _json(document)}
-    stamp = Manifest(kind, _revision(files), serial)
+    stamp = Manifest(kind, _revision(files), serial, edition=edition or {})
     files[manifest.NAME] = manifest.render(stamp)
     if signer is not None:
         files[signatures.NAME] = signatures.attach(files, signer, issued_at=serial // 1000)
@@ -83,8 +87,9 @@ def read(
     _check_roots(stamp, files)
     return Bundle(
         kind=stamp.kind,
-        revision=stamp.revision,
+        revision=_revision({name: files[name] for name in files.keys() - {manifest.NAME, signatures.NAME}}),
         serial=stamp.serial,
+        edition=stamp.edition,
         document=_document(stamp.kind, files),
         files=files,
         key_id=key_id,

@@ -1,6 +1,7 @@
 """``.manifest``: what a bundle says of itself, in OPA's form with our stamp under ``metadata.authorizer``."""
 
 import re
+from collections.abc import Mapping
 from typing import Literal, cast, get_args
 
 import orjson
@@ -24,17 +25,22 @@ class Manifest(Struct, frozen=True):
     """``serial`` is the time of publication in POSIX milliseconds, raised where needed so that it only grows.
 
     ``revision`` names the content: equal content has an equal revision. ``roots`` are the folders that it owns.
+    ``edition`` are the serials of the bundles that it was published with, by kind: what one of them takes away, another
+    may rely on, so it is not to be put in force beside older ones.
     """
 
     kind: Kind
     revision: str
     serial: int
     roots: tuple[str, ...] = (ROOT,)
+    edition: Mapping[Kind, int] = {}
 
 
 def render(manifest: Manifest) -> bytes:
     """Return the text of ``.manifest``."""
-    stamp = {"kind": manifest.kind, "serial": manifest.serial, "format": FORMAT}
+    stamp: dict[str, object] = {"kind": manifest.kind, "serial": manifest.serial, "format": FORMAT}
+    if manifest.edition:
+        stamp["edition"] = dict(manifest.edition)
     return orjson.dumps(
         {"revision": manifest.revision, "roots": manifest.roots, "metadata": {"authorizer": stamp}},
         option=orjson.OPT_SORT_KEYS,
@@ -55,7 +61,7 @@ def read(text: bytes) -> Manifest:
         )
     if stamp.get("format") != Number(FORMAT) or not isinstance(stamp["format"], Number):
         raise refusal("wrong_format", f"the bundle has the format {shown(stamp.get('format'))}, not {FORMAT}")
-    if unknown := sorted(stamp.keys() - {"kind", "serial", "format"}):
+    if unknown := sorted(stamp.keys() - {"kind", "serial", "format", "edition"}):
         raise refusal("bad_manifest", f"the manifest has the unknown metadata.authorizer.{shown(unknown[0])}")
     kind, serial, revision = stamp.get("kind"), stamp.get("serial"), _member(value, "revision")
     if kind not in KINDS:
@@ -64,12 +70,21 @@ def read(text: bytes) -> Manifest:
         raise refusal("bad_manifest", "the manifest's serial is not a positive whole number")
     if not isinstance(revision, str) or isinstance(revision, Number) or not _REVISION.fullmatch(revision):
         raise refusal("bad_manifest", "the manifest's revision is missing or malformed")
-    return Manifest(cast("Kind", kind), revision, int(serial), _roots(_member(value, "roots")))
+    edition = _edition(stamp.get("edition", {}))
+    return Manifest(cast("Kind", kind), revision, int(serial), _roots(_member(value, "roots")), edition)
 
 
 def owns(roots: tuple[str, ...], name: str) -> bool:
     """Say whether a file lies under one of the roots."""
     return any(not root or name.startswith(f"{root}/") for root in roots)
+
+
+def _edition(value: object) -> dict[Kind, int]:
+    if not isinstance(value, dict) or not value.keys() <= set(KINDS):
+        raise refusal("bad_manifest", "the manifest's edition is not a mapping of kinds")
+    if not all(isinstance(serial, Number) and _SERIAL.fullmatch(serial) for serial in value.values()):
+        raise refusal("bad_manifest", "the manifest's edition has a serial that is not a positive whole number")
+    return {kind: int(serial) for kind, serial in value.items()}
 
 
 def _roots(value: object) -> tuple[str, ...]:

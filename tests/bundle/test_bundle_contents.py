@@ -39,7 +39,9 @@ def stamped(**changes: object) -> bytes:
     """Sign a manifest that differs: dotted names reach into metadata.authorizer."""
     manifest = json.loads(FILES[".manifest"])
     for name, value in changes.items():
-        target = manifest["metadata"]["authorizer"] if name in ("kind", "serial", "format", "extra") else manifest
+        target = (
+            manifest["metadata"]["authorizer"] if name in ("kind", "serial", "format", "edition", "extra") else manifest
+        )
         if value is None:
             del target[name]
         else:
@@ -111,6 +113,10 @@ REFUSED = [
     ("roots missing", stamped(roots=None), "AZ310"),
     ("roots are numbers", stamped(roots=[1]), "AZ310"),
     ("stamp has more", stamped(extra=1), "AZ310"),
+    ("edition is a list", stamped(edition=[1]), "AZ310"),
+    ("edition of an unknown kind", stamped(edition={"rego": 1}), "AZ310"),
+    ("edition with a text", stamped(edition={"facts": "1"}), "AZ310"),
+    ("edition with a zero", stamped(edition={"facts": 0}), "AZ310"),
     ("another kind", bundle.write("facts", {}, serial=1, signer=SIGNER), "AZ311"),
     ("newer format", stamped(format=2), "AZ312"),
     ("format is text", stamped(format="1"), "AZ312"),
@@ -135,6 +141,18 @@ def test_read_back() -> None:
     assert (read.kind, read.serial, read.document, read.key_id) == ("policy", 1_700_000_000_000, DOCUMENT, "k1")
     assert read.revision == bundle.revision_of("policy", dict(reversed(DOCUMENT.items())))
     assert bundle.read(GOOD, kind=None, verifier=VERIFIER) == read
+
+
+def test_what_was_published_together_is_told() -> None:
+    edition = {"facts": 5, "trust": 7}
+    data = bundle.write("policy", DOCUMENT, serial=9, signer=SIGNER, edition=edition)
+    assert bundle.read(data, kind="policy", verifier=VERIFIER).edition == edition
+    assert bundle.read(GOOD, kind="policy", verifier=VERIFIER).edition == {}
+
+
+def test_the_revision_is_that_of_the_content_whatever_the_manifest_calls_it() -> None:
+    renamed = bundle.read(stamped(revision="v1"), kind="policy", verifier=VERIFIER)
+    assert renamed.revision == bundle.revision_of("policy", DOCUMENT)
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES384", "ES512", "EdDSA"])
