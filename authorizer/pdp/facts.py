@@ -12,8 +12,9 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from authorizer.errors import BundleError, Place, Problem
-from authorizer.pdp.authored import REQUEST_ENV, Notes
 from authorizer.policy.documents import Entry, ListNode, MapNode, Node
+from authorizer.policy.pbac.vocabulary import REQUEST_ENV
+from authorizer.policy.reading import Findings
 
 FORMAT: Final = 1
 Names = tuple[str, ...] | UnsetType
@@ -79,25 +80,23 @@ def compile_facts(documents: Iterable[Node]) -> tuple[dict[str, Any], list[Probl
 
     Several documents join. The same thing said twice is an error that names both places, even if they agree.
     """
-    notes = Notes()
+    findings = Findings()
     places: dict[tuple[str, ...], Place] = {}
     result: dict[str, Any] = {"format": FORMAT} | {section: {} for section in _SECTIONS}
     for document in documents:
-        root = notes.mapping(document, "a Facts document", ("kind", *_SECTIONS))
+        root = findings.fields(document, "a Facts document", ("kind", *_SECTIONS))
         for section, entry in root.entries.items() if root else ():
             if section in _SECTIONS:
-                for path, leaf in _leaves(section, entry, notes):
+                for path, leaf in _leaves(section, entry, findings):
                     first = places.setdefault(path, leaf.key.place)
                     if first is not leaf.key.place:
-                        notes.add("T202", f"{'.'.join(path)} is already at {first}", leaf.key.place, "keep one")
+                        findings.error("T202", leaf.key.place, f"{'.'.join(path)} is already at {first}", "keep one")
                         continue
-                    value = _leaf(path, leaf.value, notes)
-                    if value is not None:
-                        _put(result, path, value)
-    return result, notes.problems
+                    _put(result, path, _leaf(path, leaf.value, findings))
+    return result, findings.problems
 
 
-def _leaves(section: str, entry: Entry, notes: Notes) -> Iterable[tuple[tuple[str, ...], Entry]]:
+def _leaves(section: str, entry: Entry, findings: Findings) -> Iterable[tuple[tuple[str, ...], Entry]]:
     """Yield what is said, with the path that must be unique: (section, subject, part, name) and the like."""
     depth = 3 if section in {"subjects", "lookups"} else 2
     pending: list[tuple[tuple[str, ...], Entry]] = [((section,), entry)]
@@ -111,38 +110,34 @@ def _leaves(section: str, entry: Entry, notes: Notes) -> Iterable[tuple[tuple[st
             known = Membership.__struct_fields__
         elif len(path) == 2 and section == "subjects":
             known = Subject.__struct_fields__
-        body = notes.mapping(current.value, ".".join(path), known)
+        title = ".".join(path)
+        body = findings.fields(current.value, title, known) if known else findings.mapping(current.value, title)
         for key, inner in reversed(body.entries.items()) if body else ():
             if not known or key in known:
                 pending.append(((*path, key), inner))
 
 
-def _leaf(path: tuple[str, ...], node: Node, notes: Notes) -> object:
+def _leaf(path: tuple[str, ...], node: Node, findings: Findings) -> object:
     what = ".".join(path)
     if path[0] == "subjects" and path[2] == "env" and path[3] in REQUEST_ENV:
-        notes.add("T203", f"env field {path[3]!r} cannot be a fact: the request or the login says it", node.place)
-        return None
+        findings.error("T203", node.place, f"env field {path[3]!r} cannot be a fact: the request or the login says it")
     if path[0] != "memberships":
-        return notes.value(node, what)
+        return findings.text_or_texts(node, what)
     if path[2] != "business_role_location":
-        return notes.texts(node, what)
-    if not isinstance(node, ListNode):
-        notes.add("T101", f"{what} must be a list of pairs", node.place, "[[role, location]]")
-        return None
-    return [pair for pair in (_pair(item, what, notes) for item in node.items) if pair is not None]
+        return findings.texts(node, what)
+    return tuple(_pair(item, what, findings) for item in findings.items(node, what))
 
 
-def _pair(node: Node, what: str, notes: Notes) -> list[str] | None:
+def _pair(node: Node, what: str, findings: Findings) -> tuple[str, ...]:
     parts: list[Node | None] = []
     if isinstance(node, ListNode):
         parts = list(node.items)
     elif isinstance(node, MapNode):
         parts = [node.get("role"), node.get("location")] if len(node.entries) == 2 else []
-    texts = [notes.text(part, f"each part of {what}") for part in parts]
+    texts = tuple(findings.text(part, f"each part of {what}") for part in parts)
     if len(texts) != 2 or None in parts:
-        notes.add("T101", f"each of {what} must be a pair", node.place, "[role, location]")
-        return None
-    return [text for text in texts if text is not None]
+        findings.error("AZ209", node.place, f"each of {what} must be a pair", "[role, location]")
+    return texts
 
 
 def _put(tree: dict[str, Any], path: tuple[str, ...], value: object) -> None:

@@ -14,8 +14,11 @@ from msgspec import Struct
 from authorizer.errors import KeyMaterialError, Place, Problem
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.jose.jwk import VerifyKey, read_key, read_key_set
-from authorizer.pdp.authored import REQUEST_ENV, Notes
-from authorizer.policy.documents import MapNode, Node, Scalar, locate, plain
+from authorizer.policy.documents import MapNode, Node, locate, plain
+from authorizer.policy.pbac.types import FieldType
+from authorizer.policy.pbac.values import read_value
+from authorizer.policy.pbac.vocabulary import REQUEST_ENV
+from authorizer.policy.reading import Findings
 
 FORMAT: Final = 1
 NAME_CLAIMS = (
@@ -30,6 +33,7 @@ _DEFAULT_CLAIMS = {
     "group": ("groups",),
     "management_role": ("roles",),
 }
+_TYPES = ("at+jwt", "JWT", "")
 _CLAIM_KEYS = ("person", "client", *NAME_CLAIMS, "fields", "env")
 _ISSUER_KEYS = (
     "issuer", "audiences", "algorithms", "jwks", "jwks_file", "types", "leeway", "max_lifetime", "required",
@@ -151,36 +155,38 @@ def compile_issuers(
     ``read_file`` gets the path of a ``jwks_file`` relative to where the documents' own names are, and may raise
     ``OSError`` or ``KeyError``.
     """
-    notes = Notes()
+    findings = Findings()
     rows: list[dict[str, Any]] = []
     seen: dict[tuple[str, str], Place] = {}
     for document in documents:
-        root = notes.mapping(document, "an Issuers document", ("kind", "issuers"))
+        root = findings.fields(document, "an Issuers document", ("kind", "issuers"))
         if root is None:
             continue
-        entries = notes.mapping(root.get("issuers"), "issuers")
+        entries = findings.mapping(root.get("issuers"), "issuers")
         if entries is None:
             if root.get("issuers") is None:
-                notes.add("T105", "an Issuers document needs 'issuers'", root.place)
+                findings.error("T105", root.place, "an Issuers document needs 'issuers'")
             continue
         for name, entry in entries.entries.items():
-            row = _issuer(name, entry.value, read_file, notes)
+            row = _issuer(name, entry.value, read_file, findings)
             if row is None:
                 continue
             for kind, value in (("name", name), ("issuer", row["issuer"])):
                 first = seen.setdefault((kind, value), entry.key.place)
                 if first is not entry.key.place:
-                    notes.add("T106", f"an issuer with the {kind} {value!r} is already at {first}", entry.key.place)
+                    findings.error(
+                        "T106", entry.key.place, f"an issuer with the {kind} {value!r} is already at {first}"
+                    )
             other = _clash(row["namespace"], [earlier["namespace"] for earlier in rows])
             if other is not None:
-                notes.add(
+                findings.error(
                     "T107",
-                    f"the namespace {row['namespace']!r} overlaps the namespace {other!r} of another issuer",
                     locate(entry.value, ["namespace"]) if row["namespace"] else entry.key.place,
+                    f"the namespace {row['namespace']!r} overlaps the namespace {other!r} of another issuer",
                     "give each issuer a prefix of its own, such as 'partner/'; at most one may be empty",
                 )
             rows.append(row)
-    return {"format": FORMAT, "issuers": rows}, notes.problems
+    return {"format": FORMAT, "issuers": rows}, findings.problems
 
 
 def _clash(namespace: str, others: Iterable[str]) -> str | None:
@@ -191,96 +197,113 @@ def _clash(namespace: str, others: Iterable[str]) -> str | None:
     return None
 
 
-def _issuer(name: str, node: Node, read_file: Callable[[str], bytes], notes: Notes) -> dict[str, Any] | None:
-    body = notes.mapping(node, f"issuer {name!r}", _ISSUER_KEYS)
+def _issuer(name: str, node: Node, read_file: Callable[[str], bytes], findings: Findings) -> dict[str, Any] | None:
+    body = findings.fields(node, f"issuer {name!r}", _ISSUER_KEYS)
     if body is None:
         return None
     for required in ("issuer", "audiences", "algorithms"):
         if required not in body.entries:
-            notes.add("T105", f"issuer {name!r} needs {required!r}", body.place)
-    algorithms = notes.texts(body.get("algorithms"), "algorithms") or []
-    for index, algorithm in enumerate(algorithms):
-        symmetric = algorithm.upper().startswith("HS") or algorithm.lower() == "none"
-        hint = "only asymmetric signatures are accepted" if symmetric else ""
-        notes.one_of(algorithm, ALGORITHMS, "an accepted algorithm", locate(body, ["algorithms", index]), hint)
-    audiences = notes.texts(body.get("audiences"), "audiences") or []
+            findings.error("T105", body.place, f"issuer {name!r} needs {required!r}")
+    algorithms = _algorithms(body.get("algorithms"), findings)
+    audiences = list(findings.texts(body.get("audiences"), "audiences"))
     for what, values in (("audiences", audiences), ("algorithms", algorithms)):
         if not values and what in body.entries:
-            notes.add("T105", f"{what} of issuer {name!r} must not be empty", locate(body, [what]))
-    types = notes.texts(body.get("types"), "types", empty=True)
+            findings.error("T105", locate(body, [what]), f"{what} of issuer {name!r} must not be empty")
+    types = body.get("types")
+    accepted = findings.texts(types, "types", empty=True) if types is not None else _TYPES
     return {
         "name": name,
-        "issuer": notes.text(body.get("issuer"), "issuer") or "",
+        "issuer": findings.text(body.get("issuer"), "issuer"),
         "audiences": audiences,
         "algorithms": algorithms,
-        "types": sorted({media_type(each) for each in (["at+jwt", "JWT", ""] if types is None else types)}),
-        "leeway": notes.seconds(body.get("leeway"), "leeway", 0, 120, 30),
-        "max_lifetime": notes.seconds(body.get("max_lifetime"), "max_lifetime", 1, 366 * 86400, 86400),
-        "required": notes.texts(body.get("required"), "required") or [],
-        "namespace": notes.text(body.get("namespace"), "namespace", empty=True) or "",
-        "claims": _claims(notes.mapping(body.get("claims"), "claims", _CLAIM_KEYS), notes),
-        "attributes": _values(notes.mapping(body.get("attributes"), "attributes"), notes),
-        "keys": _keys(name, body, algorithms, read_file, notes),
+        "types": sorted({media_type(each) for each in accepted}),
+        "leeway": _seconds(body.get("leeway"), "leeway", 0, 120, 30, findings),
+        "max_lifetime": _seconds(body.get("max_lifetime"), "max_lifetime", 1, 366 * 86400, 86400, findings),
+        "required": list(findings.texts(body.get("required"), "required")),
+        "namespace": findings.text(body.get("namespace"), "namespace", empty=True),
+        "claims": _claims(findings.fields(body.get("claims"), "claims", _CLAIM_KEYS), findings),
+        "attributes": {
+            key: findings.text_or_texts(value, f"attribute {key!r}")
+            for key, _, value in findings.named(body.get("attributes"), "attributes")
+        },
+        "keys": _keys(name, body, algorithms, read_file, findings),
     }
 
 
-def _values(node: MapNode | None, notes: Notes) -> dict[str, Any]:
-    found = {key: notes.value(entry.value, f"attribute {key!r}") for key, entry in node.entries.items()} if node else {}
-    return {key: value for key, value in found.items() if value is not None}
+def _algorithms(node: Node | None, findings: Findings) -> list[str]:
+    words = findings.words(node, "algorithms")
+    for word in words:
+        if word.text.upper().startswith("HS") or word.text.lower() == "none":
+            message = f"{word.text!r} is not an accepted algorithm"
+            findings.error("T104", word.place, message, "only asymmetric signatures are accepted")
+        elif word.text not in ALGORITHMS:
+            findings.unknown("T104", word.place, "algorithm", word.text, ALGORITHMS)
+    return [word.text for word in words]
 
 
-def _claims(node: MapNode | None, notes: Notes) -> dict[str, Any]:
+def _seconds(node: Node | None, what: str, lowest: int, highest: int, default: int, findings: Findings) -> int:
+    """Return a duration in whole seconds, within the bounds."""
+    if node is None:
+        return default
+    seconds = read_value(node, what, FieldType("duration"), "T103", findings)
+    if isinstance(seconds, float) and seconds.is_integer() and lowest <= seconds <= highest:
+        return int(seconds)
+    if seconds is not None:
+        findings.error("T103", node.place, f"{what} must be a duration from {lowest}s to {highest}s", "for example 30s")
+    return default
+
+
+def _claims(node: MapNode | None, findings: Findings) -> dict[str, Any]:
     names = dict(_DEFAULT_CLAIMS)
     maps: dict[str, dict[str, str]] = {"fields": {}, "env": {}}
     for key, entry in node.entries.items() if node else ():
         if key in maps:
-            inner = notes.mapping(entry.value, f"claims.{key}")
-            for field, claim in inner.entries.items() if inner else ():
+            for field, written, claim in findings.named(entry.value, f"claims.{key}"):
                 if key == "env" and field in REQUEST_ENV:
-                    notes.add("T108", f"env field {field!r} cannot come from a claim", claim.key.place)
-                maps[key][field] = notes.text(claim.value, f"the claim for {field!r}") or ""
+                    findings.error("T108", written.place, f"env field {field!r} cannot come from a claim")
+                maps[key][field] = findings.text(claim, f"the claim for {field!r}")
         elif key in _CLAIM_KEYS:
-            names[key] = (notes.text(entry.value, f"the claim for {key!r}", empty=True) or "",)
+            names[key] = (findings.text(entry.value, f"the claim for {key!r}", empty=True),)
     return {"names": {kind: list(claims) for kind, claims in names.items() if claims != ("",)}, **maps}
 
 
 def _keys(
-    name: str, body: MapNode, algorithms: list[str], read_file: Callable[[str], bytes], notes: Notes
+    name: str, body: MapNode, algorithms: list[str], read_file: Callable[[str], bytes], findings: Findings
 ) -> list[dict[str, Any]]:
     inline, file = body.get("jwks"), body.get("jwks_file")
     if (inline is None) == (file is None):
-        notes.add("T109", f"issuer {name!r} needs exactly one of 'jwks' and 'jwks_file'", body.place)
+        findings.error("T109", body.place, f"issuer {name!r} needs exactly one of 'jwks' and 'jwks_file'")
         return []
     source = inline if inline is not None else file
     assert source is not None
-    document = plain(source) if inline is not None else _file(source, read_file, notes)
+    document = plain(source) if inline is not None else _file(source, read_file, findings)
     if document is None:
         return []
     try:
         found = read_key_set(document)
     except KeyMaterialError as error:
-        notes.add("T110", f"the key set of issuer {name!r}: {error.message}", source.place, error.hint)
+        findings.error("T110", source.place, f"the key set of issuer {name!r}: {error.message}", error.hint)
         return []
     for left_out in found.left_out:
         which = f"key {left_out.index}" + (f" ({left_out.id!r})" if left_out.id else "")
         place = locate(source, ["keys", left_out.index])
-        notes.warn(
-            "T111", f"{which} of issuer {name!r} is never used: {left_out.error.message}", place, left_out.error.hint
+        findings.warn(
+            "T111", place, f"{which} of issuer {name!r} is never used: {left_out.error.message}", left_out.error.hint
         )
     if not any(not key.algorithms.isdisjoint(algorithms) for key in found.keys):
-        notes.add("T112", f"issuer {name!r} has no key that any of its algorithms could use", source.place)
+        findings.error("T112", source.place, f"issuer {name!r} has no key that any of its algorithms could use")
     return [dict(key.jwk) for key in found.keys]
 
 
-def _file(node: Node, read_file: Callable[[str], bytes], notes: Notes) -> bytes | None:
-    path = notes.text(node, "jwks_file")
-    if path is None or not isinstance(node, Scalar):
+def _file(node: Node, read_file: Callable[[str], bytes], findings: Findings) -> bytes | None:
+    path = findings.text(node, "jwks_file")
+    if not path:
         return None
     if path.startswith("/") or "\\" in path or ".." in path.split("/"):
-        notes.add("T113", "jwks_file must stay below the document's own directory", node.place)
+        findings.error("T113", node.place, "jwks_file must stay below the document's own directory")
         return None
     try:
         return read_file(posixpath.join(posixpath.dirname(node.place.file), path))
     except (OSError, KeyError):
-        notes.add("T113", f"the file {path!r} cannot be read", node.place, "the path is relative to this document")
+        findings.error("T113", node.place, f"the file {path!r} cannot be read", "the path is relative to this document")
         return None

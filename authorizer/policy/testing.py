@@ -16,8 +16,9 @@ from authorizer.errors import DocumentError, Place
 from authorizer.model import ANYONE, Decision, assignee_token
 from authorizer.policy.documents import MapNode, Node, Scalar, plain
 from authorizer.policy.pbac.grants import ASSIGNEES
-from authorizer.policy.pbac.reading import Findings
 from authorizer.policy.pbac.types import FieldType
+from authorizer.policy.pbac.values import read_value
+from authorizer.policy.reading import Findings
 
 _SUITE_KEYS = ("kind", "suite", "now", "subjects", "cases")
 _CASE_KEYS = ("name", "as", "http", "headers", "attrs", "env", "data", "body", "now", "expect")
@@ -197,7 +198,7 @@ def _read_case(
     written = case.get("now") or suite_now
     if written is None:
         findings.error("T301", case.place, f"{what} has no 'now'", "give the suite one: tests do not read the clock")
-    now = findings.value(written, "now", FieldType("timestamp"), "T301")
+    now = read_value(written, "now", FieldType("timestamp"), "T301", findings)
     http = findings.required(case, "http", what)
     method, _, rest = findings.text(http, "http").partition(" ")
     host, slash, path = rest.partition("/")

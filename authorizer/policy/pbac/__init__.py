@@ -1,6 +1,6 @@
 """The native policy language: documents -> check -> compiled form -> program -> verdict.
 
-Authors' side: ``reading`` and ``declared`` (shapes), ``vocabulary``, ``applications``, ``routes``, ``conditions``,
+Authors' side: ``declared`` (shapes), ``values``, ``vocabulary``, ``applications``, ``routes``, ``conditions``,
 ``grants``, ``policies``, ``eligibility`` (meaning), ``lint``, ``compile`` and ``form`` (the JSON that is signed).
 Deciding side: ``templates`` (closures), ``rows``, ``index``, ``program``, ``decide``, ``explain``. Both share
 ``types``; only ``check`` sees both.

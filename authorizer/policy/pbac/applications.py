@@ -6,9 +6,9 @@ from authorizer.errors import Place
 from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac.conditions import find_field
 from authorizer.policy.pbac.declared import MODELS, Application, Catalog, Field, Right, Role
-from authorizer.policy.pbac.reading import Findings
 from authorizer.policy.pbac.routes import read_http
 from authorizer.policy.pbac.vocabulary import read_fields
+from authorizer.policy.reading import Findings
 
 _BUILT_IN = ("id", "point")
 _SECTIONS = {"fields": "fields", "resourceTypes": "resources", "rights": "rights", "roles": "rights", "http": "rights"}

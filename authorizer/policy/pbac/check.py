@@ -13,9 +13,9 @@ from authorizer.policy.pbac.compile import compile_form
 from authorizer.policy.pbac.eligibility import read_eligibility
 from authorizer.policy.pbac.policies import World, read_policies
 from authorizer.policy.pbac.program import load
-from authorizer.policy.pbac.reading import Findings
 from authorizer.policy.pbac.routes import same_routes
 from authorizer.policy.pbac.vocabulary import read_catalog
+from authorizer.policy.reading import Findings
 
 KINDS = ("Catalog", "Application", "AssignmentPoints", "Plans", "Policies", "Eligibility")
 OTHER_KINDS = ("Tests", "Issuers", "Facts")

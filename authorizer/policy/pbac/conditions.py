@@ -18,8 +18,9 @@ from authorizer.policy.pbac.declared import (
     Negation,
     Side,
 )
-from authorizer.policy.pbac.reading import HINTS, Findings
 from authorizer.policy.pbac.types import ALL_OPERATORS, FieldType, comparable, converter
+from authorizer.policy.pbac.values import HINTS
+from authorizer.policy.reading import Findings
 
 MAX_DEPTH = 12
 MAX_LITERALS = 1000

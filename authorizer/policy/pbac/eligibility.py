@@ -6,7 +6,7 @@ from authorizer.errors import Place
 from authorizer.policy.documents import MapNode
 from authorizer.policy.pbac.declared import Application, Catalog, Eligibility
 from authorizer.policy.pbac.grants import read_assignee, read_id, read_point, read_right_or_role
-from authorizer.policy.pbac.reading import Findings
+from authorizer.policy.reading import Findings
 
 TYPES = ("eligible", "pre_approved", "suggested", "exclusion")
 

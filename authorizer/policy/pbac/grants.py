@@ -10,7 +10,7 @@ from authorizer.errors import Place
 from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac.applications import lacks
 from authorizer.policy.pbac.declared import Application, Catalog, Right
-from authorizer.policy.pbac.reading import Findings
+from authorizer.policy.reading import Findings
 
 ASSIGNEES = (
     "person",

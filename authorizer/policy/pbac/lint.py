@@ -6,10 +6,10 @@ from decimal import Decimal
 from authorizer.errors import Place
 from authorizer.policy.documents import Node
 from authorizer.policy.pbac.declared import Application, Catalog, Leaf, Policy, Right
-from authorizer.policy.pbac.reading import Findings
 from authorizer.policy.pbac.routes import CALLER_SUPPLIED
 from authorizer.policy.pbac.trees import conjuncts, leaves
 from authorizer.policy.pbac.types import converter, rank
+from authorizer.policy.reading import Findings
 
 _INTERVAL_BASES = frozenset({"int", "decimal", "timestamp", "timeofday", "duration"})
 

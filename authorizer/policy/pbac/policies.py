@@ -11,9 +11,10 @@ from authorizer.policy.pbac.applications import lacks
 from authorizer.policy.pbac.conditions import Scope, read_condition
 from authorizer.policy.pbac.declared import Application, Catalog, Condition, Duty, Policy, Requirement
 from authorizer.policy.pbac.grants import Target, read_assignee, read_id, read_point, read_right, read_right_or_role
-from authorizer.policy.pbac.reading import Findings
 from authorizer.policy.pbac.trees import constrains
 from authorizer.policy.pbac.types import FieldType
+from authorizer.policy.pbac.values import read_value
+from authorizer.policy.reading import Findings
 from authorizer.reasons import TAKEN
 
 _SHARED = ("id", "effect", "where", "from", "until", "obligations", "advice")
@@ -121,8 +122,8 @@ def _check_keys(node: MapNode, effect: str, title: str, findings: Findings) -> N
 
 
 def _read_window(node: MapNode, title: str, findings: Findings) -> tuple[float | None, float | None]:
-    start = findings.value(node.get("from"), "from", FieldType("timestamp"), "R011")
-    end = findings.value(node.get("until"), "until", FieldType("timestamp"), "R011")
+    start = read_value(node.get("from"), "from", FieldType("timestamp"), "R011", findings)
+    end = read_value(node.get("until"), "until", FieldType("timestamp"), "R011", findings)
     start = start if isinstance(start, float) else None
     end = end if isinstance(end, float) else None
     if start is not None and end is not None and start >= end:
@@ -201,7 +202,7 @@ def _read_require(node: Node | None, catalog: Catalog, findings: Findings) -> Re
     if acr is not None and name and name not in catalog.acr:
         hint = "the catalog's acr order: " + (", ".join(catalog.acr) or "none declared")
         findings.error("R012", acr.place, f"unknown acr {name!r}", hint)
-    age = findings.value(require.get("max_age"), "max_age", FieldType("duration"), "R012")
+    age = read_value(require.get("max_age"), "max_age", FieldType("duration"), "R012", findings)
     return Requirement(name or None, int(age) if isinstance(age, float) else None)
 
 

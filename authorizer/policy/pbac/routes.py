@@ -8,8 +8,8 @@ from msgspec import Struct
 from authorizer.errors import Place
 from authorizer.policy.documents import Node, Scalar
 from authorizer.policy.pbac.declared import Application, Field, Right, Route, Source
-from authorizer.policy.pbac.reading import Findings
 from authorizer.policy.pbac.types import converter
+from authorizer.policy.reading import Findings
 from authorizer.policy.templates import TemplateError, keys, parameters, parse_host, parse_method, parse_template
 from authorizer.reasons import ACCEPTABLE
 

@@ -6,10 +6,14 @@ from zoneinfo import ZoneInfo
 from authorizer.errors import Place
 from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac.declared import Catalog, EnvField, Field
-from authorizer.policy.pbac.reading import Findings
 from authorizer.policy.pbac.types import BASES, FieldType
+from authorizer.policy.pbac.values import read_value
+from authorizer.policy.reading import Findings
 
 SCOPES = ("resource", "assignee")
+REQUEST_ENV = frozenset({"acr", "amr", "auth_age", "now", "source_ip", "time"})
+"""Attributes of the moment that only the request or the verified login can say; no fact or other claim sets them."""
+
 _FIELD_KEYS = ("type", "scope", "values", "ordered", "many")
 _DECLARED_ENV_KEYS = ("type", "values", "ordered", "many", "default")
 
@@ -112,7 +116,7 @@ def _read_env(name: str, key: Scalar, node: Node, env: dict[str, EnvField], find
     if written is not None:
         if kind.many:
             findings.error("A016", written.place, f"{what} is a set and has no default")
-        elif findings.value(written, f"the default of {what}", kind, "A016") is not None:
+        elif read_value(written, f"the default of {what}", kind, "A016", findings) is not None:
             default = findings.text(written, "default")
     env[name] = EnvField(name, kind, default)
     return _read_zone(declared.get("zone"), findings) if name == "time" else None

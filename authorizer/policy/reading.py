@@ -1,11 +1,10 @@
-"""Reads nodes as the shapes that the language expects, and gathers all that is wrong, not only the first."""
+"""Reads nodes as the shapes that a kind of document expects, and gathers all that is wrong, not only the first."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from authorizer.errors import Place, Problem
 from authorizer.policy.documents import ListNode, MapNode, Node, Scalar, suggestion, unknown_keys
-from authorizer.policy.pbac.types import FieldType, converter
 
 MAX_NAME = 256
 _SUGGESTED = 200  # problems that get a suggestion: each costs a comparison with all known names
@@ -68,28 +67,34 @@ class Findings:
         for name, entry in found.entries.items() if found else ():
             yield name, entry.key, entry.value
 
-    def text(self, node: Node | None, what: str) -> str:
-        """Return the text of a scalar, which must not be empty."""
-        if isinstance(node, Scalar) and node.text:
+    def text(self, node: Node | None, what: str, *, empty: bool = False) -> str:
+        """Return the text of a scalar, which must not be empty; with ``empty`` a quoted empty text is one too."""
+        if isinstance(node, Scalar) and (node.text or (empty and node.quoted)):
             return node.text
         if node is not None:
             self.error("AZ209", node.place, f"{what} must be text")
         return ""
 
-    def words(self, node: Node | None, what: str) -> tuple[Scalar, ...]:
-        """Return the scalars of a list, without repeats."""
+    def words(self, node: Node | None, what: str, *, empty: bool = False) -> tuple[Scalar, ...]:
+        """Return the scalars of a list, without repeats; with ``empty`` a quoted empty text may be one of them."""
         found: dict[str, Scalar] = {}
         for item in self.items(node, what):
-            word = self.text(item, f"an item of {what}")
+            word = self.text(item, f"an item of {what}", empty=empty)
             if word in found:
                 self.error("AZ202", item.place, f"{word!r} stands in {what} twice", "keep one")
-            elif isinstance(item, Scalar) and word:
+            elif isinstance(item, Scalar) and (word or (empty and item.quoted)):
                 found[word] = item
         return tuple(found.values())
 
-    def texts(self, node: Node | None, what: str) -> tuple[str, ...]:
+    def texts(self, node: Node | None, what: str, *, empty: bool = False) -> tuple[str, ...]:
         """Return the texts of a list of scalars, without repeats."""
-        return tuple(item.text for item in self.words(node, what))
+        return tuple(item.text for item in self.words(node, what, empty=empty))
+
+    def text_or_texts(self, node: Node, what: str) -> str | tuple[str, ...]:
+        """Return an attribute's raw value, a text or a list of texts, any of which may be quoted and empty."""
+        if isinstance(node, ListNode):
+            return self.texts(node, what, empty=True)
+        return self.text(node, what, empty=True)
 
     def required(self, node: MapNode, key: str, what: str) -> Node | None:
         """Return the value of a key that must be there."""
@@ -131,22 +136,3 @@ class Findings:
             self.error("A005", node.place, f"{what} must be one line of at most {MAX_NAME} characters")
             return ""
         return word
-
-    def value(self, node: Node | None, what: str, kind: FieldType, code: str) -> object:
-        """Return the typed value of a scalar, or None with a problem of ``code``."""
-        word = self.text(node, what)
-        typed = converter(kind)(word) if word else None
-        if node is not None and word and typed is None:
-            self.error(code, node.place, f"{word!r} is not a valid {kind} ({what})", HINTS.get(kind.base, ""))
-        return typed
-
-
-HINTS: Mapping[str, str] = {
-    "timestamp": "write it with its offset, as in 2026-12-31T23:59:59Z",
-    "timeofday": "write it as 21:00",
-    "duration": "write seconds, or 90s, 5m, 1h, 30d",
-    "decimal": "write digits with at most one point, as in 250000.01",
-    "int": "write digits only",
-    "cidr": "write the network's first address and length, as in 10.0.0.0/8",
-    "bool": "write true or false",
-}
