@@ -9,31 +9,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from authorizer.errors import BundleError, Place, Problem
+from authorizer.model import ASSIGNEE_KINDS
 from authorizer.policy.documents import Entry, ListNode, MapNode, Node
 from authorizer.policy.pbac.vocabulary import REQUEST_ENV
 from authorizer.policy.reading import Findings
 
 FORMAT: Final = 1
-Names = tuple[str, ...] | UnsetType
+Membership = dict[str, tuple[str | tuple[str, str], ...]]
+"""What a subject is a member of, by assignee kind. A kind that is present replaces what the token says of it."""
 Values = dict[str, str | tuple[str, ...]]
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_KINDS = tuple(kind for kind, number in ASSIGNEE_KINDS.items() if number != "one")
 _SECTIONS = ("memberships", "subjects", "subscriptions", "lookups")
-
-
-class Membership(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a subject is a member of, by assignee kind. A kind that is present replaces what the token says of it."""
-
-    group: Names = UNSET
-    management_role: Names = UNSET
-    management_role_definition: Names = UNSET
-    collection: Names = UNSET
-    business_role: Names = UNSET
-    location: Names = UNSET
-    business_role_location: tuple[tuple[str, str], ...] | UnsetType = UNSET
 
 
 class Subject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,11 +59,18 @@ def load(document: object) -> Facts:
     except msgspec.ValidationError as error:
         raise BundleError("AZ315", f"the facts are malformed: {error}", hint="build them again") from None
     for subject, member in facts.memberships.items():
-        names = [names for kind in Membership.__struct_fields__ for names in getattr(member, kind) or ()]
+        if not all(_is_listed_as(kind, names) for kind, names in member.items()):
+            raise BundleError("AZ315", "the facts are malformed: a membership is of an unknown kind or another shape")
+        listed = [name for names in member.values() for name in names]
         # INVARIANT: no control character in a name, or two pairs of names could make one assignee token.
-        if _CONTROL.search(subject.join("".join(name) for name in names)):
+        if _CONTROL.search(subject.join("".join(name) for name in listed)):
             raise BundleError("AZ315", "the facts are malformed: a membership has a control character in a name")
     return facts
+
+
+def _is_listed_as(kind: str, names: tuple[str | tuple[str, str], ...]) -> bool:
+    pairs = ASSIGNEE_KINDS.get(kind) == "pairs"
+    return kind in _KINDS and all(isinstance(name, tuple) is pairs for name in names)
 
 
 def compile_facts(documents: Iterable[Node]) -> tuple[dict[str, Any], list[Problem]]:
@@ -107,7 +105,7 @@ def _leaves(section: str, entry: Entry, findings: Findings) -> Iterable[tuple[tu
             continue
         known: tuple[str, ...] = ()
         if len(path) == 2 and section == "memberships":
-            known = Membership.__struct_fields__
+            known = _KINDS
         elif len(path) == 2 and section == "subjects":
             known = Subject.__struct_fields__
         title = ".".join(path)
@@ -123,7 +121,7 @@ def _leaf(path: tuple[str, ...], node: Node, findings: Findings) -> object:
         findings.error("T203", node.place, f"env field {path[3]!r} cannot be a fact: the request or the login says it")
     if path[0] != "memberships":
         return findings.text_or_texts(node, what)
-    if path[2] != "business_role_location":
+    if ASSIGNEE_KINDS[path[2]] != "pairs":
         return findings.texts(node, what)
     return tuple(_pair(item, what, findings) for item in findings.items(node, what))
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from authorizer.model import ANYONE, Identity, assignee_token
+from authorizer.model import ANYONE, ASSIGNEE_KINDS, Identity, assignee_token
 from authorizer.pdp.facts import Facts, Membership
 from authorizer.pdp.trust import Issuer
 
@@ -67,21 +67,19 @@ def identify(claims: Mapping[str, Any], issuer: Issuer, facts: Facts, expires: f
 
 def _memberships(member: Membership) -> dict[str, frozenset[str]]:
     found = {}
-    for kind in member.__struct_fields__:
-        names = getattr(member, kind)
-        if isinstance(names, tuple):
-            parts = (name if isinstance(name, tuple) else (name,) for name in names)
-            found[kind] = frozenset(assignee_token(kind, *each) for each in parts)
+    for kind, names in member.items():
+        parts = (name if isinstance(name, tuple) else (name,) for name in names)
+        found[kind] = frozenset(assignee_token(kind, *each) for each in parts)
     return found
 
 
 def _asserted(kind: str, value: object, issuer: Issuer) -> list[tuple[str, ...]]:
     """Return the names, or pairs of names, that a claim gives the subject, each in the issuer's namespace."""
-    if kind in {"person", "client"}:
+    if ASSIGNEE_KINDS[kind] == "one":
         return [(_own(issuer, text(value)),)]
     if not isinstance(value, list):
         raise ClaimFault
-    if kind != "business_role_location":
+    if ASSIGNEE_KINDS[kind] == "many":
         return [(_own(issuer, text(item)),) for item in value]
     pairs: list[tuple[str, ...]] = []
     for item in value:

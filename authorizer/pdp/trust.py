@@ -14,6 +14,7 @@ from msgspec import Struct
 from authorizer.errors import KeyMaterialError, Place, Problem
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.jose.jwk import VerifyKey, read_key, read_key_set
+from authorizer.model import ASSIGNEE_KINDS
 from authorizer.policy.documents import MapNode, Node, locate, plain
 from authorizer.policy.pbac.types import FieldType
 from authorizer.policy.pbac.values import read_value
@@ -21,12 +22,6 @@ from authorizer.policy.pbac.vocabulary import REQUEST_ENV
 from authorizer.policy.reading import Findings
 
 FORMAT: Final = 1
-NAME_CLAIMS = (
-    "group", "management_role", "management_role_definition", "collection", "business_role", "location",
-    "business_role_location",
-)  # fmt: skip
-"""Assignee kinds that a claim lists; ``person`` and ``client`` are single names."""
-
 _DEFAULT_CLAIMS = {
     "person": ("sub",),
     "client": ("client_id", "azp"),
@@ -34,7 +29,7 @@ _DEFAULT_CLAIMS = {
     "management_role": ("roles",),
 }
 _TYPES = ("at+jwt", "JWT", "")
-_CLAIM_KEYS = ("person", "client", *NAME_CLAIMS, "fields", "env")
+_CLAIM_KEYS = (*ASSIGNEE_KINDS, "fields", "env")
 _ISSUER_KEYS = (
     "issuer", "audiences", "algorithms", "jwks", "jwks_file", "types", "leeway", "max_lifetime", "required",
     "namespace", "claims", "attributes",
@@ -121,6 +116,8 @@ def load(document: object) -> Trust:
         unknown = sorted(set(row.algorithms) - set(ALGORITHMS))
         if unknown or not row.algorithms or not row.audiences or row.issuer in issuers:
             raise KeyMaterialError("AZ421", f"issuer '{row.name}': no audiences or algorithms, or listed twice")
+        if not row.claims.names.keys() <= ASSIGNEE_KINDS.keys():
+            raise KeyMaterialError("AZ421", f"issuer '{row.name}': a claim names an unknown kind of assignee")
         keys = tuple(read_key(jwk) for jwk in row.keys)
         by_id = {key.id: key for key in keys if key.id is not None}
         if len(by_id) != sum(key.id is not None for key in keys):

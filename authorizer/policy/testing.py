@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from authorizer.errors import DocumentError, Place
-from authorizer.model import ANYONE, Decision, assignee_token
+from authorizer.model import ANYONE, ASSIGNEE_KINDS, Decision, assignee_token
 from authorizer.policy.documents import MapNode, Node, Scalar, plain
 from authorizer.policy.pbac.grants import ASSIGNEES
 from authorizer.policy.pbac.types import FieldType
@@ -165,7 +165,7 @@ def _read_tokens(node: Node | None, findings: Findings) -> frozenset[str]:
     for kind, key, value in findings.named(node, "is"):
         if kind not in ASSIGNEES:
             findings.unknown("R006", key.place, "assignee", kind, ASSIGNEES)
-        elif kind == "business_role_location":
+        elif ASSIGNEE_KINDS.get(kind) == "pairs":
             for pair in findings.items(value, kind):
                 parts = tuple(findings.text(part, kind) for part in findings.items(pair, kind))
                 if len(parts) != 2:

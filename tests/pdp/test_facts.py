@@ -31,9 +31,9 @@ def test_what_is_written_is_what_is_known() -> None:
     assert known.lookup("insure", "1") == {"country": "NO"}
     assert known.lookup("saas/Order", "8") is None
     assert known.lookup("other", "9") is None
-    assert known.memberships["ann"].group == ("sales",)
-    assert known.memberships["ann"].management_role == ()
-    assert known.memberships["ann"].business_role_location == (("underwriter", "oslo"), ("a", "b"))
+    assert known.memberships["ann"]["group"] == ("sales",)
+    assert known.memberships["ann"]["management_role"] == ()
+    assert known.memberships["ann"]["business_role_location"] == (("underwriter", "oslo"), ("a", "b"))
     assert known.subscriptions["acme"]["note"] == ""
     assert known.subjects["ann"].env == {"risk": "85"}
 
@@ -90,6 +90,8 @@ def test_problems(text: str, code: str, place: str) -> None:
         {"more": 1},
         {"memberships": {"ann": {"person": ["x"]}}},
         {"memberships": {"ann": {"group": "x"}}},
+        {"memberships": {"ann": {"group": [["a", "b"]]}}},
+        {"memberships": {"ann": {"business_role_location": ["a"]}}},
         {"memberships": {"ann": {"group": ["a\x1fb"]}}},
         {"memberships": {"ann": {"business_role_location": [["a"]]}}},
         {"memberships": {"ann": {"business_role_location": [["a", "b\n"]]}}},

@@ -164,6 +164,7 @@ def row(**changes: object) -> dict[str, object]:
         (row(algorithms=["none"]), "AZ421"),
         (row(algorithms=[]), "AZ421"),
         (row(audiences=[]), "AZ421"),
+        (row(claims={"names": {"team": ["teams"]}, "fields": {}, "env": {}}), "AZ421"),
         (row(keys=[{"kty": "oct", "k": "AA"}]), "AZ404"),
         (row(keys=[JWK, JWK]), "AZ409"),
         ({"format": 1, "issuers": row()["issuers"] * 2}, "AZ422"),

@@ -12,18 +12,7 @@ from authorizer.policy.pbac.applications import lacks
 from authorizer.policy.pbac.declared import Application, Catalog, Right
 from authorizer.policy.reading import Findings
 
-ASSIGNEES = (
-    "person",
-    "group",
-    "management_role",
-    "management_role_definition",
-    "business_role",
-    "location",
-    "business_role_location",
-    "collection",
-    "client",
-    "anyone",
-)
+ASSIGNEES = (*model.ASSIGNEE_KINDS, "anyone")
 
 
 class Target(Struct, frozen=True):
@@ -118,7 +107,7 @@ def read_assignee(node: Node | None, title: str, place: Place, findings: Finding
         return ""
     if kind == "anyone":
         return model.ANYONE if findings.flag(entry.value, "anyone") else ""
-    if kind == "business_role_location":
+    if model.ASSIGNEE_KINDS[kind] == "pairs":
         pair = findings.fields(entry.value, kind, ("role", "location"))
         if pair is None:
             return ""
