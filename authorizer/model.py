@@ -11,21 +11,15 @@ from msgspec import Struct
 Headers = Mapping[str, tuple[str, ...]]
 """Header name in lower case -> its values as sent, one a line. Bytes that are no UTF-8 stay as surrogate escapes."""
 
-BodyState = Literal["absent", "complete", "partial"]
+FRAMING = frozenset(
+    {
+        "connection", "content-length", "host", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+"""Fields that frame or route a message; no decision sets them (RFC 9110 sections 7.2, 7.6.1, 8.6; RFC 9112, 6)."""
 
-ASSIGNEE_KINDS: Mapping[str, Literal["one", "many", "pairs"]] = {
-    "person": "one",
-    "client": "one",
-    "group": "many",
-    "management_role": "many",
-    "management_role_definition": "many",
-    "business_role": "many",
-    "location": "many",
-    "business_role_location": "pairs",
-    "collection": "many",
-}
-"""What a policy can be assigned to, apart from anyone, and how many of it a subject is: one name, many names, or many
-pairs of a role and a location."""
+BodyState = Literal["absent", "complete", "partial"]
 
 
 def assignee_token(kind: str, *parts: str) -> str:

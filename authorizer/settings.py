@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from authorizer.errors import Place, Problem, SettingsError
-from authorizer.pdp.canonical import FRAMING
+from authorizer.model import FRAMING
 from authorizer.policy import documents
 
 ENVIRONMENT_PREFIX = "AUTHORIZER__"

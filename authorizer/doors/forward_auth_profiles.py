@@ -16,7 +16,7 @@ from authorizer.model import Headers
 
 PREFIX = "/authz/"
 
-_FRAMING = frozenset({"content-length", "host", "transfer-encoding"})
+_OF_THE_CALL = frozenset({"content-length", "host", "transfer-encoding"})
 """Headers of the call itself: they say nothing about the original request."""
 
 
@@ -139,7 +139,7 @@ def read(profile: Profile, method: str, rest: str, headers: Headers, hops: int) 
         host=host[0],
         scheme=scheme,
         client=client_address(headers.get(profile.client, ()), hops) if profile.client else "",
-        headers={name: values for name, values in headers.items() if name not in carriers and name not in _FRAMING},
+        headers={name: values for name, values in headers.items() if name not in carriers and name not in _OF_THE_CALL},
     )
 
 

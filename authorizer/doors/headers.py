@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from authorizer.model import Headers
-from authorizer.pdp.canonical import FRAMING
+from authorizer.grammar import TOKEN, UNSAFE
+from authorizer.model import FRAMING, Headers
 
 GRPC_MEDIA_TYPE = "application/grpc"
 
-# RFC 9110 section 5.6.2 (token) and 5.5 (field value). Surrogates stand for bytes that are not UTF-8.
-_token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}").fullmatch
-_unsendable = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]").search
+_token = re.compile(rf"{TOKEN}{{1,256}}").fullmatch
+# RFC 9110 section 5.5 lets the tab stand in a value. Surrogates stand for bytes that are not UTF-8.
+_unsendable = re.compile(rf"{UNSAFE}(?<!\t)").search
 
 
 class UnsendableError(ValueError):

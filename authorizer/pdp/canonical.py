@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from authorizer.grammar import METHOD, PHP_NAME, TOKEN_CHARACTERS
 from authorizer.model import Headers, Reason, Request
 from authorizer.pdp.readings import Unreadable, read_path
 from authorizer.policy.templates import TemplateError, ipv6_literal
@@ -29,14 +30,6 @@ MAX_CREDENTIAL = 16 * 1024
 SOFT_REASONS: dict[str, Reason] = {word: reason(code) for word, code in ACCEPTABLE.items()}
 """What an application may declare that it accepts -> the denial if it does not."""
 
-FRAMING = frozenset(
-    {
-        "connection", "content-length", "host", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade",
-    }
-)  # fmt: skip
-"""Fields that frame or route a message; no decision sets them (RFC 9110 sections 7.2, 7.6.1, 8.6; RFC 9112, 6)."""
-
 _OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
 _OVERRIDE_PARAMETERS = _OVERRIDES | {"_method"}
 # CGI-like readers take '_' and '-' in a header's name for the same character.
@@ -49,12 +42,10 @@ _PSEUDO = frozenset({":method", ":path", ":scheme", ":authority", ":protocol"})
 
 # RFC 3986: pchar without ';' and escapes, which the slow road judges.
 _CLEAN_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+)+/?|/").fullmatch
-# RFC 9110, section 5.6.2.
-_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}").fullmatch
 _HOST = re.compile(r"([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\.?(?::([0-9]{1,5}))?").fullmatch
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?").fullmatch
 _BAD_OCTETS = re.compile(r"[^!-~]").search
-_NAME_OCTETS = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz:"
+_NAME_OCTETS = f"{TOKEN_CHARACTERS.lower()}:".encode()
 _TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 
 
@@ -93,7 +84,7 @@ def refuse(softs: frozenset[str], accepts: frozenset[str] = _NONE) -> Reason | N
 def read(request: Request) -> Canonical | Reason:
     """Read method, host, path and query, or tell why they are not clear. Never raises."""
     method = request.method
-    if not _METHOD(method):
+    if not METHOD.fullmatch(method):
         return reason("method_malformed" if method else "method_missing")
     target = request.target
     if len(target) > MAX_TARGET:
@@ -173,12 +164,9 @@ def _overrides(query: str) -> bool:
         return False
     for pair in query.replace(";", "&").split("&"):
         name = unquote(pair.partition("=")[0]).partition("[")[0].lstrip("?").lower()
-        if name in _OVERRIDE_PARAMETERS or name.translate(_PHP_NAME) in _OVERRIDE_PARAMETERS:
+        if name in _OVERRIDE_PARAMETERS or name.translate(PHP_NAME) in _OVERRIDE_PARAMETERS:
             return True
     return False
-
-
-_PHP_NAME = str.maketrans(". +", "___")
 
 
 def check_headers(request: Request, managed: frozenset[str]) -> Reason | None:
@@ -272,4 +260,4 @@ def credential(request: Request) -> str | Reason | None:
 def _strange_scheme(scheme: str) -> str:
     if "," in scheme:
         return "credential_repeated"
-    return "credential_scheme" if _METHOD(scheme) else "credential_malformed"
+    return "credential_scheme" if METHOD.fullmatch(scheme) else "credential_malformed"

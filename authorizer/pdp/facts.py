@@ -4,7 +4,6 @@ Facts say more than a token can: they win over its claims. Values are texts or l
 policies convert them.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from authorizer.errors import BundleError, Place, Problem
+from authorizer.grammar import UNSAFE_TEXT
 from authorizer.model import ASSIGNEE_KINDS
 from authorizer.policy.documents import Entry, ListNode, MapNode, Node
 from authorizer.policy.pbac.vocabulary import REQUEST_ENV
@@ -22,7 +22,6 @@ Membership = dict[str, tuple[str | tuple[str, str], ...]]
 """What a subject is a member of, by assignee kind. A kind that is present replaces what the token says of it."""
 Values = dict[str, str | tuple[str, ...]]
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _KINDS = tuple(kind for kind, number in ASSIGNEE_KINDS.items() if number != "one")
 _SECTIONS = ("memberships", "subjects", "subscriptions", "lookups")
 
@@ -63,7 +62,7 @@ def load(document: object) -> Facts:
             raise BundleError("AZ315", "the facts are malformed: a membership is of an unknown kind or another shape")
         listed = [name for names in member.values() for name in names]
         # INVARIANT: no control character in a name, or two pairs of names could make one assignee token.
-        if _CONTROL.search(subject.join("".join(name) for name in listed)):
+        if UNSAFE_TEXT.search(subject.join("".join(name) for name in listed)):
             raise BundleError("AZ315", "the facts are malformed: a membership has a control character in a name")
     return facts
 

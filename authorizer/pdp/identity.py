@@ -4,19 +4,16 @@ A claim that is read and has the wrong shape is a fault that refuses the token: 
 be the one that a deny is about. Claims that nothing reads may be anything.
 """
 
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from authorizer.grammar import UNSAFE_TEXT
 from authorizer.model import ANYONE, ASSIGNEE_KINDS, Identity, assignee_token
 from authorizer.pdp.facts import Facts, Membership
 from authorizer.pdp.trust import Issuer
 
 MAX_TEXT = 1024
-
-# Control characters, line separators and unpaired surrogates: they have no place in a name, a header or a log line.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class ClaimFault(Exception):  # noqa: N818 - pdp.tokens answers it with a Reason; it leaves no door
@@ -114,7 +111,7 @@ def claim(claims: Mapping[str, Any], path: str) -> Any:
 
 def text(value: object) -> str:
     """Return a claim that must be a text of 1 to ``MAX_TEXT`` characters, without control characters."""
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or _CONTROL.search(value):
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or UNSAFE_TEXT.search(value):
         raise ClaimFault
     return value
 
@@ -173,7 +170,7 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
         value = claims.get(name, "")
         if not isinstance(value, str):
             found.update(texts(value))
-        elif _CONTROL.search(value):
+        elif UNSAFE_TEXT.search(value):
             raise ClaimFault
         else:
             found.update(value.split(" "))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from authorizer.grammar import TOKEN, UNSAFE
 from authorizer.model import Request
 from authorizer.reasons import reason
 from authorizer.strict_json import Kind, Refused, reader
@@ -28,13 +29,12 @@ _CODES: dict[Kind, str] = {
     "limit": "body_limit",
 }
 
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - an HTTP token (RFC 9110, 5.6.2), no secret
 _TYPE = re.compile(
-    rf"application/(?:{_TOKEN}\+)?json((?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|\"[^\"\\;]*\"))*)[ \t]*", re.IGNORECASE
+    rf"application/(?:{TOKEN}+\+)?json((?:[ \t]*;[ \t]*{TOKEN}+=(?:{TOKEN}+|\"[^\"\\;]*\"))*)[ \t]*", re.IGNORECASE
 ).fullmatch
 _CHARSET = re.compile(r";[ \t]*charset=\"?([^;\" \t]*)", re.IGNORECASE).findall
-# Control characters but tab, line feed and return; surrogates without their pair.
-_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]").search
+# Texts of a body may have several lines.
+_NO_TEXT = re.compile(rf"{UNSAFE}(?<![\t\n\r])").search
 
 
 class _Absent:

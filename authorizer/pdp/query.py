@@ -9,14 +9,11 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote, unquote_plus
 
+from authorizer.grammar import BAD_ESCAPE, PHP_NAME, UNSAFE_TEXT
 from authorizer.model import Reason
 from authorizer.reasons import reason
 
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 _SEPARATORS = re.compile(r"[&;]")
-# PHP turns these into '_' in a name.
-_PHP_NAME = str.maketrans(". +", "___")
 
 
 def read_query(query: str, names: frozenset[str]) -> dict[str, str] | Reason:
@@ -47,14 +44,14 @@ def _collect(pairs: Iterable[str], names: frozenset[str]) -> dict[str, str] | No
 
 
 def _fold(name: str) -> str:
-    return name.strip("? \t").translate(_PHP_NAME).casefold()
+    return name.strip("? \t").translate(PHP_NAME).casefold()
 
 
 def _value(raw: str) -> str | None:
-    if _BAD_ESCAPE(raw):
+    if BAD_ESCAPE.search(raw):
         return None
     try:
         value = unquote(raw.replace("+", " "), errors="strict")
     except UnicodeDecodeError:
         return None
-    return None if _CONTROL(value) else value
+    return None if UNSAFE_TEXT.search(value) else value

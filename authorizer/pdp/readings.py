@@ -9,16 +9,14 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from authorizer.grammar import BAD_ESCAPE, NEEDLESS_ESCAPE, UNSAFE_TEXT
+
 _PATH_OCTETS = re.compile(r"[^/A-Za-z0-9._~!$&'()*+,=:@;%-]").search
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _SLASH = re.compile(r"%(?:2f|5c)", re.IGNORECASE)
 _SEMICOLON = re.compile(r"%3b", re.IGNORECASE)
 _DELIMITER = re.compile(r"%(?:23|3f)", re.IGNORECASE).search
 # Percent-encoded more than once: an escape whose '%' is itself encoded, any number of times.
 _NESTED = re.compile(r"%(?:25)+(?=[0-9A-Fa-f]{2})")
-# RFC 3986, section 2.3: letters, digits and - . _ ~ mean the same encoded or not, and gateways decode them.
-_UNRESERVED = re.compile(r"%(?:2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])", re.IGNORECASE).search
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]").search
 _DOTS = frozenset({".", ".."})
 
 
@@ -37,7 +35,7 @@ def read_path(path: str) -> tuple[frozenset[str], tuple[tuple[str, ...], ...]] |
         return Unreadable("path_backslash")
     if _PATH_OCTETS(path):
         return Unreadable("path_character")
-    if _BAD_ESCAPE(path):
+    if BAD_ESCAPE.search(path):
         return Unreadable("path_malformed_escape")
     raw = path[1:].split("/")
     if not _DOTS.isdisjoint(raw):
@@ -54,7 +52,7 @@ def read_path(path: str) -> tuple[frozenset[str], tuple[tuple[str, ...], ...]] |
             dots_in_clear = judged.code == "path_encoded_dot_segment" and "%" not in path
             return Unreadable("path_dot_segment") if dots_in_clear else judged
         readings[judged] = None
-    if _UNRESERVED(path):
+    if NEEDLESS_ESCAPE.search(path):
         return Unreadable("path_encoded_unreserved")
     return softs, tuple(readings)
 
@@ -89,7 +87,7 @@ def _decode(form: str) -> tuple[str, ...] | Unreadable:
         segments = tuple(unquote(part, errors="strict") for part in form[1:].split("/"))
     except UnicodeDecodeError:
         return Unreadable("path_malformed_escape")
-    if _CONTROL("".join(segments)):
+    if UNSAFE_TEXT.search("".join(segments)):
         return Unreadable("path_encoded_control")
     if not _DOTS.isdisjoint(segments):
         return Unreadable("path_encoded_dot_segment")

@@ -15,6 +15,7 @@ import yaml
 from msgspec import Struct
 
 from authorizer.errors import DocumentError, Place, Problem
+from authorizer.grammar import UNSAFE
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 40
@@ -22,7 +23,7 @@ MAX_NODES = 2_000_000
 MAX_PROBLEMS = 100
 _MAX_EXCERPT = 200
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # the line breaks that the parser counts
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # only escapes can bring these into a scalar
+_CONTROL = re.compile(rf"{UNSAFE}(?<!\n)")
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

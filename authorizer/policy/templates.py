@@ -11,19 +11,19 @@ from ipaddress import IPv6Address
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
+from authorizer.grammar import METHOD, NEEDLESS_ESCAPE
+
 MAX_SEGMENTS = 64
 MAX_LENGTH = 2048
 _MAX_HOST = 253
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _PLAIN = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+", re.ASCII)
-# Escapes of unreserved characters, of control characters and of the delimiters / \ ; ? # %.
-_NEEDLESS = re.compile(r"%(?:2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])", re.IGNORECASE)
+# Escapes of control characters and of the delimiters / \ ; ? # %.
 _FORBIDDEN = re.compile(r"%(?:[01][0-9a-f]|7f|2[35f]|3[bf]|5c)", re.IGNORECASE)
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _NAME_HOST = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _ADDRESS_HOST = re.compile(r"\[[0-9A-Fa-f:.]{2,45}\]", re.ASCII)
-_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", re.ASCII)
 
 
 class TemplateError(ValueError):
@@ -74,7 +74,7 @@ def _segment(part: str, *, last: bool) -> Segment:
         raise TemplateError(f"the segment {part!r} has a character that a path may not hold; write it percent-encoded")
     if found := _FORBIDDEN.search(part):
         raise TemplateError(f"the escape {found[0]!r} cannot stand in a template")
-    if found := _NEEDLESS.search(part):
+    if found := NEEDLESS_ESCAPE.search(part):
         raise TemplateError(f"the escape {found[0]!r} is needless; write {unquote(found[0])!r}")
     try:
         unquote(part, errors="strict")
@@ -144,7 +144,7 @@ def parse_method(text: str) -> str:
 
     Raises TemplateError.
     """
-    if not _METHOD.fullmatch(text):
+    if not METHOD.fullmatch(text):
         raise TemplateError(f"{text[:80]!r} is not an HTTP method")
     if text != text.upper():
         raise TemplateError(f"the method {text!r} is compared exactly; write {text.upper()!r}")

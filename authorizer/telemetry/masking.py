@@ -2,11 +2,12 @@
 
 import re
 
+from authorizer.grammar import UNSAFE_TEXT
+
 _SECRETS = re.compile(
     r"\beyJ[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){1,4}"  # a JWS or JWE in compact form starts with '{"' in base64url
     r"|(?i:\b(bearer|basic|dpop)\s+)(?=[^\s]*[A-Z0-9=])[A-Za-z0-9._~+/=-]{4,}",  # but not "bearer credential"
 )
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def masked(text: str, limit: int = 2048) -> str:
@@ -17,5 +18,5 @@ def masked(text: str, limit: int = 2048) -> str:
     cut = text if len(text) <= limit else text[:limit] + "..."
     if not (cut.isascii() and cut.isprintable()):
         cut = cut.encode("utf-8", "backslashreplace").decode("utf-8")
-        cut = _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", cut)
+        cut = UNSAFE_TEXT.sub(lambda found: f"\\x{ord(found[0]):02x}", cut)
     return _SECRETS.sub(lambda found: f"{found[1]} ***" if found[1] else "***", cut)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from msgspec import Struct
 
 from authorizer.errors import Place
+from authorizer.grammar import TOKEN
 from authorizer.policy.documents import Node, Scalar
 from authorizer.policy.pbac.declared import Application, Field, Right, Route, Source
 from authorizer.policy.pbac.types import converter
@@ -18,7 +19,7 @@ SOURCES = ("path", "query", "header", "body", "token", "mtls", "lookup", "litera
 _BUILT_IN = ("id", "point")
 _ANY_KEY = re.compile(r".+")
 _KEY = {
-    "header": re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII),
+    "header": re.compile(rf"{TOKEN}+"),
     "body": re.compile(r"[^.]+(\.[^.]+)*"),
     "mtls": re.compile(r"uri_san"),
 }
