@@ -39,6 +39,8 @@ async def _alone(settings: Settings, announce: Announce, stopping: Stopping) -> 
     doors: list[HttpDoor] = []
 
     def lacking() -> str:
+        if stopping.asked.is_set():
+            return "draining"
         return "" if answering.authorizer.ready else "no policy is in force"
 
     async def start(stack: AsyncExitStack) -> None:

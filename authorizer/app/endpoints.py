@@ -17,7 +17,7 @@ def each(address: str, workers: int, taken: frozenset[int] = frozenset()) -> lis
     """Return the addresses of workers 0, 1, ... that follow from a door's one.
 
     ``HOST:P`` gives the ports from P on, but for those ``taken`` by other doors; port 0 stays 0: any free one.
-    ``unix:/run/door.sock`` gives ``unix:/run/door-0.sock`` and so on. Raises ListenError AZ701 or AZ707.
+    ``unix:/run/door.sock`` gives ``unix:/run/door-0.sock`` and so on. Raises ListenError AZ701 or AZ710.
     """
     parsed = parse(address)
     if not isinstance(parsed, TcpAddress):
@@ -28,7 +28,7 @@ def each(address: str, workers: int, taken: frozenset[int] = frozenset()) -> lis
     host = address.rpartition(":")[0]
     ports = [port for port in range(parsed.port, parsed.port + workers + len(taken)) if port not in taken][:workers]
     if ports[-1] > 65535:
-        raise ListenError("AZ707", f"{address} leaves no ports for {workers} workers", hint="choose a lower port")
+        raise ListenError("AZ710", f"{address} leaves no ports for {workers} workers", hint="choose a lower port")
     return [f"{host}:{port}" for port in ports]
 
 

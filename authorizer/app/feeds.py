@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -116,7 +117,7 @@ async def resume(settings: Settings, activation: Activation, metrics: Metrics) -
     progress = {kind: client.Progress(kind=kind) for kind in bundle.KINDS}
     for found in kept:
         try:
-            await _activate(activation, found.bundle)
+            await activate(activation, found.bundle)
         except AuthorizerError as error:
             metrics.bundle_refused(found.bundle.kind, error.code)
             log.error("a kept bundle is refused: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
@@ -130,9 +131,6 @@ async def follow_bundle(
     authorizer: Authorizer, metrics: Metrics, told: Callable[[client.Progress], None],
 ) -> None:  # fmt: skip
     """Pull one bundle until cancelled. ``told`` hears of each step, after what it brought was kept."""
-
-    async def activate(fetched: Bundle) -> None:
-        await _activate(activation, fetched)
 
     def observe(progress: client.Progress) -> None:
         before = feed.progress[kind]
@@ -149,7 +147,7 @@ async def follow_bundle(
     await client.follow(
         link,
         feed.progress[kind],
-        client.Intake(store=feed.store, activate=activate, wait=plane.long_poll_seconds),
+        client.Intake(store=feed.store, activate=partial(activate, activation), wait=plane.long_poll_seconds),
         client.Pace(poll=plane.poll_seconds),
         observe,
     )
@@ -168,5 +166,6 @@ async def report_status(
     note(await client.report_status(link, labels, feed.progress.values()))
 
 
-async def _activate(activation: Activation, fetched: Bundle) -> None:
+async def activate(activation: Activation, fetched: Bundle) -> None:
+    """Put a bundle in force. Raises AuthorizerError: nothing has changed."""
     await activation.put({fetched.kind: fetched.document}, {fetched.kind: fetched.revision})

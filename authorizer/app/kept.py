@@ -72,6 +72,6 @@ class KeptBundles:
         bundle.refuse_older(found.bundle, before.serial, before.revision)
         fetched = found.bundle
         if (fetched.serial, fetched.revision) != (before.serial, before.revision):
-            await self._activation.put({fetched.kind: fetched.document}, {fetched.kind: fetched.revision})
+            await feeds.activate(self._activation, fetched)
             log.info("%s bundle in force: serial %d, revision %s", fetched.kind, fetched.serial, fetched.revision)
         self._feed.progress[news.kind] = client.resume(found)

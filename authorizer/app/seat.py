@@ -110,14 +110,10 @@ class Seat:
 
     def failed(self, status: int) -> None:
         """Note that the first process ended before its doors were open."""
-        if not self.first.done():
-            error = ListenError(
-                "AZ708",
-                f"worker {self.number} did not start: it ended with status {status}",
-                hint="what it says of it stands above",
-            )
-            error.exit_status = status if status > 0 else error.exit_status
-            self.first.set_exception(error)
+        why = f"worker {self.number} did not start: it ended with status {status}"
+        error = ListenError("AZ708", why, hint="what it says of it stands above")
+        error.exit_status = status if status > 0 else error.exit_status
+        self.first.set_exception(error)
 
     def lacking(self) -> str:
         """Return what keeps this worker from deciding, or nothing."""

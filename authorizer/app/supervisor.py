@@ -93,6 +93,7 @@ class _Fleet:
         self._news: dict[Kind, News] = {}
         self._tasks = Tasks()
         self._keepers: list[asyncio.Task[None]] = []
+        self._closing = asyncio.Event()
 
     async def start(self, stack: AsyncExitStack, announce: Callable[[dict[str, list[str]]], None]) -> None:
         """Start everything. Raises AuthorizerError when there is nothing sound to decide by, or a worker fails."""
@@ -119,7 +120,9 @@ class _Fleet:
 
     async def close(self) -> None:
         """Let all workers drain at once and end; who does not, or when there is haste, is killed."""
+        self._closing.set()
         for seat in self._seats:
+            seat.first.cancel()
             seat.stop(self._stopping.drain)
         if self._keepers:
             hurry = asyncio.create_task(self._kill_in_haste())
@@ -146,26 +149,28 @@ class _Fleet:
         """Run one worker after the other on a seat, until asked to stop."""
         failed = 0
         loop = asyncio.get_running_loop()
-        while not self._stopping.asked.is_set():
+        while not self._closing.is_set():
             began = loop.time()
             try:
                 status = await seat.live(self._greet, self._ledger)
             except OSError as error:
                 log.error("worker %d cannot be started: %s", seat.number, error)  # noqa: TRY400 - one line says it
                 status = 1
-            if self._stopping.asked.is_set() or not seat.first.done() or seat.first.exception():
+            if self._closing.is_set():
+                return
+            if not seat.first.done():
                 seat.failed(status)
                 return
             failed = restarts.failures(failed, loop.time() - began)
             wait = restarts.delay(failed, random.random())  # noqa: S311 - chance, not a secret
             log.error("worker %d ended with status %d and is started again in %.1f s", seat.number, status, wait)
             seat.restarts += 1
-            await self._stopping_within(wait)
+            await self._pause(wait)
 
-    async def _stopping_within(self, seconds: float) -> None:
+    async def _pause(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._stopping.asked.wait()
+                await self._closing.wait()
         except TimeoutError:
             return
 
