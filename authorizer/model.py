@@ -21,6 +21,20 @@ FRAMING = frozenset(
 
 BodyState = Literal["absent", "complete", "partial"]
 
+ASSIGNEE_KINDS: Mapping[str, Literal["one", "many", "pairs"]] = {
+    "person": "one",
+    "client": "one",
+    "group": "many",
+    "management_role": "many",
+    "management_role_definition": "many",
+    "business_role": "many",
+    "location": "many",
+    "business_role_location": "pairs",
+    "collection": "many",
+}
+"""What a policy can be assigned to, apart from anyone, and how many of it a subject is: one name, many names, or many
+pairs of a role and a location."""
+
 
 def assignee_token(kind: str, *parts: str) -> str:
     """Name one thing a subject is (``group``, ``person``, ``business_role_location`` ...) as one string.
