@@ -22,8 +22,7 @@ _MAX_POINT_DEPTH = 64
 class Program:
     """Compiled policies, ready to decide. Immutable; made by ``load``.
 
-    ``zone`` is the time zone in which ``env.time`` is meant; None when none is declared or this machine does not know
-    it: the time of day is unknown then.
+    ``zone`` is the time zone in which ``env.time`` is meant; None when none is declared, and the time is unknown.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ def load(compiled: Mapping[str, Any]) -> Program:
     """Make a program of the compiled form.
 
     A policy that cannot be built denies the rights it is about and no others. Raises DocumentError when the form as a
-    whole, or whom a broken policy is about, cannot be read.
+    whole, or whom a broken policy is about, cannot be read, and when this machine does not know the time zone.
     """
     try:
         form = msgspec.convert(compiled, Form)
@@ -131,10 +130,13 @@ def load(compiled: Mapping[str, Any]) -> Program:
 
 
 def _zone(name: str | None) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name) if name else None
-    except (ValueError, OSError, KeyError):
+    if name is None:
         return None
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        # Denials by the time of day would all become "cannot be told"; better the policies in force than those.
+        raise refused(f"the time zone {name[:80]!r} is not known here") from None
 
 
 def _at(types: tuple[FieldType, ...], index: int) -> FieldType:
