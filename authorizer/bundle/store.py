@@ -16,6 +16,7 @@ from authorizer.bundle.manifest import KINDS, Kind
 from authorizer.bundle.refusals import refusal
 from authorizer.bundle.signatures import Verifier
 from authorizer.errors import BundleError
+from authorizer.files import replace
 
 _ARCHIVE = "bundle.tar.gz"
 _SERIAL = "serial"
@@ -48,9 +49,9 @@ def save(store: Store, bundle: Bundle, data: bytes) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # INVARIANT: the archive goes first. Were the serial raised first, a crash between the two would leave a last
         # good bundle that is refused as too old.
-        _replace(folder / _ARCHIVE, data)
+        replace(folder / _ARCHIVE, data)
         if bundle.serial > floor:
-            _replace(folder / _SERIAL, b"%d\n" % bundle.serial)
+            replace(folder / _SERIAL, b"%d\n" % bundle.serial)
     except OSError as error:
         raise refusal("store_failed", f"the {bundle.kind} bundle cannot be kept: {_why(error)}") from None
 
@@ -125,23 +126,3 @@ def _read(path: Path, limit: int) -> tuple[bytes, float]:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(0, "not a plain file", str(path))
         return file.read(limit), status.st_mtime
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write beside, sync, rename, sync the folder: a crash leaves the old file or the new one, never a part."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -1,7 +1,6 @@
 """``authorizer bundle``: make signing keys, look into bundles, verify them."""
 
 import argparse
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ import orjson
 
 from authorizer.bundle import DEFAULT_LIMITS, KINDS, Verifier, archive, manifest, read, signatures
 from authorizer.bundle.refusals import refusal
+from authorizer.files import create
 from authorizer.jose import jwk, sign
 from authorizer.jose.algorithms import ALGORITHMS
 
@@ -56,9 +56,8 @@ def _keygen(args: argparse.Namespace) -> int:
         return 1
     pem = sign.generate(args.algorithm)
     try:
-        for path, content, mode in ((private, pem, 0o600), (public, sign.public_pem(pem), 0o644)):
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
-                file.write(content)
+        create(private, pem)
+        create(public, sign.public_pem(pem), mode=0o644)
     except FileExistsError as error:
         print(f"error: {error.filename} exists; keys are never overwritten", file=sys.stderr)
         return 1

@@ -1,26 +1,15 @@
 """The files that only this process may read: credentials and the signing key."""
 
-import os
 from pathlib import Path
 
+from authorizer import files
 from authorizer.errors import ControlPlaneError
 
 
 def create(path: Path, content: bytes) -> None:
-    """Write a new file that only its owner may read (mode 0600); it must not exist.
-
-    The content is complete and on the disk before the name appears. Raises ControlPlaneError AZ584.
-    """
-    partial = path.with_name(f".{path.name}.new")
+    """Write a new file that only its owner may read, durably; raise ControlPlaneError AZ584, also if it exists."""
     try:
-        partial.unlink(missing_ok=True)
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # A link, unlike a rename, refuses to replace what another process made meanwhile.
-        os.link(partial, path)
-        partial.unlink()
+        files.create(path, content)
     except OSError as problem:
         raise _failed(path, problem, "check the state directory: owner, permissions, space") from problem
 
