@@ -192,6 +192,22 @@ def _collect(leaf: Leaf, sides: Sides, found: list[Row]) -> None:
     found.extend(leaf)
 
 
+def leaves(bucket: Bucket) -> Iterator[Leaf]:
+    """Yield all leaves of a bucket."""
+    yield from bucket.anywhere.values()
+    for points in bucket.at.values():
+        yield from points.values()
+
+
+def rows(leaf: Leaf) -> Iterator[Row]:
+    """Yield all rows of a leaf; one that asks a field to be one of several values comes once for each."""
+    if isinstance(leaf, Split):
+        for part in (*leaf.by.values(), leaf.rest):
+            yield from rows(part)
+    else:
+        yield from leaf
+
+
 def wide(leaf: Leaf) -> Iterator[tuple[str, int]]:
     """Yield (a policy, how many) for each part of a leaf that stays wide."""
     if isinstance(leaf, Split):

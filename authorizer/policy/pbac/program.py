@@ -9,7 +9,7 @@ import msgspec
 
 from authorizer.policy.pbac.decide import decide
 from authorizer.policy.pbac.form import FORMAT, ApplicationForm, Form, RouteForm
-from authorizer.policy.pbac.index import wide
+from authorizer.policy.pbac.index import leaves, rows, wide
 from authorizer.policy.pbac.question import BadAttribute, Question, Route, Source, Verdict
 from authorizer.policy.pbac.rows import Policies, refused
 from authorizer.policy.pbac.tables import EnvReading, RightTable, RouteTable, Shared
@@ -57,15 +57,23 @@ class Program:
         """Answer a question about one of this program's routes. Never raises for bad data."""
         return decide(self._shared, self._tables[question.route.index], question)
 
+    def policies_about(self, application: str, right: str) -> tuple[str, ...]:
+        """Return the ids of the policies about a right, its roles' and the application's own and broken ones included.
+
+        Sorted; empty for a right that is not known.
+        """
+        table = self._rights.get((application, right))
+        if table is None:
+            return ()
+        names = {row.id for bucket in table.allows + table.denials for leaf in leaves(bucket) for row in rows(leaf)}
+        return tuple(sorted(names.union(table.broken, (gate.id for gate in table.gates))))
+
     def wide_leaves(self) -> Iterator[tuple[str, int]]:
         """Yield (a policy, how many) for each group of policies that the index cannot tell apart."""
         buckets = {id(bucket): bucket for right in self._rights.values() for bucket in right.allows + right.denials}
         for bucket in buckets.values():
-            for leaf in bucket.anywhere.values():
+            for leaf in leaves(bucket):
                 yield from wide(leaf)
-            for points in bucket.at.values():
-                for leaf in points.values():
-                    yield from wide(leaf)
 
 
 def load(compiled: Mapping[str, Any]) -> Program:
