@@ -19,7 +19,8 @@ FRAMING = frozenset(
 )  # fmt: skip
 """Fields that frame or route a message; no decision sets them (RFC 9110 sections 7.2, 7.6.1, 8.6; RFC 9112, 6)."""
 
-BodyState = Literal["absent", "complete", "partial"]
+BodyState = Literal["absent", "complete", "partial", "unknown"]
+"""``absent``: the gateway proves that there is none. ``unknown``: none came, and there may be one all the same."""
 
 ASSIGNEE_KINDS: Mapping[str, Literal["one", "many", "pairs"]] = {
     "person": "one",

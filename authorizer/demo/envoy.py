@@ -86,6 +86,12 @@ def ext_authz(check: Check) -> Json:
 
 
 def _connection_manager(check: Check, backends: Iterable[Backend]) -> Json:
+    host: Json = {"name": "gateway", "domains": ["*"], "routes": [_route(each) for each in backends]}
+    if check.body_bytes and check.protocol == "grpc":
+        # Without these words a request without a body cannot be told from one whose body was kept back.
+        settings = {"context_extensions": {"body": "buffered"}}
+        per_route = _any(f"{_HTTP}.ext_authz.v3.ExtAuthzPerRoute", {"check_settings": settings})
+        host["typed_per_filter_config"] = {"authorizer": per_route}
     config = {
         "stat_prefix": "gateway",
         "use_remote_address": True,
@@ -95,10 +101,7 @@ def _connection_manager(check: Check, backends: Iterable[Backend]) -> Json:
         "strip_any_host_port": True,
         "strip_trailing_host_dot": True,
         "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST", "idle_timeout": "60s"},
-        "route_config": {
-            "name": "gateway",
-            "virtual_hosts": [{"name": "gateway", "domains": ["*"], "routes": [_route(each) for each in backends]}],
-        },
+        "route_config": {"name": "gateway", "virtual_hosts": [host]},
         "http_filters": [ext_authz(check), {"name": "router", "typed_config": _any(f"{_HTTP}.router.v3.Router", {})}],
     }
     return _any("extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", config)

@@ -4,13 +4,16 @@ Source: envoy/service/auth/v3/attribute_context.proto. What is missing stays emp
 is unknown is skipped. Filter metadata is not read: other filters may have made it from what the client sent.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from authorizer.doors.wire.ext_authz_pb2 import AttributeContext, CheckRequest, HeaderMap
 from authorizer.model import BodyState, Headers, Request
 
-# Added by Envoy wherever it buffers a body; the client's own copy does not reach the check then.
+# Added by Envoy wherever it buffers a body; it never tells the client's own copy.
 _PARTIAL_BODY = "x-envoy-auth-partial-body"
+
+VOUCHED = ("body", "buffered")
+"""The context extension by which a gateway says that each body of a route is sent along."""
 
 
 def decode(message: bytes) -> Request:
@@ -25,6 +28,7 @@ def decode(message: bytes) -> Request:
     raw = http.header_map.headers
     headers = _headers(_raw_lines(http.header_map) if raw else http.headers.items())
     body = http.raw_body or http.body.encode()
+    context = dict(attributes.context_extensions)
     return Request(
         method=http.method,
         target=http.path,
@@ -32,10 +36,10 @@ def decode(message: bytes) -> Request:
         scheme=http.scheme,
         headers=headers,
         body=body,
-        body_state=_body_state(http, headers, len(body)),
+        body_state=_body_state(http, headers, len(body), context),
         peer=source.address.socket_address.address,
         principal=source.principal,
-        context=dict(attributes.context_extensions),
+        context=context,
         transport="grpc",
     )
 
@@ -66,11 +70,26 @@ def _headers(lines: Iterable[tuple[str, str]]) -> Headers:
     return headers
 
 
-def _body_state(http: AttributeContext.HttpRequest, headers: Headers, length: int) -> BodyState:
-    """Tell how much of the body was sent; anything but a plain "it is whole" counts as a part."""
+def _body_state(
+    http: AttributeContext.HttpRequest, headers: Headers, length: int, context: Mapping[str, str]
+) -> BodyState:
+    """Tell how much of the body was sent; anything but a plain "it is whole" counts as a part.
+
+    That no body came proves nothing: where Envoy does not buffer, a body without content-length leaves no trace in the
+    check, since Envoy takes transfer-encoding away and HTTP/2 has none.
+    """
     partial = headers.get(_PARTIAL_BODY)
-    if partial is not None and partial != ("false",):
+    if partial not in {None, ("false",)} or http.size > length:
         return "partial"
-    if not length:
-        return "absent"
-    return "partial" if http.size > length else "complete"
+    if length:
+        return "complete"
+    return "absent" if partial or _none(headers, context) else "unknown"
+
+
+def _none(headers: Headers, context: Mapping[str, str]) -> bool:
+    """Tell whether a check without a body is about a request without one: it says so, or the gateway would have it."""
+    length = headers.get("content-length")
+    if length is not None or "transfer-encoding" in headers:
+        return length == ("0",) and "transfer-encoding" not in headers
+    # Envoy buffers nothing of what may become another protocol.
+    return VOUCHED in context.items() and "upgrade" not in headers

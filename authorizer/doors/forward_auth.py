@@ -30,7 +30,7 @@ _WHOLE = ("false",)
 
 # The call does not tell whether the original request has a body that the gateway kept for itself, so a decision that
 # reads the body must not take it for a request without one.
-_NO_BODY: tuple[bytes, BodyState] = (b"", "partial")
+_NO_BODY: tuple[bytes, BodyState] = (b"", "unknown")
 
 # Where no profile is known: 403 is a denial to each of them.
 _UNKNOWN = Profile(statuses=frozenset({403}))

@@ -52,6 +52,8 @@ def read_body(request: Request) -> Any:
     """
     if request.body_state == "partial":
         return reason("body_partial")
+    if request.body_state == "unknown":
+        return reason("body_missing")
     if request.body_state == "absent" or not request.body:
         return reason("body_missing") if _announced(request) else ABSENT
     if len(request.body) > MAX_BODY:

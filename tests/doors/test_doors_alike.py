@@ -47,10 +47,11 @@ def check_request(case) -> bytes:
     http.scheme, http.protocol = case["scheme"], case["protocol"]
     http.raw_body = octets(case["body"])
     lines = [(octets(key).lower().decode(), octets(value)) for key, value in case["headers"]]
-    if case["body_state"] != "absent":
+    if case["body_state"] in {"complete", "partial"}:
         lines.append(("x-envoy-auth-partial-body", b"true" if case["body_state"] == "partial" else b"false"))
     for key, value in lines:
         http.header_map.headers.add(key=key, raw_value=value)
+    message.attributes.context_extensions.update(case["context"])
     for namespace, members in case["metadata"].items():
         message.attributes.metadata_context.filter_metadata[namespace].update(members)
     return message.SerializeToString()

@@ -94,7 +94,7 @@ async def test_envoy_obeys(tmp_path):
         assert (request.method, request.target) == ("GET", "/open?x=%2F")
         assert request.host == "127.0.0.1"
         assert request.headers["x-auth-subject"] == ("mallory",)
-        assert (request.peer, request.body_state) == ("127.0.0.1", "absent")
+        assert (request.peer, request.body_state) == ("127.0.0.1", "unknown")
 
         status, headers, body = await get("/closed")
         assert (status, headers["content-type"]) == (403, "application/problem+json")

@@ -63,7 +63,7 @@ def test_each_field_arrives_as_sent(message, field, expected):
 
 @pytest.mark.parametrize("message", [b"", check(), bytes(auth.CheckRequest(attributes=auth.AttributeContext()))])
 def test_what_is_missing_stays_empty(message):
-    assert decode(message) == Request()
+    assert decode(message) == Request(body_state="unknown")
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,11 @@ def _varint(number: int) -> bytes:
 @pytest.mark.parametrize(
     ("body", "size", "partial", "expected"),
     [
-        (b"", 0, None, "absent"),
+        (b"", 0, None, "unknown"),
+        (b"", -1, None, "unknown"),
         (b"", 0, "false", "absent"),
-        (b"", 5, None, "absent"),
+        (b"", 5, None, "partial"),
+        (b"", 5, "false", "partial"),
         (b"", 20, "true", "partial"),
         (b"{}", 2, None, "complete"),
         (b"{}", 2, "false", "complete"),
@@ -139,6 +141,33 @@ def test_body_state(form, body, size, partial, expected):
     headers = {} if partial is None else {"x-envoy-auth-partial-body": partial}
     content = body.decode() if form == "body" else body
     assert decode(check({form: content, "size": size, "headers": headers})).body_state == expected
+
+
+LENGTH_0 = {"content-length": "0"}
+VOUCHED = {"body": "buffered"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "context", "expected"),
+    [
+        (LENGTH_0, {}, "absent"),
+        ({"content-length": "00"}, {}, "unknown"),
+        ({"content-length": "7"}, {}, "unknown"),
+        ({"content-length": "7"}, VOUCHED, "unknown"),
+        ({"content-length": ""}, VOUCHED, "unknown"),
+        (LENGTH_0 | {"transfer-encoding": "chunked"}, VOUCHED, "unknown"),
+        ({"transfer-encoding": "chunked"}, VOUCHED, "unknown"),
+        ({}, VOUCHED, "absent"),
+        ({"upgrade": "websocket"}, VOUCHED, "unknown"),
+        (LENGTH_0 | {"upgrade": "websocket"}, {}, "absent"),
+        ({}, {"body": "no"}, "unknown"),
+        ({"body": "buffered"}, {}, "unknown"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_body_is_absent_only_where_that_is_proven(method, headers, context, expected):
+    message = check({"method": method, "headers": headers}, context_extensions=context)
+    assert decode(message).body_state == expected
 
 
 def test_what_other_filters_say_changes_nothing():

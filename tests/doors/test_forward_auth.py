@@ -430,9 +430,9 @@ async def test_a_fault_of_ours_is_a_denial(profile, broken):
 @pytest.mark.parametrize(
     ("profile", "headers", "body", "expected"),
     [
-        ("envoy", {}, b"", (b"", "partial")),
-        ("nginx", {}, b"", (b"", "partial")),
-        ("traefik", {}, b"", (b"", "partial")),
+        ("envoy", {}, b"", (b"", "unknown")),
+        ("nginx", {}, b"", (b"", "unknown")),
+        ("traefik", {}, b"", (b"", "unknown")),
         ("envoy", {"X-Envoy-Auth-Partial-Body": "false"}, b"{}", (b"{}", "complete")),
         ("envoy", {"X-Envoy-Auth-Partial-Body": "true"}, b"{", (b"{", "partial")),
         ("envoy", {"X-Envoy-Auth-Partial-Body": "no"}, b"{", (b"{", "partial")),
