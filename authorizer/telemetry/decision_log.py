@@ -10,7 +10,6 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from msgspec import to_builtins
 
 from authorizer.model import Decision, Request
 from authorizer.telemetry.masking import masked
+from authorizer.timestamps import rfc3339
 
 CAPACITY = 10_000
 BATCH = 500
@@ -33,7 +33,7 @@ def render(event: Event) -> bytes:
     at, method, host, target, peer, transport, decision, seconds = event
     reason = decision.reason
     line = {
-        "timestamp": datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "timestamp": rfc3339(at, "microseconds"),
         "decision_id": decision.id,
         "method": masked(method, 32),
         "host": masked(host, 255),

@@ -4,12 +4,12 @@ Standard logging, one line a record on stderr, JSON or text. Give details as ``e
 """
 
 import logging
-from datetime import UTC, datetime
 from typing import IO, Literal
 
 import orjson
 
 from authorizer.telemetry.masking import masked
+from authorizer.timestamps import rfc3339
 
 LogFormat = Literal["json", "text"]
 
@@ -27,7 +27,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line. INVARIANT: it never raises for a value that a caller logged."""
         line = {
-            "timestamp": _timestamp(record),
+            "timestamp": rfc3339(record.created, "milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": masked(record.getMessage(), _LIMIT),
@@ -55,7 +55,7 @@ class TextFormatter(logging.Formatter):
         error = _error(record, self, tracebacks=self._tracebacks)
         text = masked(record.getMessage(), _LIMIT)
         suffix = f" error={error}" if error else ""
-        return f"{_timestamp(record)} {record.levelname:<7} {record.name}: {text}{pairs}{suffix}"
+        return f"{rfc3339(record.created, 'milliseconds')} {record.levelname:<7} {record.name}: {text}{pairs}{suffix}"
 
 
 def configure(
@@ -73,10 +73,6 @@ def configure(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-
-
-def _timestamp(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 import msgspec
@@ -13,6 +12,7 @@ from authorizer.control_plane.client.link import Answer, Link, exchange
 from authorizer.control_plane.client.pull import Progress
 from authorizer.errors import ControlPlaneError, Place, Problem
 from authorizer.model import Api
+from authorizer.timestamps import rfc3339
 
 log = logging.getLogger("authorizer.control_plane")
 
@@ -133,8 +133,4 @@ def _bundle(progress: Progress) -> dict[str, object]:
         members |= {"active_revision": progress.revision, "serial": progress.serial}
     if progress.code:
         members |= {"code": progress.code, "message": progress.message}
-    return members | {name: _time(at) for name, at in times.items() if at}
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+    return members | {name: rfc3339(at) for name, at in times.items() if at}

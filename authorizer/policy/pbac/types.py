@@ -27,6 +27,8 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
+from authorizer.timestamps import rfc3339
+
 Base = Literal["string", "enum", "int", "decimal", "bool", "timestamp", "timeofday", "duration", "ip", "cidr"]
 BASES: tuple[str, ...] = get_args(Base)
 
@@ -104,7 +106,7 @@ def show(kind: FieldType, value: object) -> str:
     if isinstance(value, (frozenset, list)):
         return "[" + ", ".join(sorted(show(kind, one) for one in value)) + "]"
     if kind.base == "timestamp" and isinstance(value, (int, float)):
-        return dt.datetime.fromtimestamp(value, dt.UTC).isoformat().replace("+00:00", "Z")
+        return rfc3339(value)
     if kind.base == "timeofday" and isinstance(value, int):
         return f"{value // 3600:02}:{value // 60 % 60:02}" + (f":{value % 60:02}" if value % 60 else "")
     if kind.base == "duration":
