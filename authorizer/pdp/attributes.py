@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from authorizer.model import Reason, Request
 from authorizer.pdp.canonical import SOFT_REASONS, Canonical, clash
+from authorizer.pdp.claims import ClaimFault, claim
 from authorizer.pdp.json_body import ABSENT, member, read_body
 from authorizer.pdp.query import read_query
 from authorizer.policy.pbac import Source
@@ -62,12 +63,10 @@ def make_extractor(sources: Iterable[Source], table: str = "") -> Extractor:
             refused = _read_headers(headers, header_names, request, resource)
         if bodies and refused is None:
             refused = _read_body(bodies, request, resource)
+        if tokens and refused is None:
+            refused = _read_claims(tokens, claims, resource)
         if refused is not None:
             return refused
-        for field, key in tokens:
-            claim = _claim(claims, key)
-            if claim is not None:
-                resource[field] = claim
         if principals and _URI(request.principal):
             resource.update(dict.fromkeys(principals, request.principal))
         if lookups:
@@ -149,6 +148,17 @@ def _read_body(
     return None
 
 
+def _read_claims(tokens: tuple[tuple[str, str], ...], claims: Claims, resource: dict[str, object]) -> Reason | None:
+    for field, path in tokens:
+        try:
+            value = claim(claims, path)
+        except ClaimFault:
+            return reason("token_claims")
+        if value is not None:
+            resource[field] = value
+    return None
+
+
 def _read_lookup(lookups: tuple[tuple[str, str], ...], table: str, lookup: Lookup, resource: dict[str, object]) -> None:
     known = resource.get("id")
     row = lookup(table, known) if isinstance(known, str) else None
@@ -158,15 +168,3 @@ def _read_lookup(lookups: tuple[tuple[str, str], ...], table: str, lookup: Looku
         value = row.get(key)
         if value is not None:
             resource[field] = value
-
-
-def _claim(claims: Claims, path: str) -> object:
-    """Return the claim of that name or, failing it, at that dotted path; None when it is absent or null."""
-    if path in claims:
-        return claims[path]
-    here: object = claims
-    for step in path.split("."):
-        if not isinstance(here, Mapping):
-            return None
-        here = here.get(step)
-    return here

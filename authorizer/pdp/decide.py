@@ -52,7 +52,7 @@ def decide(snapshot: Snapshot, request: Request, now: float, decision_id: str) -
         return _known(deny(identity, decision_id, realm=snapshot.options.realm), snapshot, guard)
     resource = guard.extract(operation.params, operation.target, request, identity.claims, snapshot.facts.lookup)
     if isinstance(resource, Reason):
-        return _known(deny(resource, decision_id), snapshot, guard, identity)
+        return _known(deny(resource, decision_id, realm=snapshot.options.realm), snapshot, guard, identity)
     return judge(snapshot, guard, identity, resource, environment(snapshot, request, identity, now), now, decision_id)
 
 

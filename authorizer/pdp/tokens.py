@@ -11,8 +11,9 @@ from authorizer.jose.encoding import read_object
 from authorizer.jose.jwk import VerifyKey
 from authorizer.jose.jws import MAX_TOKEN, Jws, parse, signature_fault
 from authorizer.model import Identity, Reason
+from authorizer.pdp.claims import ClaimFault, claim, numeric_date, text, texts
 from authorizer.pdp.facts import Facts
-from authorizer.pdp.identity import ClaimFault, claim, identify, numeric_date, text, texts
+from authorizer.pdp.identity import identify
 from authorizer.pdp.trust import Issuer, Trust, media_type
 from authorizer.reasons import reason
 

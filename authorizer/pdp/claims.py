@@ -1,0 +1,51 @@
+"""One claim of a verified token at a time, in the shape that its reader needs. A claim of another shape is a fault."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from authorizer.grammar import UNSAFE_TEXT
+
+MAX_TEXT = 1024
+
+
+class ClaimFault(Exception):  # noqa: N818 - whoever reads claims answers it with a Reason
+    """A claim that is read has the wrong shape."""
+
+
+def claim(claims: Mapping[str, Any], path: str) -> Any:
+    """Return the claim of that name or, failing it, at that dotted path; None if absent. JSON null is a fault."""
+    here: Any = claims
+    for step in (path,) if path in claims else path.split("."):
+        if not isinstance(here, Mapping):
+            raise ClaimFault
+        if step not in here:
+            return None
+        here = here[step]
+    if here is None:
+        raise ClaimFault
+    return here
+
+
+def text(value: object) -> str:
+    """Return a claim that must be a text of 1 to ``MAX_TEXT`` characters, without control characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or UNSAFE_TEXT.search(value):
+        raise ClaimFault
+    return value
+
+
+def texts(value: object) -> list[str]:
+    """Return a claim that must be a list of such texts."""
+    if not isinstance(value, list):
+        raise ClaimFault
+    return [text(item) for item in value]
+
+
+def numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
+    """Return a NumericDate (RFC 7519 section 2) in POSIX seconds; None if absent. Negative is a fault."""
+    value = claims.get(name)
+    if value is None and name not in claims:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or value < 0:
+        raise ClaimFault
+    return float(value)
