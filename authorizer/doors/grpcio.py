@@ -24,6 +24,10 @@ MAX_MESSAGE_BYTES: Final = 4 << 20
 # takes this much more than the limit of a check, and what is between the two is denied by an answer.
 _HEADROOM_BYTES = 64 << 20
 
+# The same for call metadata: a gateway that traces copies the client's `tracestate` into it, and may let a client send
+# 60 KiB of headers or more, while gRPC fails calls above 8 KiB.
+_METADATA_BYTES = 1 << 20
+
 _Call = aio.ServicerContext[Any, Any]
 
 
@@ -63,6 +67,8 @@ class GrpcDoor:
                 # Two processes on one port would share its connections unevenly and unnoticed.
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", self._limit + _HEADROOM_BYTES),
+                ("grpc.max_metadata_size", _METADATA_BYTES),
+                ("grpc.absolute_max_metadata_size", _METADATA_BYTES),
             )
         )
         server.add_generic_rpc_handlers(

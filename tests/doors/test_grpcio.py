@@ -109,6 +109,14 @@ async def test_a_check_over_the_limit_is_a_denial_and_not_a_grpc_error():
             assert answer.denied_response.status.code == 403
 
 
+@pytest.mark.parametrize("size", [100, 9_000, 20_000, 70_000, 140_000])
+async def test_large_metadata_is_no_grpc_error(size):
+    async with calling(Core()) as (_, channel):
+        metadata = (("tracestate", "a=" + "x" * size),)
+        answer = await channel.unary_unary(CHECK)(question("/closed"), metadata=metadata, timeout=10)
+        assert CheckResponse.FromString(answer).dynamic_metadata["reason"] == "no_route"
+
+
 async def test_a_check_past_its_deadline_is_denied_unasked():
     class Late:
         def time_remaining(self):

@@ -1,5 +1,6 @@
 """An Envoy that lets requests pass when its authorizer errs. Ours answers whatever happens, so it never does."""
 
+import copy
 import sys
 import time
 from pathlib import Path
@@ -13,13 +14,13 @@ from authorizer.demo.callers import issue
 from authorizer.demo.envoy import Check
 from authorizer.demo.parts import free_port
 from authorizer.demo.processes import Children
-from authorizer.doors import ext_authz
+from authorizer.doors import ext_authz, native
 from authorizer.pdp.snapshot import EMPTY
 from authorizer.policy import pbac
 from authorizer.service import Authorizer
 from tests import forge
 from tests.e2e.shop import POLICIES, Clock, shop, snapshot
-from tests.e2e.world import Api, envoy, listening, metrics, open_doors, send
+from tests.e2e.world import Api, connection_manager, envoy, listening, metrics, open_doors, send
 
 BEARER = """
 kind: Application
@@ -88,6 +89,36 @@ async def test_a_fault_of_ours_is_a_denial(
         assert reply.status == 503
         assert b"forced" not in reply.body
         assert len(api.seen) == 1
+
+
+def tracing(config: dict[str, Any]) -> None:
+    """Let Envoy trace: it then copies the client's ``tracestate`` into its calls."""
+    kind = "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig"
+    collector = {"envoy_grpc": {"cluster_name": "collector"}, "timeout": "0.25s"}
+    provider = {"name": "envoy.tracers.opentelemetry", "typed_config": {"@type": kind, "grpc_service": collector}}
+    connection_manager(config)["tracing"] = {"provider": provider}
+    clusters = config["static_resources"]["clusters"]
+    clusters.append(copy.deepcopy(clusters[0]) | {"name": "collector"})
+
+
+@pytest.mark.parametrize("engine", ["grpcio", "native"])
+async def test_what_a_client_puts_into_the_call_makes_no_error(
+    engine: str, children: Children, api: Api, tmp_path: Path
+) -> None:
+    authorizer, _ = shop(tmp_path)
+    parent = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    async with open_doors(authorizer) as doors:
+        door = await native.start(authorizer, "127.0.0.1:0")
+        address = doors.grpc if engine == "grpcio" else door.address
+        gateway = await envoy(children, tmp_path, Check(address=address, fail_open=True), api.address, tracing)
+        for size in (10, 5_000, 9_000, 20_000, 40_000, 55_000):
+            doors.decisions.clear()
+            state = ("tracestate", "a=" + "x" * size)
+            reply = await send(gateway.url, "GET", "/orders/17", [parent, state], host="localhost")
+            assert reply.status in {401, 403}, size
+            assert len(doors.decisions) == 1
+        await door.close(0)
+    assert not api.seen
 
 
 async def test_a_gateway_that_fails_open_lets_pass_only_when_nobody_answers(
