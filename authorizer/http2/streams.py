@@ -41,14 +41,14 @@ class Streams:
         return stream
 
     def watch_over(self) -> None:
-        """Set the deadlines of streams that were opened since the last time and are still open."""
+        """Set the deadlines of requests that were begun since the last time and have not ended."""
         newest = self._newest
         for number in reversed(self.open):
             if number <= self._newest:
                 break
             newest = max(newest, number)
             stream = self.open[number]
-            if not stream.replied:
+            if not stream.ended:
                 margin = grpc.margin(stream.head.timeout)
                 self._wake(stream, min(stream.expires - margin, self.now + self._limits.request_seconds))
         self._newest = newest
