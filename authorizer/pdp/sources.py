@@ -1,4 +1,4 @@
-"""A set of files becomes the three documents of a snapshot, the test suites, and all problems. No I/O: bytes in."""
+"""A set of files becomes the three documents of a snapshot, the test cases, and all problems. No I/O: bytes in."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,19 +10,22 @@ from authorizer.pdp.facts import compile_facts
 from authorizer.pdp.trust import compile_issuers
 from authorizer.policy import documents, pbac
 from authorizer.policy.documents import MapNode, Node, Scalar
-from authorizer.policy.testing import read_suites
+from authorizer.policy.testing import Case, read_suites
 
 TEXT_SUFFIXES = (".yaml", ".yml")
 """Files that hold documents; others are only read when a document names them (``jwks_file``)."""
 
 
 class Sources(Struct, frozen=True, kw_only=True):
-    """What was compiled. A document is None when it has an error; ``problems`` are in the order of their places."""
+    """What was compiled. A document is None when it has an error; ``problems`` are in the order of their places.
+
+    ``tests`` are the cases of the suites, none when one of these has an error.
+    """
 
     policy: dict[str, Any] | None
     facts: dict[str, Any] | None
     trust: dict[str, Any] | None
-    tests: tuple[Node, ...]
+    tests: tuple[Case, ...]
     problems: tuple[Problem, ...]
 
     def documents(self) -> dict[str, dict[str, Any]]:
@@ -59,8 +62,9 @@ def compile_documents(files: Mapping[str, bytes]) -> Sources:
     trust, trust_problems = compile_issuers(kinds["Issuers"], files.__getitem__)
     facts, facts_problems = compile_facts(kinds["Facts"])
     problems += [*compiled.problems, *trust_problems, *facts_problems]
+    tests: tuple[Case, ...] = ()
     try:
-        read_suites(kinds["Tests"])
+        tests = read_suites(kinds["Tests"])
     except DocumentError as error:
         problems += error.problems
     whole = not any(problem.severity == "error" for problem in problems)
@@ -68,6 +72,6 @@ def compile_documents(files: Mapping[str, bytes]) -> Sources:
         policy=compiled.data if whole else None,
         facts=facts if whole else None,
         trust=trust if whole else None,
-        tests=tuple(kinds["Tests"]),
+        tests=tests,
         problems=ordered(documents.excerpted(problems, texts)),
     )

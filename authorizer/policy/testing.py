@@ -89,9 +89,10 @@ class Report(Struct, frozen=True):
         return f"{len(self.results) - len(self.failed)} passed, {len(self.failed)} failed"
 
 
-def run(suites: Sequence[Node], ask: Callable[[Case], Decision]) -> Report:
-    """Ask every case of the Tests documents. Raises DocumentError when a suite is malformed."""
-    return Report(tuple(_result(case, ask(case)) for case in read_suites(suites)))
+def run(cases: Iterable[Case], ask: Callable[[Case], Decision]) -> Report:
+    """Ask every case and compare the answers with what is expected."""
+    answers = ((case, ask(case)) for case in cases)
+    return Report(tuple(Result(case, decision, failures(case.expect, decision)) for case, decision in answers))
 
 
 def failures(expect: Expect, decision: Decision) -> tuple[str, ...]:
@@ -121,10 +122,6 @@ def failures(expect: Expect, decision: Decision) -> tuple[str, ...]:
     compare_sets("advice", expect.advice, (duty.id for duty in decision.advice))
     compare_sets("overrode", expect.overrode, decision.overrode)
     return tuple(found)
-
-
-def _result(case: Case, decision: Decision) -> Result:
-    return Result(case, decision, failures(case.expect, decision))
 
 
 def _show(value: object) -> str:

@@ -17,7 +17,7 @@ from authorizer.pdp import rehearsal
 from authorizer.pdp.decide import find
 from authorizer.pdp.snapshot import Snapshot
 from authorizer.pdp.sources import compile_documents
-from authorizer.policy.testing import Case, failures, read_suites
+from authorizer.policy.testing import Case, failures
 from authorizer.service import Authorizer
 from tests.e2e.shop import Clock, snapshot
 from tests.e2e.world import Api, envoy, open_doors, send
@@ -98,7 +98,7 @@ def facts(case: Case, routes: Snapshot) -> bytes:
 async def test_each_case_of_a_suite_through_envoy(suite: str, children: Children, api: Api, tmp_path: Path) -> None:
     key = generate("ES256")
     files = with_issuer(examples(), key)
-    cases = [case for case in read_suites(compile_documents(files).tests) if case.suite == suite]
+    cases = [case for case in compile_documents(files).tests if case.suite == suite]
     assert len(cases) > 10
     clock = Clock()
     authorizer = Authorizer(clock=clock)

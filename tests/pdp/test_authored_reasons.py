@@ -6,7 +6,6 @@ from authorizer import reasons
 from authorizer.pdp import rehearsal
 from authorizer.pdp.snapshot import Options, build
 from authorizer.pdp.sources import compile_documents
-from authorizer.policy.testing import read_suites
 
 SUITE = b"""\
 kind: Application
@@ -30,7 +29,7 @@ def test_a_word_that_is_built_in_later_does_not_take_over(monkeypatch):
     sources = compile_documents({"a.yaml": SUITE})
     snapshot = build(sources.documents(), {}, Options())
     monkeypatch.setitem(reasons.REASONS, "closed_today", reasons.REASONS["not_ready"])
-    (case,) = read_suites(sources.tests)
+    (case,) = sources.tests
     decision = rehearsal.ask(snapshot, case)
     assert decision.reason == reasons.Reason("closed_today", "policy", 403, "closed today")
     assert decision.policies == ("closed",)

@@ -139,6 +139,6 @@ def test_comparison_of_an_allow():
 
 def test_run():
     text = SUITE + "  - {name: two, http: GET h/, expect: {decision: deny}}\n"
-    report = run(load(text, "f.yaml"), lambda case: Decision(reason=reason("no_route")))
+    report = run(cases(text), lambda case: Decision(reason=reason("no_route")))
     assert report.summary == "1 passed, 1 failed"
     assert [result.case.name for result in report.failed] == ["one"]
