@@ -1,24 +1,21 @@
 """The worked examples of the language decide as they say."""
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 
+from authorizer.pdp import rehearsal
+from authorizer.pdp.snapshot import Options, build
+from authorizer.pdp.sources import compile_documents
 from authorizer.policy import testing
-from authorizer.policy.documents import MapNode, load
-from tests.policy.asking import EXAMPLES, ask, program
 
+EXAMPLES = Path(__file__).parents[3] / "shared" / "design" / "examples"
 pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason=f"no example documents at {EXAMPLES}")
 
 
-def texts() -> list[str]:
-    return [path.read_text() for path in sorted(EXAMPLES.glob("*.yaml"))]
-
-
-def suites() -> list:
-    found = [node for text in texts() for node in load(text, "examples")]
-    return [node for node in found if isinstance(node, MapNode) and node.get("suite")]
-
-
 def test_all_cases():
-    report = testing.run(suites(), ask(program(*texts())))
+    sources = compile_documents({path.name: path.read_bytes() for path in EXAMPLES.glob("*.yaml")})
+    report = testing.run(sources.tests, partial(rehearsal.ask, build(sources.documents(), {}, Options())))
     assert [(r.case.suite, r.case.name, r.failures, r.decision.detail) for r in report.failed] == []
     assert report.summary == "40 passed, 0 failed"
