@@ -475,6 +475,12 @@ async def test_apis_are_kept_a_reporter_and_shown_once(plane: Plane) -> None:
     assert shown["routes"] == {"whole": 0, "partial": 0, "unguarded": 1}
 
 
+async def test_a_report_has_a_bounded_number_of_hosts(plane: Plane) -> None:
+    apis = [{**API, "hosts": [f"h{number}" for number in range(100_001)]}]
+    status, _, body = await plane.ask("POST", "/v1/apis", role="authorizer", json=apis)
+    assert (status, body["code"]) == (400, "AZ558")
+
+
 async def test_metrics_are_bounded_by_what_strangers_cannot_invent(plane: Plane) -> None:
     for number in range(20):
         await plane.ask("PATCH", f"/M{number}", role=None)

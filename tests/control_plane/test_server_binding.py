@@ -2,13 +2,22 @@
 
 import itertools
 import re
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authorizer.control_plane.server.binding import Binding, Guard, answering_hosts, bind, tables
-from authorizer.control_plane.server.path_patterns import bounds, covered
+from authorizer.control_plane.server.binding import (
+    Binding,
+    Comparison,
+    Guard,
+    answering_hosts,
+    normalised_host,
+    tables,
+)
+from authorizer.control_plane.server.path_patterns import MAX_STEPS as MAX_PROOF
+from authorizer.control_plane.server.path_patterns import Steps, bounds, covered
 from authorizer.model import Api, ApiRoute
 from authorizer.pdp.routes import Entry, build
 from authorizer.policy.templates import parse_template
@@ -22,7 +31,9 @@ def guard(route: str, host: str = HOST, application: str = "shop") -> Guard:
 
 
 def bound(route: ApiRoute, *guards: Guard, hosts=(HOST,), flags=()) -> Binding:
-    return bind(Api(id="a", name="a", hosts=hosts, routes=(route,), source="t", flags=flags), route, tables(guards))
+    api = Api(id="a", name="a", hosts=hosts, routes=(route,), source="t", flags=flags)
+    ((_, answer),) = Comparison(tables(guards)).of(api)
+    return answer
 
 
 def route(kind: str, path: str, *methods: str, flags=()) -> ApiRoute:
@@ -137,7 +148,7 @@ def test_of_one_path_only_the_chosen_guards_are_named() -> None:
     ],
 )
 def test_hosts(host: str, patterns: list[str], expected: tuple[list[str], bool]) -> None:
-    answering, sure = answering_hosts(host, patterns)
+    answering, sure = answering_hosts(normalised_host(host), patterns)
     assert (sorted(answering), sure) == (sorted(expected[0]), expected[1])
 
 
@@ -151,11 +162,35 @@ def test_each_host_must_be_guarded() -> None:
     assert bound(route("any", ""), *both).guard == "partial"
 
 
-@pytest.mark.parametrize(("names", "proven"), [(5, True), (20, False)])
+@pytest.mark.parametrize(("names", "proven"), [(5, True), (40, False)])
 def test_a_proof_that_takes_too_long_is_given_up(names: int, proven: bool) -> None:
     choices = [[*(f"s{number}" for number in range(names)), f"{{{parameter}}}"] for parameter in "xyz"]
     templates = [parse_template(f"/{'/'.join(parts)}/{{rest=**}}") for parts in itertools.product(*choices)]
-    assert covered(bounds(route("template", "/*/*/*/**")).outer, templates) == proven
+    steps = Steps(1_000_000)
+    assert covered(bounds(route("template", "/*/*/*/**")).outer, templates, steps) == proven
+    assert 0 < 1_000_000 - steps.left <= MAX_PROOF
+
+
+def test_what_a_report_may_cost_is_bounded_and_the_rest_is_in_doubt() -> None:
+    names = [*(f"GET /{'/'.join(f'{{p{n}}}' for n in range(length))}/x" for length in range(1, 60)), "GET /a"]
+    known = tables(guard(route, host=host) for host in (HOST, "*.example", "*") for route in names)
+    routes = tuple(ApiRoute(path="/a", kind="exact", methods=("GET",), cluster=str(n)) for n in range(60_000))
+    hosts = tuple(f"h{number}.example" for number in range(20_000))
+    api = Api(id="a", name="a", hosts=hosts, routes=routes, source="t")
+    began = process_time()
+    answers = [answer for _, answer in Comparison(known).of(api)]
+    assert process_time() - began < 10
+    assert answers[0].guard == "whole"
+    assert answers[-1] == Binding("unguarded", (), (), "in_doubt")
+
+
+def test_equal_routes_on_equal_hosts_are_compared_once() -> None:
+    known = tables([guard("GET /a"), guard("GET /a", host="*")])
+    found = route("exact", "/a", "GET")
+    comparison = Comparison(known, steps=100)
+    for number in range(1000):
+        api = Api(id=str(number), name="a", hosts=(HOST, HOST), routes=(found,) * 10, source="t")
+        assert {answer.guard for _, answer in comparison.of(api)} == {"whole"}
 
 
 # --- against the real route finder -----------------------------------------------------------------------------------

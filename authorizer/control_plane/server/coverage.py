@@ -6,14 +6,15 @@ import msgspec
 from msgspec import Struct
 
 from authorizer.control_plane.server.answers import RefusalError
-from authorizer.control_plane.server.binding import Binding, Guard, Tables, bind
+from authorizer.control_plane.server.binding import Binding, Comparison, Guard, Tables
 from authorizer.control_plane.server.bodies import parse_as
 from authorizer.control_plane.server.store import Catalogue
 from authorizer.model import Api, ApiRoute
 
 MAX_APIS = 20_000
 MAX_ROUTES = 100_000
-"""Routes in one report."""
+MAX_HOSTS = 100_000
+"""Routes and hosts in one report."""
 
 MAX_SHOWN = 20
 """Guards that are listed for a route; ``bound`` counts all."""
@@ -30,24 +31,28 @@ class _Found(Struct):
 def read_apis(body: bytes) -> list[Api]:
     """Read a report, a JSON array of ``model.Api``. Raises RefusalError."""
     apis = parse_as(body, list[Api])
-    if len(apis) > MAX_APIS or sum(len(api.routes) for api in apis) > MAX_ROUTES:
-        raise RefusalError("bad_json", f"there are more than {MAX_APIS} APIs or {MAX_ROUTES} routes")
+    routes, hosts = sum(len(api.routes) for api in apis), sum(len(api.hosts) for api in apis)
+    if len(apis) > MAX_APIS or routes > MAX_ROUTES or hosts > MAX_HOSTS:
+        most = f"{MAX_APIS} APIs, {MAX_ROUTES} routes or {MAX_HOSTS} hosts"
+        raise RefusalError("bad_json", f"there are more than {most}")
     return apis
 
 
 def unguarded(apis: Iterable[Api], known: Tables) -> int:
     """Return how many APIs have a route that nothing is known to guard, or no route that is known at all."""
-    return sum(not api.routes or any(_open(api, route, known) for route in api.routes) for api in apis)
+    comparison = Comparison(known)
+    return sum(not api.routes or _open(api, comparison) for api in apis)
 
 
-def _open(api: Api, route: ApiRoute, known: Tables) -> bool:
-    return bind(api, route, known).guard == "unguarded"
+def _open(api: Api, comparison: Comparison) -> bool:
+    return any(binding.guard == "unguarded" for _, binding in comparison.of(api))
 
 
 def show(catalogues: Iterable[Catalogue], known: Tables, now: float) -> dict[str, object]:
     """Return all APIs once each, however many reported them, and how many routes are guarded how far. Blocks."""
     counts = {"whole": 0, "partial": 0, "unguarded": 0}
-    apis = [_api(found, known, counts, now) for found in _together(catalogues)]
+    comparison = Comparison(known)
+    apis = [_api(found, comparison, counts, now) for found in _together(catalogues)]
     return {"apis": apis, "routes": counts}
 
 
@@ -61,7 +66,7 @@ def _together(catalogues: Iterable[Catalogue]) -> Iterable[_Found]:
     return sorted(together.values(), key=lambda found: (found.api.id, found.api.source))
 
 
-def _api(found: _Found, known: Tables, counts: dict[str, int], now: float) -> Mapping[str, object]:
+def _api(found: _Found, comparison: Comparison, counts: dict[str, int], now: float) -> Mapping[str, object]:
     api = found.api
     return {
         "id": api.id,
@@ -71,7 +76,7 @@ def _api(found: _Found, known: Tables, counts: dict[str, int], now: float) -> Ma
         "flags": api.flags,
         "reporters": found.reporters,
         "age_seconds": round(max(0.0, now - found.heard), 3),
-        "routes": [_route(route, bind(api, route, known), counts) for route in api.routes],
+        "routes": [_route(route, binding, counts) for route, binding in comparison.of(api)],
     }
 
 

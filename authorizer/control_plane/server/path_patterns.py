@@ -5,7 +5,7 @@ route. Where the gateway's own language says more than a pattern can, ``inner`` 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
@@ -16,8 +16,20 @@ from authorizer.policy.templates import Segment
 
 Template = tuple[Segment, ...]
 
-MAX_STEPS = 5_000
-"""Steps after which a proof of cover is given up."""
+MAX_STEPS = 50_000
+"""Steps, each a look at one template, after which a proof of cover is given up."""
+
+
+class Steps:
+    """How much may still be compared. What is not compared any more is not claimed."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def spend(self, steps: int) -> bool:
+        """Take steps away, and tell whether there were so many."""
+        self.left -= steps
+        return self.left >= 0
 
 
 class Part(NamedTuple):
@@ -86,48 +98,55 @@ def bounds(route: ApiRoute) -> Bounds:
 
 def meets(pattern: Pattern, template: Template) -> bool:
     """Tell whether some path is in the pattern and answered by the template."""
-    fixed = template[:-1] if template[-1].kind == "tail" else template
-    for part, segment in zip(pattern.parts, fixed, strict=False):
-        if not _agree(part, segment):
-            return False
-    if len(template) > len(pattern.parts):
-        return pattern.open
-    return len(template) == len(pattern.parts) or template[-1].kind == "tail"
+    tail = template[-1].kind == "tail"
+    if not (pattern.open if len(template) > len(pattern.parts) else tail or len(template) == len(pattern.parts)):
+        return False
+    return all(map(_agree, pattern.parts, template[:-1] if tail else template))
 
 
-def covered(pattern: Pattern, templates: Sequence[Template]) -> bool:
+def covered(pattern: Pattern, templates: Sequence[Template], steps: Steps) -> bool:
     """Tell whether every path in the pattern is proven to be answered by one of the templates.
 
     Paths with an empty segment before the last do not count: they are denied whatever the policies are.
     """
-    budget = iter(range(MAX_STEPS))
+    room = max(0, min(MAX_STEPS, steps.left))
+    own = Steps(room)
+    proven = _rest_covered(pattern, 0, templates, own)
+    steps.spend(room - max(0, own.left))
+    return proven
 
-    def rest(depth: int, alive: Sequence[Template]) -> bool:
-        """Whether all that may follow ``depth`` segments is answered by those templates that agreed so far."""
-        if next(budget, None) is None:
-            return False
-        last = depth >= len(pattern.parts)
-        if last and not any(len(template) == depth for template in alive):
-            return False
-        if last and not pattern.open:
-            return True
-        longer = [template for template in alive if len(template) > depth]
-        if any(template[depth].kind == "tail" for template in longer):
-            return True
-        part = Part("begins") if last else pattern.parts[depth]
-        return all(step(depth, text, longer) for text in _texts(part, depth, longer))
 
-    def step(depth: int, text: str | None, alive: Sequence[Template]) -> bool:
-        after = [template for template in alive if _answers(template[depth], text)]
+def _rest_covered(pattern: Pattern, depth: int, alive: Sequence[Template], steps: Steps) -> bool:
+    """Tell whether all that may follow ``depth`` segments is answered by those templates that agreed so far."""
+    if not steps.spend(1 + len(alive)):
+        return False
+    last = depth >= len(pattern.parts)
+    if last and not any(len(template) == depth for template in alive):
+        return False
+    if last and not pattern.open:
+        return True
+    spelled: dict[str, list[Template]] = {}
+    open_: list[Template] = []
+    for template in alive:
+        if len(template) > depth:
+            segment = template[depth]
+            if segment.kind == "tail":
+                return True
+            (spelled.setdefault(unquote(segment.text), []) if segment.kind == "literal" else open_).append(template)
+    part = Part("begins") if last else pattern.parts[depth]
+    ends = depth + 1 >= len(pattern.parts)
+    for text in _texts(part, spelled):
         if text == "":
-            ends = depth + 1 >= len(pattern.parts)
-            return any(len(template) == depth + 1 for template in after) if ends else True
-        return bool(after) and rest(depth + 1, after)
+            if ends and not any(len(template) == depth + 1 for template in spelled.get("", ())):
+                return False
+            continue
+        after = [*spelled.get(text, ()), *open_] if text is not None else open_
+        if not after or not _rest_covered(pattern, depth + 1, after, steps):
+            return False
+    return True
 
-    return rest(0, templates)
 
-
-def _texts(part: Part, depth: int, alive: Sequence[Template]) -> Iterator[str | None]:
+def _texts(part: Part, spelled: Iterable[str]) -> Iterator[str | None]:
     """Yield what a segment may be, each kind of text once; None stands for a text that no template spells out."""
     if part.kind == "literal":
         yield part.text
@@ -135,19 +154,14 @@ def _texts(part: Part, depth: int, alive: Sequence[Template]) -> Iterator[str | 
     yield None
     if part == Part("begins"):
         yield ""
-    spelled = {unquote(template[depth].text) for template in alive if template[depth].kind == "literal"} - {""}
     for text in sorted(spelled):
-        if part.kind != "begins" or text.startswith(part.text):
+        if text and (part.kind != "begins" or text.startswith(part.text)):
             yield text
-
-
-def _answers(segment: Segment, text: str | None) -> bool:
-    return unquote(segment.text) == text if segment.kind == "literal" else text != ""
 
 
 def _agree(part: Part, segment: Segment) -> bool:
     if segment.kind != "literal":
-        return part != Part("literal", "")
+        return part.text != "" or part.kind != "literal"
     text = unquote(segment.text)
     match part.kind:
         case "literal":
