@@ -4,7 +4,7 @@ No I/O, no clock, no behaviour beyond reading. Foreign types (protobuf, HTTP, ot
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
@@ -21,6 +21,10 @@ FRAMING = frozenset(
 
 BodyState = Literal["absent", "complete", "partial", "unknown"]
 """``absent``: the gateway proves that there is none. ``unknown``: none came, and there may be one all the same."""
+
+Kind = Literal["policy", "facts", "trust"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""The documents that make a snapshot; each travels in a bundle of its own."""
 
 ASSIGNEE_KINDS: Mapping[str, Literal["one", "many", "pairs"]] = {
     "person": "one",

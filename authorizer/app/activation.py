@@ -5,7 +5,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from authorizer.pdp.snapshot import KINDS, Options, build
+from authorizer.model import KINDS
+from authorizer.pdp.snapshot import Options, build
 from authorizer.service import Authorizer
 from authorizer.telemetry.metrics import MemoUse
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from authorizer.bundle import Kind
+from authorizer.model import Kind
 from authorizer.settings import Settings
 from authorizer.telemetry.numbers import Numbers
 

@@ -15,6 +15,7 @@ from authorizer.control_plane import client
 from authorizer.directory import Reading, Watch
 from authorizer.errors import AuthorizerError, DocumentError, KeyMaterialError, Problem
 from authorizer.jose.jwk import VerifyKey, read_pem
+from authorizer.model import KINDS, Kind
 from authorizer.pdp.sources import compile_documents
 from authorizer.service import Authorizer
 from authorizer.settings import ControlPlane, Settings
@@ -41,7 +42,7 @@ async def take(reading: Reading, activation: Activation) -> tuple[Problem, ...]:
         raise DocumentError(reading.problems)
     sources = await asyncio.to_thread(compile_documents, reading.files)
     documents = sources.documents()
-    await activation.put(documents, {kind: bundle.revision_of(kind, documents[kind]) for kind in bundle.KINDS})
+    await activation.put(documents, {kind: bundle.revision_of(kind, documents[kind]) for kind in KINDS})
     return sources.problems
 
 
@@ -90,7 +91,7 @@ class Feed(Struct, frozen=True):
     """The three bundles of one control plane, and how far each has got (replaced as they go on)."""
 
     store: store.Store
-    progress: dict[bundle.Kind, client.Progress]
+    progress: dict[Kind, client.Progress]
     news: asyncio.Event
 
 
@@ -114,7 +115,7 @@ async def resume(settings: Settings, activation: Activation, metrics: Metrics) -
     for error in refused:
         metrics.bundle_refused("kept", error.code)
         log.error("a kept bundle is refused: %s", error)
-    progress = {kind: client.Progress(kind=kind) for kind in bundle.KINDS}
+    progress = {kind: client.Progress(kind=kind) for kind in KINDS}
     for found in kept:
         try:
             await activate(activation, found.bundle)
@@ -127,7 +128,7 @@ async def resume(settings: Settings, activation: Activation, metrics: Metrics) -
 
 
 async def follow_bundle(
-    kind: bundle.Kind, feed: Feed, link: client.Link, plane: ControlPlane, activation: Activation,
+    kind: Kind, feed: Feed, link: client.Link, plane: ControlPlane, activation: Activation,
     authorizer: Authorizer, metrics: Metrics, told: Callable[[client.Progress], None],
 ) -> None:  # fmt: skip
     """Pull one bundle until cancelled. ``told`` hears of each step, after what it brought was kept."""

@@ -9,10 +9,11 @@ from authorizer import bundle
 from authorizer.app import feeds
 from authorizer.app.activation import Activation
 from authorizer.app.channel import News
-from authorizer.bundle import Kind, store
+from authorizer.bundle import store
 from authorizer.bundle.store import Kept
 from authorizer.control_plane import client
 from authorizer.errors import AuthorizerError
+from authorizer.model import Kind
 from authorizer.service import Authorizer
 from authorizer.telemetry.metrics import Metrics
 

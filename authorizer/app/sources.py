@@ -13,9 +13,9 @@ from authorizer.app import feeds
 from authorizer.app.activation import Activation
 from authorizer.app.catalogue import Reporting, follow_gateway
 from authorizer.app.tasks import Tasks
-from authorizer.bundle import KINDS
 from authorizer.control_plane import client
 from authorizer.directory import Watch
+from authorizer.model import KINDS
 from authorizer.service import Authorizer
 from authorizer.settings import Settings
 from authorizer.telemetry.metrics import Metrics

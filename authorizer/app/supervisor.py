@@ -19,11 +19,11 @@ from authorizer.app.channel import News
 from authorizer.app.seat import Seat
 from authorizer.app.stopping import Stopping
 from authorizer.app.tasks import Tasks
-from authorizer.bundle import Kind
 from authorizer.control_plane.client import Progress
 from authorizer.doors import admin
 from authorizer.doors.http1 import open_http
 from authorizer.doors.listen import TcpAddress, parse, reserve
+from authorizer.model import Kind
 from authorizer.service import Authorizer
 from authorizer.settings import Admin, Discovery, Settings
 from authorizer.telemetry.exposition import renderer

@@ -5,14 +5,11 @@
 
 from authorizer.bundle.archive import DEFAULT_LIMITS, Limits
 from authorizer.bundle.contents import Bundle, document_name, read, refuse_older, revision_of, write
-from authorizer.bundle.manifest import KINDS, Kind
 from authorizer.bundle.signatures import Signer, Verifier
 
 __all__ = [
     "DEFAULT_LIMITS",
-    "KINDS",
     "Bundle",
-    "Kind",
     "Limits",
     "Signer",
     "Verifier",

@@ -9,9 +9,10 @@ from msgspec import Struct
 
 from authorizer.bundle import archive, manifest, signatures
 from authorizer.bundle.archive import DEFAULT_LIMITS, Limits
-from authorizer.bundle.manifest import Kind, Manifest
+from authorizer.bundle.manifest import Manifest
 from authorizer.bundle.refusals import refusal, shown
 from authorizer.bundle.signatures import Signer, Verifier
+from authorizer.model import Kind
 
 
 class Bundle(Struct, frozen=True, kw_only=True):

@@ -2,20 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from typing import Literal, cast, get_args
+from typing import cast
 
 import orjson
 from msgspec import Struct
 
 from authorizer.bundle.refusals import refusal, shown
 from authorizer.bundle.structured import Number, parse
+from authorizer.model import KINDS, Kind
 
 NAME = ".manifest"
 FORMAT = 1
 ROOT = "authorizer"
-
-Kind = Literal["policy", "facts", "trust"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _REVISION = re.compile(r"[0-9A-Za-z._:/+-]{1,128}")
 _SERIAL = re.compile(r"[1-9][0-9]{0,13}")  # milliseconds until the year 5138

@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from authorizer.bundle.archive import DEFAULT_LIMITS, Limits
 from authorizer.bundle.contents import Bundle, read, refuse_older
-from authorizer.bundle.manifest import KINDS, Kind
 from authorizer.bundle.refusals import refusal
 from authorizer.bundle.signatures import Verifier
 from authorizer.errors import BundleError
 from authorizer.files import replace
+from authorizer.model import KINDS, Kind
 
 _ARCHIVE = "bundle.tar.gz"
 _SERIAL = "serial"

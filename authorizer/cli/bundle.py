@@ -8,11 +8,12 @@ from typing import Any
 
 import orjson
 
-from authorizer.bundle import DEFAULT_LIMITS, KINDS, Verifier, archive, manifest, read, signatures
+from authorizer.bundle import DEFAULT_LIMITS, Verifier, archive, manifest, read, signatures
 from authorizer.bundle.refusals import refusal
 from authorizer.files import create
 from authorizer.jose import jwk, sign
 from authorizer.jose.algorithms import ALGORITHMS
+from authorizer.model import KINDS
 
 PRIVATE, PUBLIC = "signing.pem", "signing.pub.pem"
 _PINNED = "the key of the command line"

@@ -14,6 +14,7 @@ from authorizer import bundle, directory
 from authorizer.errors import DocumentError, Place, Problem
 from authorizer.jose import sign
 from authorizer.jose.algorithms import ALGORITHMS
+from authorizer.model import KINDS
 from authorizer.pdp import rehearsal, snapshot
 from authorizer.pdp.sources import compile_documents
 from authorizer.policy import testing
@@ -112,11 +113,8 @@ def _build(args: argparse.Namespace) -> int:
     signer = bundle.Signer(private_pem=pem, key_id=key_id, algorithm=args.algorithm)
     serial = args.serial or time.time_ns() // 1_000_000
     # All are made before one is written: a directory never holds bundles of two different runs by an error half-way.
-    edition = dict.fromkeys(bundle.KINDS, serial)
-    made = {
-        kind: bundle.write(kind, documents[kind], serial=serial, signer=signer, edition=edition)
-        for kind in bundle.KINDS
-    }
+    edition = dict.fromkeys(KINDS, serial)
+    made = {kind: bundle.write(kind, documents[kind], serial=serial, signer=signer, edition=edition) for kind in KINDS}
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
     for kind, content in made.items():

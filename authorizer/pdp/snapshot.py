@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from authorizer.errors import BundleError
-from authorizer.model import ANYONE, Identity
+from authorizer.model import ANYONE, KINDS, Identity
 from authorizer.pdp import facts as facts_document
 from authorizer.pdp import trust as trust_document
 from authorizer.pdp.attributes import Extractor, make_extractor
@@ -17,9 +17,6 @@ from authorizer.pdp.tokens import Memo
 from authorizer.pdp.trust import NOBODY, Trust
 from authorizer.policy import pbac
 from authorizer.policy.pbac import Program, Route
-
-KINDS = ("policy", "facts", "trust")
-"""The three documents that make a snapshot; each travels in a bundle of its own."""
 
 
 class Guard(Struct, frozen=True):

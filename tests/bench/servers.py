@@ -11,7 +11,8 @@ from aiohttp import web
 from authorizer.doors import ext_authz, forward_auth, forward_auth_peers, grpcio
 from authorizer.doors.http1 import open_http
 from authorizer.doors.wire import ext_authz_pb2
-from authorizer.pdp.snapshot import KINDS, Options, build
+from authorizer.model import KINDS
+from authorizer.pdp.snapshot import Options, build
 from authorizer.service import Authorizer
 from tests.bench.world import NOW
 

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec import Struct
 
-from authorizer.model import Request
-from authorizer.pdp.snapshot import KINDS, Options, Snapshot, build
+from authorizer.model import KINDS, Request
+from authorizer.pdp.snapshot import Options, Snapshot, build
 from authorizer.pdp.sources import compile_documents
 
 ISSUER = "https://idp.example"

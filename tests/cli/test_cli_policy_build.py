@@ -8,6 +8,7 @@ import pytest
 from authorizer import bundle
 from authorizer.cli import main
 from authorizer.jose.jwk import read_pem
+from authorizer.model import KINDS
 
 POLICIES = """
 kind: Application
@@ -40,7 +41,7 @@ def test_three_signed_bundles(estate, capsys):
     lines = capsys.readouterr().out.splitlines()
     key = read_pem((estate / "signing.pub.pem").read_bytes(), "ES256", lines[0].rsplit(" ", 1)[1])
     verifier = bundle.Verifier(keys={key.id: key})
-    for kind in bundle.KINDS:
+    for kind in KINDS:
         made = bundle.read((estate / "out" / f"{kind}.tar.gz").read_bytes(), kind=kind, verifier=verifier)
         assert (made.kind, made.serial) == (kind, 7)
         assert str(estate) not in str(made.document)

@@ -17,6 +17,7 @@ from authorizer.control_plane import client
 from authorizer.control_plane.client import Endpoint, Intake, Link, Pace, Progress
 from authorizer.errors import ControlPlaneError, Place, Problem, SettingsError
 from authorizer.jose import jwk, sign
+from authorizer.model import Kind
 
 PEM, OTHER = sign.generate("ES256"), sign.generate("ES256")
 VERIFIER = Verifier(keys={"k": jwk.read_pem(sign.public_pem(PEM), "ES256")})
@@ -24,7 +25,7 @@ LONG_POLL = "application/vnd.openpolicyagent.bundles"
 START = Progress(kind="policy")
 
 
-def made(serial: int, pem: bytes = PEM, kind: bundle.Kind = "policy", **document: object) -> bytes:
+def made(serial: int, pem: bytes = PEM, kind: Kind = "policy", **document: object) -> bytes:
     return bundle.write(kind, document, serial=serial, signer=Signer(private_pem=pem, key_id="k"))
 
 

@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from authorizer import demo
-from authorizer.bundle import KINDS
 from authorizer.demo.callers import issue
+from authorizer.model import KINDS
 from authorizer.pdp.snapshot import Options, Snapshot, build
 from authorizer.pdp.sources import compile_documents
 from authorizer.service import Authorizer

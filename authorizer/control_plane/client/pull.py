@@ -15,11 +15,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from authorizer import bundle
-from authorizer.bundle import Bundle, Kind, store
+from authorizer.bundle import Bundle, store
 from authorizer.bundle.refusals import refusal
 from authorizer.bundle.store import Kept, Store
 from authorizer.control_plane.client.link import Answer, Link, TooLargeError, exchange
 from authorizer.errors import AuthorizerError, BundleError, ControlPlaneError
+from authorizer.model import Kind
 
 log = logging.getLogger("authorizer.control_plane")
 

@@ -11,7 +11,6 @@ from functools import partial
 import msgspec
 from aiohttp import hdrs, web
 
-from authorizer.bundle import KINDS
 from authorizer.control_plane.server import coverage, fleet
 from authorizer.control_plane.server.answers import RefusalError, answer, problem_list
 from authorizer.control_plane.server.credentials import Credentials, Role
@@ -28,6 +27,7 @@ from authorizer.control_plane.server.publisher import (
 )
 from authorizer.control_plane.server.store import Published, Store
 from authorizer.errors import Problem
+from authorizer.model import KINDS
 
 LONG_POLL_TYPE = "application/vnd.openpolicyagent.bundles"
 BUNDLE_TYPE = "application/gzip"

@@ -6,10 +6,11 @@ from typing import Any, Protocol, cast
 
 from msgspec import Struct
 
-from authorizer.bundle import KINDS, Kind, Signer, read, revision_of, write
+from authorizer.bundle import Signer, read, revision_of, write
 from authorizer.control_plane.server.signing_key import verifier
 from authorizer.control_plane.server.store import Published
 from authorizer.errors import AuthorizerError, Place, Problem, ordered
+from authorizer.model import KINDS, Kind
 from authorizer.pdp.sources import TEXT_SUFFIXES
 
 _log = logging.getLogger("authorizer.control_plane")
