@@ -9,7 +9,7 @@ import yaml
 
 from authorizer.demo.envoy import Check
 from authorizer.demo.processes import Children
-from authorizer.reasons import reason
+from authorizer.reasons import REASONS, authored
 from tests.e2e.shop import shop
 from tests.e2e.world import Api, Doors, Reply, caddy, careless, envoy, nginx, open_doors, send
 
@@ -55,13 +55,31 @@ async def test_every_gateway_gets_the_same_decisions(name: str, children: Childr
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.interop
+@pytest.mark.parametrize(
+    ("connection", "upgraded"), [(["Upgrade"], True), (["keep-alive", "x-a,uPgRaDe"], True), (["x-upgrade"], False)]
+)
+async def test_caddy_lets_upgrades_pass_and_nothing_else_of_connection(
+    connection: list[str], upgraded: bool, children: Children, api: Api, tmp_path: Path
+) -> None:
+    authorizer, tokens = shop(tmp_path)
+    async with open_doors(authorizer) as doors:
+        url = await caddy(children, tmp_path, doors.http, api.address)
+        headers = [("Authorization", f"Bearer {tokens['alice']}"), ("Upgrade", "x"), ("X-A", "a"), ("X-Upgrade", "b")]
+        headers += [("Connection", value) for value in connection]
+        await send(url, "GET", "/orders/17", headers, host="localhost")
+    ((_, _, seen),) = api.seen
+    assert (seen.get("upgrade") == "x") is upgraded
+    assert (seen["x-a"], seen["x-upgrade"], seen["x-auth-subject"]) == ("a", "b", "alice")
+
+
 def differences(name: str, case: Mapping[str, Any], reply: Reply, doors: Doors, api: Api) -> list[str]:
     """Say in which ways the answer is not the expected one."""
     if name in case.get("alone", ()):
         asked = [f"asked: {doors.decisions[0].reason.code}"] if doors.decisions else []
         return asked if 400 <= reply.status < 500 and not api.seen else [*asked, f"answered {reply.status}"]
     expected = case.get("told", {}).get(name, case["reason"])
-    status = 200 if expected == "allowed" else reason(expected).status
+    status = 200 if expected == "allowed" else REASONS.get(expected, authored(expected)).status
     wrong = []
     if [decision.reason.code for decision in doors.decisions] != [expected]:
         wrong.append(f"decided {[decision.reason.code for decision in doors.decisions]}, not {expected}")
