@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from authorizer.model import KINDS
+from authorizer.bundle import Bundle
+from authorizer.bundle.refusals import refusal
+from authorizer.errors import AuthorizerError
+from authorizer.model import KINDS, Kind
 from authorizer.pdp.snapshot import Options, build
 from authorizer.service import Authorizer
 from authorizer.telemetry.metrics import MemoUse
@@ -13,6 +16,9 @@ from authorizer.telemetry.metrics import MemoUse
 log = logging.getLogger("authorizer.app")
 
 Documents = Mapping[str, Mapping[str, Any]]
+
+TOGETHER_SECONDS = 10.0
+"""How long a bundle waits for those that it was published with, before it is refused and fetched again."""
 
 
 class Activation:
@@ -29,6 +35,74 @@ class Activation:
         self._memos = (authorizer.snapshot.memo, 0, 0)
         # Bundles arrive on their own: without the lock, two of them would each build on what the other replaces.
         self._lock = asyncio.Lock()
+        self._serials: dict[Kind, int] = {}
+        self._offered: dict[Kind, tuple[Bundle, asyncio.Future[None]]] = {}
+
+    async def offer(self, bundle: Bundle, *, patience: float = TOGETHER_SECONDS) -> None:
+        """Put a bundle in force, with those it was published with as soon as they are offered too.
+
+        INVARIANT: what was published together takes effect together: a group that the new policy denies is in the new
+        facts only, and the old policy knows another. Raises AuthorizerError, and changes nothing, when it cannot be
+        put in force or when the others do not come within ``patience`` seconds.
+        """
+        self._withdraw(bundle.kind)
+        mine = asyncio.get_running_loop().create_future()
+        self._offered[bundle.kind] = bundle, mine
+        try:
+            await self._settle()
+            async with asyncio.timeout(patience):
+                await asyncio.shield(mine)
+        except TimeoutError:
+            raise refusal("incomplete", f"the {bundle.kind} bundle waits for those it was published with") from None
+        finally:
+            if self._offered.get(bundle.kind, (None, None))[1] is mine:
+                del self._offered[bundle.kind]
+
+    async def join(self, bundles: Iterable[Bundle]) -> frozenset[Kind]:
+        """Put in force what of ``bundles`` may be, beside each other and what is; return which. Raises as ``put``."""
+        together = self._consistent({bundle.kind: bundle for bundle in bundles})
+        if together:
+            await self.put(
+                {kind: bundle.document for kind, bundle in together.items()},
+                {kind: bundle.revision for kind, bundle in together.items()},
+            )
+            self._serials |= {kind: bundle.serial for kind, bundle in together.items()}
+        return frozenset(together)
+
+    def _withdraw(self, kind: Kind) -> None:
+        earlier = self._offered.pop(kind, None)
+        if earlier is not None and not earlier[1].done():
+            earlier[1].set_exception(refusal("incomplete", f"the {kind} bundle was followed by a newer one"))
+
+    async def _settle(self) -> None:
+        """Put in force what is offered and consistent, and tell those who offered it."""
+        offered = dict(self._offered)
+        together = self._consistent({kind: bundle for kind, (bundle, _) in offered.items()})
+        try:
+            await self.join(together.values())
+        except AuthorizerError as error:
+            for kind in together:
+                if not offered[kind][1].done():
+                    offered[kind][1].set_exception(error)
+        else:
+            for kind in together:
+                if not offered[kind][1].done():
+                    offered[kind][1].set_result(None)
+
+    def _consistent(self, bundles: dict[Kind, Bundle]) -> dict[Kind, Bundle]:
+        """Return the largest part of ``bundles`` in which each finds those of its edition, or newer ones."""
+        together = dict(bundles)
+        while True:
+            serials = self._serials | {kind: bundle.serial for kind, bundle in together.items()}
+            alone = [
+                kind
+                for kind, bundle in together.items()
+                if any(serials.get(other, 0) < serial for other, serial in bundle.edition.items())
+            ]
+            if not alone:
+                return together
+            for kind in alone:
+                del together[kind]
 
     async def put(self, documents: Documents, revisions: Mapping[str, str]) -> None:
         """Put documents in force together, or raise AuthorizerError and change nothing."""

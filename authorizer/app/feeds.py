@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
 from authorizer import bundle
 from authorizer.app.activation import Activation
-from authorizer.bundle import Bundle, Verifier, store
+from authorizer.bundle import Verifier, store
 from authorizer.control_plane import client
 from authorizer.directory import Reading, Watch
 from authorizer.errors import AuthorizerError, DocumentError, KeyMaterialError, Problem
@@ -116,14 +116,17 @@ async def resume(settings: Settings, activation: Activation, metrics: Metrics) -
         metrics.bundle_refused("kept", error.code)
         log.error("a kept bundle is refused: %s", error)
     progress = {kind: client.Progress(kind=kind) for kind in KINDS}
+    try:
+        joined = await activation.join(found.bundle for found in kept)
+    except AuthorizerError as error:
+        metrics.bundle_refused("kept", error.code)
+        log.error("the kept bundles are refused: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
+        joined = frozenset()
     for found in kept:
-        try:
-            await activate(activation, found.bundle)
-        except AuthorizerError as error:
-            metrics.bundle_refused(found.bundle.kind, error.code)
-            log.error("a kept bundle is refused: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
-        else:
+        if found.bundle.kind in joined:
             progress[found.bundle.kind] = client.resume(found)
+        else:
+            log.warning("the kept %s bundle is not put in force", found.bundle.kind)
     return Feed(kept_in, progress, asyncio.Event())
 
 
@@ -148,16 +151,19 @@ async def follow_bundle(
     await client.follow(
         link,
         feed.progress[kind],
-        client.Intake(store=feed.store, activate=partial(activate, activation), wait=plane.long_poll_seconds),
+        client.Intake(store=feed.store, activate=activation.offer, wait=plane.long_poll_seconds),
         client.Pace(poll=plane.poll_seconds),
         observe,
     )
 
 
 def refresh_age(feed: Feed, max_age: float, authorizer: Authorizer) -> None:
-    """Set from when on what is in force is too old to decide by: ``max_age`` seconds after the oldest confirmation."""
-    oldest = min((progress.confirmed for progress in feed.progress.values() if progress.revision), default=0.0)
-    authorizer.stale_after = oldest + max_age if max_age and oldest else float("inf")
+    """Set from when on what is in force is too old to decide by: ``max_age`` seconds after the oldest confirmation.
+
+    A kept bundle is dated by its file: a date in the future counts as now, and none (0) as long ago.
+    """
+    confirmed = [progress.confirmed for progress in feed.progress.values() if progress.revision]
+    authorizer.stale_after = min([*confirmed, time.time()]) + max_age if max_age and confirmed else float("inf")
 
 
 async def report_status(
@@ -165,8 +171,3 @@ async def report_status(
 ) -> None:
     """Tell the control plane how far the bundles have got; show the problems that it has with its documents."""
     note(await client.report_status(link, labels, feed.progress.values()))
-
-
-async def activate(activation: Activation, fetched: Bundle) -> None:
-    """Put a bundle in force. Raises AuthorizerError: nothing has changed."""
-    await activation.put({fetched.kind: fetched.document}, {fetched.kind: fetched.revision})

@@ -21,7 +21,7 @@ log = logging.getLogger("authorizer.app")
 
 
 class KeptBundles:
-    """What is in force in this worker, and the news that wait; of one kind only the last news count."""
+    """What is in force in this worker, and what it has heard to be kept: of each kind the last news."""
 
     def __init__(
         self, feed: feeds.Feed, max_age: float, activation: Activation, authorizer: Authorizer, metrics: Metrics
@@ -31,12 +31,12 @@ class KeptBundles:
         self._activation = activation
         self._authorizer = authorizer
         self._metrics = metrics
-        self._waiting: dict[Kind, News] = {}
+        self._heard: dict[Kind, News] = {}
         feeds.refresh_age(feed, max_age, authorizer)
 
     def hear(self, news: News) -> None:
         """Take news; they are followed in ``run``, so that questions of the supervisor need not wait."""
-        self._waiting[news.kind] = news
+        self._heard[news.kind] = news
         self._feed.news.set()
 
     async def run(self) -> None:
@@ -44,35 +44,43 @@ class KeptBundles:
         while True:
             await self._feed.news.wait()
             self._feed.news.clear()
-            while self._waiting:
-                _, news = self._waiting.popitem()
-                await self.follow(news)
+            await self.follow()
 
-    async def follow(self, news: News) -> None:
-        """Put what is kept in force where it is newer, and take note of its confirmation.
+    async def follow(self) -> None:
+        """Put what is kept in force where it is newer, and take note of confirmations.
 
-        What cannot be read or is older changes nothing; it is logged, counted, and tried again at the next news.
+        What cannot be read, is older, or was published with something that is not kept yet changes nothing; it is
+        tried again at the next news.
         """
-        before = self._feed.progress[news.kind]
-        if news.serial != before.serial:
-            try:
-                await self._put(news, before)
-            except AuthorizerError as error:
-                self._metrics.bundle_refused(news.kind, error.code)
-                log.error("a kept bundle is refused: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
-                return
-        now = self._feed.progress[news.kind]
-        if news.serial == now.serial:
-            self._feed.progress[news.kind] = replace(now, confirmed=max(now.confirmed, news.confirmed))
+        newer = [found for kind in tuple(self._heard) if (found := await self._newer(kind)) is not None]
+        try:
+            joined = await self._activation.join(found.bundle for found in newer)
+        except AuthorizerError as error:
+            self._metrics.bundle_refused("kept", error.code)
+            log.error("the kept bundles are refused: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
+            joined = frozenset()
+        for found in newer:
+            made = found.bundle
+            if made.kind in joined:
+                self._feed.progress[made.kind] = client.resume(found)
+                log.info("%s bundle in force: serial %d, revision %s", made.kind, made.serial, made.revision)
+        for kind, news in self._heard.items():
+            now = self._feed.progress[kind]
+            if news.serial == now.serial:
+                self._feed.progress[kind] = replace(now, confirmed=max(now.confirmed, news.confirmed))
         feeds.refresh_age(self._feed, self._max_age, self._authorizer)
 
-    async def _put(self, news: News, before: client.Progress) -> None:
-        found: Kept | None = await asyncio.to_thread(store.load, self._feed.store, news.kind)
-        if found is None:
-            return
-        bundle.refuse_older(found.bundle, before.serial, before.revision)
-        fetched = found.bundle
-        if (fetched.serial, fetched.revision) != (before.serial, before.revision):
-            await feeds.activate(self._activation, fetched)
-            log.info("%s bundle in force: serial %d, revision %s", fetched.kind, fetched.serial, fetched.revision)
-        self._feed.progress[news.kind] = client.resume(found)
+    async def _newer(self, kind: Kind) -> Kept | None:
+        """Read back what is kept of a kind, if it is not what is in force; what is refused is logged and counted."""
+        now = self._feed.progress[kind]
+        if self._heard[kind].serial == now.serial:
+            return None
+        try:
+            found: Kept | None = await asyncio.to_thread(store.load, self._feed.store, kind)
+            if found is not None:
+                bundle.refuse_older(found.bundle, now.serial, now.revision)
+        except AuthorizerError as error:
+            self._metrics.bundle_refused(kind, error.code)
+            log.error("a kept bundle is refused: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
+            return None
+        return found

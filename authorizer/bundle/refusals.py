@@ -31,6 +31,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "wrong_digest": ("AZ329", "the file was changed after signing: build the bundle again"),
     "older": ("AZ330", "publish again, so that the bundle gets a newer serial"),
     "not_activated": ("AZ331", "the log has the details; the bundle before stays in force"),
+    "incomplete": ("AZ332", "serve the bundles of one publication together; what was in force stays"),
     "store_failed": ("AZ340", "check the state directory: its owner, its permissions and the free space"),
     "store_damaged": ("AZ341", "remove the named file, after finding out who changed it"),
 }

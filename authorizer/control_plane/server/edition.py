@@ -70,7 +70,8 @@ def prepare(
     problems = ordered(compiled.problems)
     if refused(problems):
         return Edition({}, problems)
-    bundles: dict[str, Published] = {}
+    changed: dict[Kind, dict[str, Any]] = {}
+    serials: dict[Kind, int] = {}
     for kind in KINDS:
         document = cast("dict[str, Any] | None", getattr(compiled, kind))
         previous = published.get(kind)
@@ -79,17 +80,24 @@ def prepare(
                 return _failed("AZ587", f"no document speaks of {kind} any more; the published bundle stays in force")
             continue
         if previous and (previous.revision, previous.key_id) == (revision_of(kind, document), signer.key_id):
+            serials[kind] = previous.serial
             continue
-        serial = max(previous.serial + 1 if previous else 1, int(now * 1000))
+        changed[kind] = document
+        serials[kind] = max(previous.serial + 1 if previous else 1, int(now * 1000))
+    bundles: dict[str, Published] = {}
+    for kind, document in changed.items():
         try:
-            bundles[kind] = _sign(kind, document, signer, serial, now)
+            bundles[kind] = _sign(kind, document, signer, serials, now)
         except AuthorizerError as error:
             return _failed(error.code, f"the {kind} bundle: {error.message}")
     return Edition(bundles, problems)
 
 
-def _sign(kind: Kind, document: Mapping[str, Any], signer: Signer, serial: int, now: float) -> Published:
-    data = write(kind, document, serial=serial, signer=signer)
+def _sign(
+    kind: Kind, document: Mapping[str, Any], signer: Signer, serials: Mapping[Kind, int], now: float
+) -> Published:
+    serial = serials[kind]
+    data = write(kind, document, serial=serial, signer=signer, edition=serials)
     # What every authorizer would refuse, for its size or its content, must not be published.
     bundle = read(data, kind=kind, verifier=verifier(signer))
     return Published(kind, serial, bundle.revision, signer.key_id, now, data)
