@@ -80,8 +80,12 @@ class DecisionLog:
         self._overflow = 0
 
     def observe(self, request: Request, decision: Decision, seconds: float) -> None:
-        """Queue one decision, or count it as lost when the buffer is full. The hot path."""
-        if len(self._events) >= self._capacity:
+        """Queue one decision, or count it as lost when the buffer is full. The hot path.
+
+        A decision with obligations has as much room again for itself: a flood of denials must not keep somebody from
+        learning of a break-glass.
+        """
+        if len(self._events) >= (2 * self._capacity if decision.obligations else self._capacity):
             self._overflow += 1
             return
         self._events.append(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authorizer.model import Decision, Request
+from authorizer.model import Decision, Duty, Request
 from authorizer.reasons import ALLOWED, authored, reason
 from authorizer.telemetry.decision_log import BATCH, DecisionLog, render, to_file
 
@@ -97,6 +97,18 @@ async def test_a_full_buffer_drops_and_counts_the_newest():
     log.observe(Request(target="/5"), DENIED, 0.0)
     assert await log.flush_once() == 1
     assert sink.dropped == [("buffer_full", 2)]
+
+
+async def test_a_flood_does_not_hide_a_decision_with_obligations():
+    sink = Sink()
+    log = sink.log(3)
+    for number in range(5):
+        log.observe(Request(target=f"/{number}"), DENIED, 0.0)
+    log.observe(
+        Request(target="/glass"), Decision(reason=ALLOWED, allowed=True, obligations=(Duty("d", "notification"),)), 0.0
+    )
+    await log.flush_once()
+    assert [line["path"] for line in sink.lines] == ["/0", "/1", "/2", "/glass"]
 
 
 async def test_a_failing_writer_loses_the_batch_and_not_the_log():
