@@ -131,7 +131,7 @@ class NativeDoor:
         try:
             if native_tls.stamp(tls) != self._stamp:
                 self._read_tls(tls)
-        except (OSError, ListenError) as error:
+        except ListenError as error:
             faults.report(error)
 
     def serving(self) -> bool:

@@ -34,10 +34,8 @@ Stamp = tuple[tuple[int, int, int], ...]
 
 
 def stamp(tls: Tls) -> Stamp:
-    """Return the state of the files: inode, size, time of change. Raises OSError for one that is not there."""
-    files = (tls.certificate, tls.key, *([tls.client_ca] if tls.client_ca else []))
-    found = (file.stat() for file in files)
-    return tuple((state.st_ino, state.st_size, state.st_mtime_ns) for state in found)
+    """Return the state of the files: inode, size, time of change; zeros for one that cannot be seen."""
+    return tuple(_state(file) for file in (tls.certificate, tls.key, tls.client_ca) if file is not None)
 
 
 def context(tls: Tls) -> ssl.SSLContext:
@@ -70,6 +68,14 @@ def refused(tls: Tls, session: ssl.SSLObject) -> str:
 
 def _names(certificate: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(value for kind, value in certificate.get("subjectAltName", ()) if kind in {"URI", "DNS"})
+
+
+def _state(file: Path) -> tuple[int, int, int]:
+    try:
+        found = file.stat()
+    except OSError:
+        return 0, 0, 0
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _no_password() -> str:
