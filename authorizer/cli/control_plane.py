@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from authorizer.control_plane.server.credentials import ROLES, Role
-from authorizer.control_plane.server.edition import Compiler
 from authorizer.control_plane.server.running import Config, running
-from authorizer.pdp.sources import compile_documents
 from authorizer.telemetry import logs
 
 _VARIABLE = "AUTHORIZER_CONTROL_PLANE_"
@@ -54,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.log_format not in _FORMATS:
         raise SystemExit(_usage(f"--log-format {args.log_format!r} is none of {', '.join(_FORMATS)}"))
     logs.configure(args.log_format, "info", sys.stderr, tracebacks=args.debug)
-    asyncio.run(_serve(_config(args, os.environ), compile_documents))
+    asyncio.run(_serve(_config(args, os.environ)))
     return 0
 
 
@@ -78,8 +76,8 @@ def _config(args: argparse.Namespace, environment: Mapping[str, str]) -> Config:
     )
 
 
-async def _serve(config: Config, compiler: Compiler) -> None:
-    serving = asyncio.create_task(_forever(config, compiler))
+async def _serve(config: Config) -> None:
+    serving = asyncio.create_task(_forever(config))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, serving.cancel)
@@ -87,8 +85,8 @@ async def _serve(config: Config, compiler: Compiler) -> None:
         await serving
 
 
-async def _forever(config: Config, compiler: Compiler) -> None:
-    async with running(config, compiler) as server:
+async def _forever(config: Config) -> None:
+    async with running(config) as server:
         for path in server.made:
             print(f"made {path}", file=sys.stderr)
         print(f"control plane ready at {server.url}, signing with key {server.key_id}", flush=True)

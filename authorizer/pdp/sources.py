@@ -17,30 +17,27 @@ TEXT_SUFFIXES = (".yaml", ".yml")
 
 
 class Sources(Struct, frozen=True, kw_only=True):
-    """What was compiled. A document is None when it has an error; ``problems`` are in the order of their places.
+    """What was compiled: a document for each of ``model.KINDS``, or none when one of ``problems`` is an error.
 
-    ``tests`` are the cases of the suites, none when one of these has an error.
+    ``tests`` are the cases of the suites, none when one of these has an error; ``problems`` are in the order of their
+    places.
     """
 
-    policy: dict[str, Any] | None
-    facts: dict[str, Any] | None
-    trust: dict[str, Any] | None
+    compiled: Mapping[str, dict[str, Any]]
     tests: tuple[Case, ...]
     problems: tuple[Problem, ...]
 
-    def documents(self) -> dict[str, dict[str, Any]]:
-        """Return the three documents by kind. Raises DocumentError with all problems when there is an error."""
-        made = {"policy": self.policy, "facts": self.facts, "trust": self.trust}
-        whole = {kind: document for kind, document in made.items() if document is not None}
-        if len(whole) < len(made):
+    def documents(self) -> Mapping[str, dict[str, Any]]:
+        """Return the documents by kind. Raises DocumentError with all problems when there is an error."""
+        if not self.compiled:
             raise DocumentError(self.problems)
-        return whole
+        return self.compiled
 
 
 def compile_documents(files: Mapping[str, bytes]) -> Sources:
     """Compile all documents of ``files`` (path -> content) together.
 
-    INVARIANT: one error anywhere leaves all three documents None. Half of an estate could lack its denies.
+    INVARIANT: one error anywhere leaves no document at all. Half of an estate could lack its denies.
     """
     problems: list[Problem] = []
     found: list[Node] = []
@@ -67,11 +64,11 @@ def compile_documents(files: Mapping[str, bytes]) -> Sources:
         tests = read_suites(kinds["Tests"])
     except DocumentError as error:
         problems += error.problems
-    whole = not any(problem.severity == "error" for problem in problems)
+    made: dict[str, dict[str, Any]] = {}
+    if compiled.data is not None and not any(problem.severity == "error" for problem in problems):
+        made = {"policy": compiled.data, "facts": facts, "trust": trust}
     return Sources(
-        policy=compiled.data if whole else None,
-        facts=facts if whole else None,
-        trust=trust if whole else None,
+        compiled=made,
         tests=tests,
         problems=ordered(documents.excerpted(problems, texts)),
     )

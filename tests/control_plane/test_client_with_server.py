@@ -1,14 +1,14 @@
 """The real client against the real server over a real socket: news, refusals, outages, restarts."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,24 +18,35 @@ from authorizer.control_plane import client
 from authorizer.control_plane.client import Endpoint, Intake, Link, Pace, Progress
 from authorizer.control_plane.server import signing_key
 from authorizer.control_plane.server.running import Config, running
-from authorizer.errors import Place, Problem
+from authorizer.errors import Problem
+from authorizer.jose.sign import generate, public_jwk
 from authorizer.model import Api, ApiRoute
 
+KEYS = json.dumps({"keys": [public_jwk(generate("ES256"), "ES256", "main")]})
 TOKEN = "an-authorizer-for-the-tests"
 FAST = Pace(poll=0.2, first=0.02, longest=0.2)
 
 
-def compiler(files: Mapping[str, bytes]) -> SimpleNamespace:
-    """Stand in for the compiler: each file is one document, and the word "broken" in one is an error."""
-    problems = tuple(
-        Problem("X001", "broken", Place(name, 1, text.index(b"broken") + 1))
-        for name, text in files.items()
-        if b"broken" in text
-    )
-    made = {Path(name).stem: {"text": text.decode()} for name, text in files.items()}
-    return SimpleNamespace(
-        policy=made.get("policy"), facts=made.get("facts"), trust=made.get("trust"), problems=problems
-    )
+def document(kind: str, word: str) -> str:
+    """Return a document that makes the bundle of ``kind`` say ``word``."""
+    return {
+        "policy": f"kind: Application\nid: {word}\nmodel: pbac\nhttp: {{hosts: [h], routes: {{GET /: }}}}\n",
+        "facts": f"kind: Facts\nsubscriptions: {{{word}: {{plan: pro}}}}\n",
+        "trust": f"kind: Issuers\nissuers: {{{word}: {{issuer: i, audiences: [a], algorithms: [ES256], jwks: {KEYS}}}}}\n",
+    }[kind]
+
+
+def word(bundle: Bundle) -> str:
+    """Return what the bundle says."""
+    said = bundle.document
+    match bundle.kind:
+        case "policy":
+            (found,) = said["applications"]
+        case "facts":
+            (found,) = said["subscriptions"]
+        case _:
+            (found,) = (issuer["name"] for issuer in said["issuers"])
+    return str(found)
 
 
 def free_port() -> int:
@@ -49,14 +60,14 @@ def config(tmp_path: Path) -> Config:
     policies = tmp_path / "policies"
     policies.mkdir()
     for kind in ("policy", "facts", "trust"):
-        (policies / f"{kind}.yaml").write_text("one")
+        (policies / f"{kind}.yaml").write_text(document(kind, "one"))
     tokens = {"authorizer": TOKEN, "admin": "an-admin-for-all-the-tests"}
     return Config(state=tmp_path / "plane", policies=policies, port=free_port(), tokens=tokens)
 
 
 @asynccontextmanager
 async def serving(config: Config) -> AsyncIterator[None]:
-    async with running(config, compiler):
+    async with running(config):
         yield
 
 
@@ -74,7 +85,7 @@ class Consumer:
         self.changed = asyncio.Event()
 
     async def activate(self, bundle: Bundle) -> None:
-        self.texts[bundle.kind] = bundle.document["text"]
+        self.texts[bundle.kind] = word(bundle)
         self.serials[bundle.kind].append(bundle.serial)
 
     def observe(self, progress: Progress) -> None:
@@ -125,7 +136,7 @@ async def test_news_arrive_at_once_and_only_where_they_are(config: Config, consu
     async with serving(config), consumer.following():
         await consumer.until(complete(consumer))
         assert consumer.texts == {"policy": "one", "facts": "one", "trust": "one"}
-        (config.policies / "facts.yaml").write_text("two")
+        (config.policies / "facts.yaml").write_text(document("facts", "two"))
         assert await consumer.until(lambda: consumer.texts["facts"] == "two") < 2
         assert {kind: len(serials) for kind, serials in consumer.serials.items()} == {
             "policy": 1, "facts": 2, "trust": 1,
@@ -136,15 +147,15 @@ async def test_news_arrive_at_once_and_only_where_they_are(config: Config, consu
 async def test_a_broken_document_changes_nothing_and_is_told(config: Config, consumer: Consumer) -> None:
     async with serving(config), consumer.following() as link:
         await consumer.until(complete(consumer))
-        (config.policies / "policy.yaml").write_text("now broken")
+        (config.policies / "policy.yaml").write_text("kind: broken")
 
         async def problems() -> tuple[Problem, ...]:
             return await client.report_status(link, {"id": "one"}, consumer.progress.values())
 
         (problem,) = await eventually(problems)
-        assert str(problem) == "policy.yaml:1:5: error X001: broken"
+        assert str(problem) == "policy.yaml:1:7: error A001: unknown kind 'broken'"
         assert consumer.texts["policy"] == "one"
-        (config.policies / "policy.yaml").write_text("mended")
+        (config.policies / "policy.yaml").write_text(document("policy", "mended"))
         await consumer.until(lambda: consumer.texts["policy"] == "mended")
         assert await problems() == ()
 
@@ -185,7 +196,7 @@ async def test_a_restarted_server_goes_on_counting(config: Config, consumer: Con
         async with serving(config):
             await consumer.until(lambda: consumer.progress["policy"].failures == 0)
             assert len(consumer.serials["policy"]) == 1
-            (config.policies / "policy.yaml").write_text("two")
+            (config.policies / "policy.yaml").write_text(document("policy", "two"))
             await consumer.until(lambda: consumer.texts["policy"] == "two")
     assert consumer.serials["policy"] == sorted(set(consumer.serials["policy"]))
 
@@ -196,8 +207,8 @@ async def test_a_server_that_lost_its_state_cannot_bring_old_policies_back(confi
         await consumer.until(complete(consumer))
     for file in config.state.glob("*.sqlite*"):
         file.unlink()
-    (config.policies / "policy.yaml").write_text("withdrawn long ago")
-    async with running(config, compiler, clock=lambda: 1_000_000.0), consumer.following():
+    (config.policies / "policy.yaml").write_text(document("policy", "withdrawn"))
+    async with running(config, clock=lambda: 1_000_000.0), consumer.following():
         await consumer.until(lambda: consumer.progress["policy"].outcome == "refused")
         assert consumer.progress["policy"].code == "AZ330"
     assert consumer.texts["policy"] == "one"
@@ -208,12 +219,12 @@ import asyncio, sys
 from pathlib import Path
 from authorizer.control_plane.server.running import Config, running
 sys.path.insert(0, str(Path(sys.argv[1]).parent))
-from test_client_with_server import TOKEN, compiler
+from test_client_with_server import TOKEN
 
 async def main():
     tokens = {"authorizer": TOKEN, "admin": "an-admin-for-all-the-tests"}
     config = Config(state=Path(sys.argv[2]), policies=Path(sys.argv[3]), port=int(sys.argv[4]), tokens=tokens)
-    async with running(config, compiler):
+    async with running(config):
         await asyncio.Event().wait()
 
 asyncio.run(main())

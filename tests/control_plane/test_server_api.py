@@ -5,36 +5,29 @@ import gzip
 import json
 import time
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 
 import aiohttp
 import pytest
 
 from authorizer.bundle import read
-from authorizer.control_plane.server import api, door, publisher, signing_key
+from authorizer.control_plane.server import api, door, edition, publisher, signing_key
 from authorizer.control_plane.server.running import Config, running
-from authorizer.errors import ListenError, Place, Problem
+from authorizer.errors import ListenError
+from authorizer.pdp.sources import compile_documents
 
 TOKENS = {"authorizer": "an-authorizer-credential", "admin": "an-admin-credential-too"}
 LONG_POLL = "application/vnd.openpolicyagent.bundles"
 
 
-def compiler(files):
-    """Stand in: all texts make one policy; the word ``broken`` is an error, ``odd`` a warning, ``bug`` a bug."""
-    problems = []
-    for name, text in sorted(files.items()):
-        if b"slow" in text:
-            time.sleep(0.3)
-        if b"bug" in text:
-            raise RuntimeError("secret internals")
-        for word, severity in ((b"broken", "error"), (b"odd", "warning")):
-            for number, line in enumerate(text.split(b"\n"), start=1):
-                if word in line:
-                    problems.append(
-                        Problem("A001", word.decode(), Place(name, number, line.index(word) + 1), severity=severity)
-                    )
-    policy = {"texts": {name: text.decode() for name, text in files.items()}} if files else None
-    return SimpleNamespace(policy=policy, facts={"none": 0}, trust={"none": 0}, problems=tuple(problems))
+def application(name: str) -> bytes:
+    """Return a document that is good by itself, and beside those of other names."""
+    return f"kind: Application\nid: {name}\nmodel: pbac\nhttp: {{hosts: [h], routes: {{GET /{name}: }}}}\n".encode()
+
+
+ONE, TWO, THREE = map(application, ("one", "two", "three"))
+BROKEN = b"kind: broken\n"
+ODD = b"{kind: Catalog, conditions: {unused: {env.risk: {gt: 1}}}}\n"
+TINY = b"kind: Facts"
 
 
 class Plane:
@@ -63,7 +56,7 @@ class Plane:
 
 @asynccontextmanager
 async def serving(config: Config, **more):
-    async with running(config, compiler, **more) as server, aiohttp.ClientSession() as session:
+    async with running(config, **more) as server, aiohttp.ClientSession() as session:
         yield Plane(server.url, session, config)
 
 
@@ -78,9 +71,9 @@ async def plane(config):
         yield made
 
 
-def texts(config: Config, data: bytes) -> dict[str, str]:
+def applications(config: Config, data: bytes) -> set[str]:
     signer, _ = signing_key.load(None, "", config.state)
-    return read(data, kind="policy", verifier=signing_key.verifier(signer)).document["texts"]
+    return read(data, kind="policy", verifier=signing_key.verifier(signer)).document["applications"].keys()
 
 
 # --- who may ask what ------------------------------------------------------
@@ -166,45 +159,52 @@ async def test_refusals_are_problem_details(plane: Plane, method: str, path: str
 
 
 async def test_documents_are_kept_listed_and_published(plane: Plane) -> None:
-    status, body = await plane.put("a.yaml", b"one")
+    status, body = await plane.put("a.yaml", ONE)
     assert status == 200
     assert set(body["bundles"]) == {"policy", "facts", "trust"}
-    await plane.put("b.yaml", b"two odd")
+    await plane.put("b.yaml", TWO + b"---\n" + ODD)
     listed = (await plane.get("/v1/documents"))["documents"]
-    assert [(row["name"], row["size"], row["source"]) for row in listed] == [("a.yaml", 3, "api"), ("b.yaml", 7, "api")]
+    assert [(row["name"], row["size"], row["source"]) for row in listed] == [
+        ("a.yaml", len(ONE), "api"),
+        ("b.yaml", len(TWO + ODD) + 4, "api"),
+    ]
     status, headers, content = await plane.ask("GET", "/v1/documents/b.yaml")
-    assert (status, content, headers["content-type"]) == (200, b"two odd", "application/yaml; charset=utf-8")
+    assert (status, content, headers["content-type"]) == (200, TWO + b"---\n" + ODD, "application/yaml; charset=utf-8")
     _, _, data = await plane.bundle()
-    assert texts(plane.config, data) == {"a.yaml": "one", "b.yaml": "two odd"}
+    assert applications(plane.config, data) == {"one", "two"}
     (warning,) = (await plane.get("/v1/problems"))["problems"]
-    assert (warning["severity"], warning["file"], warning["line"], warning["column"]) == ("warning", "b.yaml", 1, 5)
+    assert (warning["severity"], warning["file"], warning["line"], warning["column"]) == ("warning", "b.yaml", 6, 38)
     assert (await plane.ask("DELETE", "/v1/documents/b.yaml"))[0] == 200
     assert (await plane.get("/v1/problems"))["problems"] == []
 
 
 async def test_a_refused_document_changes_nothing_and_says_where(plane: Plane) -> None:
-    await plane.put("a.yaml", b"one")
+    await plane.put("a.yaml", ONE)
     _, before, _ = await plane.bundle()
     for name in ("a.yaml", "new.yaml"):
-        status, body = await plane.put(name, b"fine\n   broken")
+        status, body = await plane.put(name, b"kind: Facts\n---\n" + BROKEN)
         assert (status, body["code"]) == (422, "AZ561")
         (problem,) = body["problems"]
-        assert (problem["code"], problem["file"], problem["line"], problem["column"]) == ("A001", name, 2, 4)
+        assert (problem["code"], problem["file"], problem["line"], problem["column"]) == ("A001", name, 3, 7)
     _, after, data = await plane.bundle()
     assert after["etag"] == before["etag"]
-    assert texts(plane.config, data) == {"a.yaml": "one"}
+    assert applications(plane.config, data) == {"one"}
     assert (await plane.get("/v1/problems"))["problems"] == []
 
 
 async def test_the_last_document_is_not_taken_away(plane: Plane) -> None:
-    await plane.put("a.yaml", b"one")
+    await plane.put("a.yaml", ONE)
     status, _, body = await plane.ask("DELETE", "/v1/documents/a.yaml")
     assert (status, body["problems"][0]["code"]) == (422, "AZ587")
     assert (await plane.bundle())[0] == 200
 
 
-async def test_a_failing_compiler_is_a_refusal_without_internals(plane: Plane) -> None:
-    status, body = await plane.put("a.yaml", b"bug")
+async def test_a_failing_compiler_is_a_refusal_without_internals(plane: Plane, monkeypatch) -> None:
+    def fail(files):
+        raise RuntimeError("secret internals")
+
+    monkeypatch.setattr(edition, "compile_documents", fail)
+    status, body = await plane.put("a.yaml", ONE)
     assert (status, body["problems"][0]["code"]) == (422, "AZ588")
     assert "secret" not in json.dumps(body)
 
@@ -213,26 +213,26 @@ async def test_a_failing_compiler_is_a_refusal_without_internals(plane: Plane) -
     "name", ["a.txt", "a", ".yaml", "-a.yaml", "a%20b.yaml", "%2e%2e%2fa.yaml", "x" * 101 + ".yaml", "é.yaml"]
 )
 async def test_names_of_documents(plane: Plane, name: str) -> None:
-    status, body = await plane.put(name, b"one")
+    status, body = await plane.put(name, ONE)
     assert (status, body["code"]) in [(400, "AZ560"), (404, "AZ553")]
 
 
 async def test_bodies_are_bounded(plane: Plane, monkeypatch) -> None:
-    monkeypatch.setattr(api, "MAX_DOCUMENT", 10)
+    monkeypatch.setattr(api, "MAX_DOCUMENT", len(TINY))
     monkeypatch.setattr(publisher, "MAX_DOCUMENTS", 1)
 
     async def drip():
         for _ in range(5):
             yield b"12345"
 
-    for body in (b"x" * 11, drip()):
+    for body in (TINY + b"\n", drip()):
         status, answer = await plane.put("a.yaml", body)
         assert (status, answer["code"]) == (413, "AZ555")
     headers = {"content-encoding": "gzip"}
     status, _, answer = await plane.ask("PUT", "/v1/documents/a.yaml", data=gzip.compress(b"x" * 1000), headers=headers)
     assert (status, answer["code"]) == (415, "AZ556")
-    assert (await plane.put("a.yaml", b"x"))[0] == 200
-    status, answer = await plane.put("b.yaml", b"x")
+    assert (await plane.put("a.yaml", TINY))[0] == 200
+    status, answer = await plane.put("b.yaml", TINY)
     assert (status, answer["code"]) == (413, "AZ563")
 
 
@@ -251,10 +251,10 @@ async def test_a_body_that_never_ends_is_given_up(plane: Plane, monkeypatch) -> 
 
 
 async def test_a_bundle_is_fetched_once(plane: Plane) -> None:
-    await plane.put("a.yaml", b"one")
+    await plane.put("a.yaml", ONE)
     status, headers, data = await plane.bundle()
     etag = headers["etag"]
-    assert (status, headers["content-type"], texts(plane.config, data)) == (200, "application/gzip", {"a.yaml": "one"})
+    assert (status, headers["content-type"], applications(plane.config, data)) == (200, "application/gzip", {"one"})
     assert etag.startswith('"')
     for known in (etag, f"W/{etag}", f'"x", {etag}', "*"):
         status, headers, data = await plane.bundle(**{"if-none-match": known})
@@ -262,29 +262,29 @@ async def test_a_bundle_is_fetched_once(plane: Plane) -> None:
     for unknown in ("", '"x"', etag[:-1], etag.strip('"')):
         assert (await plane.bundle(**{"if-none-match": unknown}))[0] == 200
     facts = (await plane.bundle("facts"))[1]["etag"]
-    await plane.put("a.yaml", b"two")
+    await plane.put("a.yaml", TWO)
     assert (await plane.bundle())[1]["etag"] != etag
     assert (await plane.bundle("facts"))[1]["etag"] == facts
 
 
 async def test_a_long_poll_ends_with_the_news(plane: Plane) -> None:
-    await plane.put("a.yaml", b"one")
+    await plane.put("a.yaml", ONE)
     _, headers, _ = await plane.bundle(prefer="modes=snapshot,delta;wait=20")
     assert headers["content-type"] == LONG_POLL
     known = {"if-none-match": headers["etag"], "prefer": "modes=snapshot;wait=20"}
     waiting = asyncio.create_task(plane.bundle(**known))
     await asyncio.sleep(0.1)
     assert not waiting.done()
-    await plane.put("b.yaml", b"broken")
+    await plane.put("b.yaml", BROKEN)
     await asyncio.sleep(0.1)
     assert not waiting.done()
-    await plane.put("a.yaml", b"two")
+    await plane.put("a.yaml", TWO)
     status, _, data = await asyncio.wait_for(waiting, 1)
-    assert (status, texts(plane.config, data)) == (200, {"a.yaml": "two"})
+    assert (status, applications(plane.config, data)) == (200, {"two"})
 
 
 async def test_a_long_poll_without_news_ends_in_time(plane: Plane) -> None:
-    await plane.put("a.yaml", b"one")
+    await plane.put("a.yaml", ONE)
     etag = (await plane.bundle())[1]["etag"]
     assert (await plane.bundle(**{"if-none-match": etag, "prefer": "wait=0.2"}))[0] == 304
 
@@ -292,7 +292,7 @@ async def test_a_long_poll_without_news_ends_in_time(plane: Plane) -> None:
 async def test_the_first_bundle_can_be_waited_for(plane: Plane) -> None:
     waiting = asyncio.create_task(plane.bundle(prefer="wait=20"))
     await asyncio.sleep(0.1)
-    await plane.put("a.yaml", b"one")
+    await plane.put("a.yaml", ONE)
     assert (await asyncio.wait_for(waiting, 1))[0] == 200
 
 
@@ -307,19 +307,24 @@ async def test_the_number_of_those_who_wait_is_bounded(plane: Plane, monkeypatch
     assert (await plane.bundle(prefer="wait=0.1"))[0] == 404
 
 
-async def test_who_hangs_up_does_not_stop_a_publication_half_way(plane: Plane) -> None:
-    sending = asyncio.create_task(plane.put("a.yaml", b"slow"))
+async def test_who_hangs_up_does_not_stop_a_publication_half_way(plane: Plane, monkeypatch) -> None:
+    def slow(files):
+        time.sleep(0.3)
+        return compile_documents(files)
+
+    monkeypatch.setattr(edition, "compile_documents", slow)
+    sending = asyncio.create_task(plane.put("a.yaml", ONE))
     await asyncio.sleep(0.1)
     sending.cancel()
     _, _, data = await plane.bundle(prefer="wait=20")
-    assert texts(plane.config, data) == {"a.yaml": "slow"}
+    assert applications(plane.config, data) == {"one"}
     assert len((await plane.get("/v1/documents"))["documents"]) == 1
 
 
 async def test_who_waits_is_let_go_when_the_server_ends(config: Config) -> None:
     async with aiohttp.ClientSession() as session:
         async with serving(config) as plane:
-            await plane.put("a.yaml", b"one")
+            await plane.put("a.yaml", ONE)
             etag = (await plane.bundle())[1]["etag"]
             other = Plane(plane.url, session, config)
             waiting = asyncio.create_task(other.bundle(**{"if-none-match": etag, "prefer": "wait=30"}))
@@ -331,12 +336,12 @@ async def test_who_waits_is_let_go_when_the_server_ends(config: Config) -> None:
 
 async def test_a_restart_goes_on_where_it_was_even_with_the_clock_set_back(config: Config) -> None:
     async with serving(config) as plane:
-        await plane.put("a.yaml", b"one")
+        await plane.put("a.yaml", ONE)
         first = await plane.get("/v1/status")
         etag = (await plane.bundle())[1]["etag"]
     async with serving(config, clock=lambda: 1000.0) as plane:
         assert (await plane.bundle())[1]["etag"] == etag
-        await plane.put("a.yaml", b"two")
+        await plane.put("a.yaml", TWO)
         second = await plane.get("/v1/status")
     assert second["bundles"]["policy"]["serial"] == first["bundles"]["policy"]["serial"] + 1
     assert second["bundles"]["facts"] == first["bundles"]["facts"]
@@ -344,12 +349,12 @@ async def test_a_restart_goes_on_where_it_was_even_with_the_clock_set_back(confi
 
 async def test_with_another_key_everything_is_signed_anew(config: Config) -> None:
     async with serving(config) as plane:
-        await plane.put("a.yaml", b"one")
+        await plane.put("a.yaml", ONE)
         first = await plane.get("/v1/status")
     (config.state / "signing.pem").unlink()
     async with serving(config) as plane:
         second = await plane.get("/v1/status")
-        assert texts(config, (await plane.bundle())[2]) == {"a.yaml": "one"}
+        assert applications(config, (await plane.bundle())[2]) == {"one"}
     for kind in ("policy", "facts", "trust"):
         assert second["bundles"][kind]["serial"] > first["bundles"][kind]["serial"]
         assert second["bundles"][kind]["revision"] == first["bundles"][kind]["revision"]
@@ -361,30 +366,30 @@ async def test_with_another_key_everything_is_signed_anew(config: Config) -> Non
 async def test_a_directory_is_followed_and_named_in_its_problems(tmp_path) -> None:
     policies = tmp_path / "policies"
     policies.mkdir()
-    (policies / "a.yaml").write_text("one")
+    (policies / "a.yaml").write_bytes(ONE)
     async with serving(Config(state=tmp_path / "state", tokens=TOKENS, policies=policies)) as plane:
         _, headers, data = await plane.bundle()
-        assert texts(plane.config, data) == {"a.yaml": "one"}
-        (policies / "a.yaml").write_text("\n\n  broken")
+        assert applications(plane.config, data) == {"one"}
+        (policies / "a.yaml").write_bytes(b"\n\n" + BROKEN)
         problems = []
         for _ in range(40):
             problems = problems or (await plane.get("/v1/problems"))["problems"]
             await asyncio.sleep(0 if problems else 0.05)
-        assert [(row["file"], row["line"], row["column"]) for row in problems] == [("a.yaml", 3, 3)]
+        assert [(row["file"], row["line"], row["column"]) for row in problems] == [("a.yaml", 3, 7)]
         metrics = (await plane.get("/metrics", role="authorizer")).decode()
-        assert 'authorizer_control_plane_problem{code="A001",column="3",file="a.yaml",line="3"} 1.0' in metrics
+        assert 'authorizer_control_plane_problem{code="A001",column="7",file="a.yaml",line="3"} 1.0' in metrics
         assert (await plane.bundle())[1]["etag"] == headers["etag"]
-        status, body = await plane.put("a.yaml", b"mine")
+        status, body = await plane.put("a.yaml", ONE)
         assert (status, body["problems"][0]["code"]) == (422, "AZ589")
         known = {"if-none-match": headers["etag"], "prefer": "wait=20"}
         waiting = asyncio.create_task(plane.bundle(**known))
         await asyncio.sleep(0.1)
-        (policies / "a.yaml").write_text("two")
+        (policies / "a.yaml").write_bytes(TWO)
         status, _, data = await asyncio.wait_for(waiting, 1)
-        assert texts(plane.config, data) == {"a.yaml": "two"}
+        assert applications(plane.config, data) == {"two"}
         assert (await plane.get("/v1/problems"))["problems"] == []
-        await plane.put("b.yaml", b"three")
-        assert texts(plane.config, (await plane.bundle())[2]) == {"a.yaml": "two", "b.yaml": "three"}
+        await plane.put("b.yaml", THREE)
+        assert applications(plane.config, (await plane.bundle())[2]) == {"two", "three"}
         listed = (await plane.get("/v1/documents"))["documents"]
         assert [(row["name"], row["source"]) for row in listed] == [("b.yaml", "api"), ("a.yaml", "directory")]
 
@@ -392,14 +397,14 @@ async def test_a_directory_is_followed_and_named_in_its_problems(tmp_path) -> No
 async def test_a_directory_that_vanishes_unpublishes_nothing(tmp_path) -> None:
     policies = tmp_path / "policies"
     policies.mkdir()
-    (policies / "a.yaml").write_text("one")
+    (policies / "a.yaml").write_bytes(ONE)
     async with serving(Config(state=tmp_path / "state", tokens=TOKENS, policies=policies)) as plane:
         for step in ((policies / "a.yaml").unlink, policies.rmdir):
             step()
             await asyncio.sleep(0.8)
             (problem,) = (await plane.get("/v1/problems"))["problems"]
             assert problem["code"] in ("AZ585", "AZ587")
-            assert texts(plane.config, (await plane.bundle())[2]) == {"a.yaml": "one"}
+            assert applications(plane.config, (await plane.bundle())[2]) == {"one"}
 
 
 # --- reports ---------------------------------------------------------------
@@ -438,7 +443,7 @@ async def test_bad_reports_are_refused_and_change_nothing(plane: Plane, path: st
 
 
 async def test_the_fleet_is_shown_with_what_is_in_force_there(plane: Plane) -> None:
-    await plane.put("a.yaml", b"one odd")
+    await plane.put("a.yaml", ONE + b"---\n" + ODD)
     published = (await plane.get("/v1/status"))["bundles"]
     report = {
         "labels": {"id": "pod-1", "zone": "north"},
@@ -452,7 +457,7 @@ async def test_the_fleet_is_shown_with_what_is_in_force_there(plane: Plane) -> N
     status, _, body = await plane.ask("POST", "/v1/status", role="authorizer", json=report)
     assert status == 200
     assert [(row["code"], row["file"], row["line"], row["column"]) for row in body["problems"]] == [
-        ("A001", "a.yaml", 1, 5)
+        ("L003", "a.yaml", 6, 38)
     ]
     (shown,) = (await plane.get("/v1/status"))["authorizers"]
     assert (shown["id"], shown["labels"]["zone"], shown["age_seconds"] < 5) == ("pod-1", "north", True)

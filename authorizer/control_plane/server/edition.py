@@ -1,35 +1,19 @@
 """From documents to signed bundles, all or nothing."""
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct
 
 from authorizer.bundle import Signer, read, revision_of, write
 from authorizer.control_plane.server.signing_key import verifier
 from authorizer.control_plane.server.store import Published
-from authorizer.errors import AuthorizerError, Place, Problem, ordered
+from authorizer.errors import AuthorizerError, Place, Problem
 from authorizer.model import KINDS, Kind
-from authorizer.pdp.sources import TEXT_SUFFIXES
+from authorizer.pdp.sources import TEXT_SUFFIXES, compile_documents
 
 _log = logging.getLogger("authorizer.control_plane")
-
-
-class Compiled(Protocol):
-    """What the compiler makes of all documents together: a JSON document for each kind that they speak of."""
-
-    @property
-    def policy(self) -> dict[str, Any] | None: ...  # noqa: D102
-    @property
-    def facts(self) -> dict[str, Any] | None: ...  # noqa: D102
-    @property
-    def trust(self) -> dict[str, Any] | None: ...  # noqa: D102
-    @property
-    def problems(self) -> tuple[Problem, ...]: ...  # noqa: D102
-
-
-Compiler = Callable[[Mapping[str, bytes]], Compiled]
 
 
 class Edition(Struct, frozen=True):
@@ -47,7 +31,6 @@ def refused(problems: tuple[Problem, ...]) -> bool:
 def prepare(
     files: Mapping[str, bytes],
     *,
-    compiler: Compiler,
     signer: Signer,
     published: Mapping[str, Published],
     now: float,
@@ -63,22 +46,18 @@ def prepare(
             return _failed("AZ587", "there are no documents any more; the published bundles stay in force")
         return Edition({}, ())
     try:
-        compiled = compiler(files)
+        sources = compile_documents(files)
     except Exception:  # noqa: BLE001 - a fault of the compiler must not end the service or unpublish anything
         _log.exception("the compiler failed")
         return _failed("AZ588", "the compiler failed on these documents; the log says how")
-    problems = ordered(compiled.problems)
-    if refused(problems):
-        return Edition({}, problems)
+    if refused(sources.problems):
+        return Edition({}, sources.problems)
+    documents = sources.documents()
     changed: dict[Kind, dict[str, Any]] = {}
     serials: dict[Kind, int] = {}
     for kind in KINDS:
-        document = cast("dict[str, Any] | None", getattr(compiled, kind))
+        document = documents[kind]
         previous = published.get(kind)
-        if document is None:
-            if previous is not None:
-                return _failed("AZ587", f"no document speaks of {kind} any more; the published bundle stays in force")
-            continue
         if previous and (previous.revision, previous.key_id) == (revision_of(kind, document), signer.key_id):
             serials[kind] = previous.serial
             continue
@@ -90,7 +69,7 @@ def prepare(
             bundles[kind] = _sign(kind, document, signer, serials, now)
         except AuthorizerError as error:
             return _failed(error.code, f"the {kind} bundle: {error.message}")
-    return Edition(bundles, problems)
+    return Edition(bundles, sources.problems)
 
 
 def _sign(

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 
 from authorizer.bundle import Signer
-from authorizer.control_plane.server.edition import Compiler, Edition, prepare, refused
+from authorizer.control_plane.server.edition import Edition, prepare, refused
 from authorizer.control_plane.server.store import Document, Published, Store
 from authorizer.directory import Reading
 from authorizer.errors import Place, Problem
@@ -38,9 +38,7 @@ class Publisher:
     INVARIANT: ``bundles`` changes only after the store has the change: what was served once survives a crash.
     """
 
-    def __init__(
-        self, store: Store, signer: Signer, compiler: Compiler, clock: Callable[[], float], *, directory: bool
-    ) -> None:
+    def __init__(self, store: Store, signer: Signer, clock: Callable[[], float], *, directory: bool) -> None:
         self.bundles: Mapping[str, Published] = store.published()
         self.problems: tuple[Problem, ...] = ()
         self.publications = 0
@@ -48,7 +46,6 @@ class Publisher:
         self._directory = UNREAD if directory else Reading()
         self._store = store
         self._signer = signer
-        self._compiler = compiler
         self._clock = clock
         self._turn = asyncio.Lock()
         self._news = asyncio.Event()
@@ -146,7 +143,6 @@ class Publisher:
         return await asyncio.to_thread(
             prepare,
             {**self._directory.files, **contents},
-            compiler=self._compiler,
             signer=self._signer,
             published=self.bundles,
             now=self._clock(),

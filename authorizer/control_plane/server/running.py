@@ -15,7 +15,6 @@ from msgspec import Struct
 from authorizer.control_plane.server import credentials, private_files, signing_key
 from authorizer.control_plane.server.api import Service, application
 from authorizer.control_plane.server.credentials import ROLES, Role
-from authorizer.control_plane.server.edition import Compiler
 from authorizer.control_plane.server.guards import Guards
 from authorizer.control_plane.server.publisher import Publisher
 from authorizer.control_plane.server.store import Store
@@ -59,7 +58,7 @@ class Running(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def running(config: Config, compiler: Compiler, clock: Callable[[], float] = time.time) -> AsyncIterator[Running]:
+async def running(config: Config, clock: Callable[[], float] = time.time) -> AsyncIterator[Running]:
     """Run the control plane for as long as the context is open.
 
     When the context is entered, the directory has been read once and the address answers. Raises ControlPlaneError,
@@ -71,7 +70,7 @@ async def running(config: Config, compiler: Compiler, clock: Callable[[], float]
     accepted, made_tokens = await asyncio.to_thread(_credentials, config)
     store = await asyncio.to_thread(Store, config.state / "control-plane.sqlite")
     try:
-        publisher = Publisher(store, signer, compiler, clock, directory=config.policies is not None)
+        publisher = Publisher(store, signer, clock, directory=config.policies is not None)
         guards = Guards(signing_key.verifier(signer))
         service = Service(publisher, store, accepted, guards, clock)
         async with _following(config.policies, publisher), _listening(service, config, context) as url:
