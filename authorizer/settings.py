@@ -28,14 +28,35 @@ IDENTITY_HEADERS: Mapping[str, IdentitySource] = {
 }
 
 
+class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who we are to gateways, and who they have to be. The files are read again when they change."""
+
+    certificate: Annotated[str, Meta(description="PEM file of our certificate chain; empty for no TLS")] = ""
+    key: Annotated[str, Meta(description="PEM file of its private key")] = ""
+    client_ca: Annotated[str, Meta(description="PEM file of the authority of gateways; empty lets any connect")] = ""
+    client_names: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="subject alternative names (spiffe://... and other URIs, DNS names) of gateways; empty for any"
+        ),
+    ] = ()
+
+
 class ExtAuthz(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The Envoy ext_authz v3 door (gRPC)."""
 
     listen: Annotated[str, Meta(description="HOST:PORT, unix:/PATH, or empty for no door")] = "127.0.0.1:9191"
-    engine: Annotated[Literal["grpcio"], Meta(description="the gRPC server underneath")] = "grpcio"
+    engine: Annotated[
+        Literal["native", "grpcio"], Meta(description="the gRPC server underneath: our own, or the gRPC library's")
+    ] = "native"
     max_message_bytes: Annotated[
         Bytes, Meta(description="largest check; at least the gateway's max_request_bytes and 256 KiB")
     ] = 4 << 20
+    max_connection_age_seconds: Annotated[
+        Seconds,
+        Meta(description="a connection this old, give or take a tenth, is asked to come anew; 0: never (native only)"),
+    ] = 600
+    tls: Tls = Tls()
 
 
 class ForwardAuth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -275,6 +296,20 @@ def _contradictions(settings: Settings, place: Any) -> list[Problem]:
             Problem("AZ106", "state is empty: the last good bundles could not be kept", place(("control_plane",)),
                     "name a directory")
         )  # fmt: skip
+    tls = settings.ext_authz.tls
+    if bool(tls.certificate) != bool(tls.key):
+        problems.append(
+            Problem("AZ106", "a certificate and its key go together", place(("ext_authz", "tls")), "name both files")
+        )
+    if (tls.client_ca and not tls.certificate) or (tls.client_names and not tls.client_ca):
+        problems.append(
+            Problem("AZ106", "gateways cannot be told apart", place(("ext_authz", "tls")),
+                    "client_names need client_ca, and that needs a certificate of ours")
+        )  # fmt: skip
+    if tls.certificate and settings.ext_authz.engine == "grpcio":
+        problems.append(
+            Problem("AZ106", "the engine grpcio speaks no TLS", place(("ext_authz", "engine")), "use native")
+        )
     if not settings.ext_authz.listen and not settings.forward_auth.listen:
         problems.append(Problem("AZ106", "no door is open", place(()), "set ext_authz.listen or forward_auth.listen"))
     problems += [

@@ -9,12 +9,12 @@ from authorizer import __version__
 from authorizer.app.activation import Activation
 from authorizer.app.stopping import Stopping
 from authorizer.app.tasks import Tasks
-from authorizer.doors import faults, forward_auth, forward_auth_peers, grpcio
+from authorizer.doors import faults, forward_auth, forward_auth_peers, grpcio, native, native_tls
 from authorizer.doors.http1 import HttpDoor, open_http
 from authorizer.model import Decision, Request
 from authorizer.pdp.snapshot import Options
 from authorizer.service import Authorizer
-from authorizer.settings import Settings
+from authorizer.settings import ExtAuthz, Settings, Tls
 from authorizer.telemetry import decision_log
 from authorizer.telemetry.loop_lag import watch_loop_lag
 from authorizer.telemetry.metrics import Metrics
@@ -54,7 +54,7 @@ class Answering:
         self.metrics.memo = self.activation.memo_use
         secret = settings.forward_auth.shared_secret_file
         self._secrets = [Path(secret).read_text(encoding="utf-8").strip()] if secret else []
-        self._grpc: grpcio.GrpcDoor | None = None
+        self._grpc: grpcio.GrpcDoor | native.NativeDoor | None = None
         self._forward: forward_auth.ForwardAuth | None = None
         self._http: HttpDoor | None = None
         self.tasks = Tasks()
@@ -76,9 +76,8 @@ class Answering:
         Until there is something to decide by, every answer is a denial. Raises ListenError.
         """
         addresses = {}
-        if listen := self.settings.ext_authz.listen:
-            limit = self.settings.ext_authz.max_message_bytes
-            self._grpc = await grpcio.start(self.authorizer, listen, max_message_bytes=limit)
+        if self.settings.ext_authz.listen:
+            self._grpc = await self._open_grpc(self.settings.ext_authz)
             addresses["ext_authz"] = self._grpc.address
         if listen := self.settings.forward_auth.listen:
             peers = forward_auth_peers.trust(self.settings.forward_auth.trusted_peers, self._secrets)
@@ -86,6 +85,18 @@ class Answering:
             self._http = await open_http(listen, self._forward.handle, self._forward.malformed, shared=shared)
             addresses["forward_auth"] = self._http.address
         return addresses
+
+    async def _open_grpc(self, settings: ExtAuthz) -> grpcio.GrpcDoor | native.NativeDoor:
+        if settings.engine == "grpcio":
+            return await grpcio.start(self.authorizer, settings.listen, max_message_bytes=settings.max_message_bytes)
+        return await native.start(
+            self.authorizer,
+            settings.listen,
+            max_message_bytes=settings.max_message_bytes,
+            tls=_tls(settings.tls),
+            max_connection_age=settings.max_connection_age_seconds,
+            breach=self.metrics.breached,
+        )
 
     async def close(self, stopping: Stopping) -> None:
         """Turn gateways away while still answering, as long as there is patience, then close everything in order."""
@@ -104,3 +115,14 @@ class Answering:
         await self.tasks.cancel()
         if self._events is not None:
             await self._events.drain(GRACE_SECONDS)
+
+
+def _tls(settings: Tls) -> native_tls.Tls | None:
+    if not settings.certificate:
+        return None
+    return native_tls.Tls(
+        certificate=Path(settings.certificate),
+        key=Path(settings.key),
+        client_ca=Path(settings.client_ca) if settings.client_ca else None,
+        client_names=frozenset(settings.client_names),
+    )

@@ -5,6 +5,7 @@ wrong may end, but must not take the supervisor along.
 """
 
 import asyncio
+import contextlib
 import socket
 from typing import Generic, TypeVar
 
@@ -122,6 +123,11 @@ class Channel(Generic[_In, _Out]):
     def close(self) -> None:
         """Hang up."""
         self._writer.close()
+
+    async def closed(self) -> None:
+        """Wait until nothing is left of the connection."""
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
 
 async def of_supervisor(end: socket.socket) -> Channel[FromWorker, ToWorker]:

@@ -83,4 +83,5 @@ class KeptBundles:
             self._metrics.bundle_refused(kind, error.code)
             log.error("a kept bundle is refused: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
             return None
-        return found
+        same = found is not None and (found.bundle.serial, found.bundle.revision) == (now.serial, now.revision)
+        return None if same else found

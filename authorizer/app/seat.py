@@ -72,6 +72,7 @@ class Seat:
             self._channel = None
             self._answered()
             channel.close()
+            await channel.closed()
             try:
                 async with asyncio.timeout(HANG_UP_SECONDS):
                     await process.wait()

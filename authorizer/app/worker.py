@@ -41,14 +41,26 @@ async def work(descriptor: int, *, tracebacks: bool = False) -> int:
     _never_outlive(end)
     channel = await channel_of(end)
     try:
+        start = await _started(channel)
+        return 0 if start is None else await _work(start, channel, tracebacks=tracebacks)
+    finally:
+        channel.close()
+        await channel.closed()
+
+
+async def _started(channel: Channel[ToWorker, FromWorker]) -> Start | None:
+    """Return what the supervisor says first, None when it has gone. Raises ListenError AZ709."""
+    try:
         async with asyncio.timeout(START_SECONDS):
             start = await channel.receive()
     except (TimeoutError, ChannelError) as error:
         raise _refusal(f"the supervisor said nothing that this program understands: {error}") from None
-    if start is None:
-        return 0
-    if not isinstance(start, Start) or start.version != __version__:
+    if start is not None and (not isinstance(start, Start) or start.version != __version__):
         raise _refusal(f"the supervisor is of another version than {__version__}")
+    return start
+
+
+async def _work(start: Start, channel: Channel[ToWorker, FromWorker], *, tracebacks: bool) -> int:
     logs.configure(
         start.settings.log.format, start.settings.log.level, sys.stderr, tracebacks=tracebacks, worker=start.worker
     )
@@ -64,7 +76,6 @@ async def work(descriptor: int, *, tracebacks: bool = False) -> int:
         worker.report()  # the last counts, so that none is lost
         await channel.flush(GRACE_SECONDS)
         hearing.cancel()
-        channel.close()
     return stopping.status
 
 

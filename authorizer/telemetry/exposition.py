@@ -87,6 +87,12 @@ def _traffic(found: Numbers) -> Iterator[Metric]:
     for why, count in found.log_dropped.items():
         dropped.add_metric((why,), count)
     yield dropped
+    breaches = CounterMetricFamily(
+        "authorizer_connection_breaches", "Connections that were ended or not let in.", labels=("limit",)
+    )
+    for limit, count in found.breaches.items():
+        breaches.add_metric((limit,), count)
+    yield breaches
     if found.memo:
         yield CounterMetricFamily("authorizer_token_memo_hits", "Tokens found in the memo.", found.memo.hits)
         yield CounterMetricFamily("authorizer_token_memo_misses", "Tokens not found in the memo.", found.memo.misses)

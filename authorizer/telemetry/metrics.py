@@ -70,6 +70,7 @@ class Metrics:
         self.activations: dict[str, Activation] = {}
         self.activation_failures: dict[tuple[str, str], int] = {}
         self.log_dropped: dict[str, int] = {}
+        self.breaches: dict[str, int] = {}
         self.keys_since: Mapping[str, float] = {}
         self.apis: tuple[int, int | None] | None = None
         self.problems: tuple[Problem, ...] = ()
@@ -108,6 +109,10 @@ class Metrics:
     def decisions_dropped(self, reason: str, count: int) -> None:
         """Count decision events that were not written."""
         self.log_dropped[reason] = self.log_dropped.get(reason, 0) + count
+
+    def breached(self, limit: str) -> None:
+        """Count a connection that was ended, or not let in, by the name of the limit that it broke."""
+        self.breaches[limit] = self.breaches.get(limit, 0) + 1
 
     def trusted_keys(self, since: Mapping[str, float]) -> None:
         """Replace what is known of the issuers' keys: issuer -> POSIX seconds of the last fetch."""

@@ -28,6 +28,7 @@ class Numbers(Struct, frozen=True, kw_only=True):
     decisions: dict[DecisionKey, int] = {}
     durations: dict[str, Histogram] = {}
     log_dropped: dict[str, int] = {}
+    breaches: dict[str, int] = {}
     activations: dict[tuple[str, str], float] = {}
     activation_failures: dict[tuple[str, str], int] = {}
     memo: MemoUse | None = None
@@ -46,6 +47,7 @@ def numbers(metrics: Metrics) -> Numbers:
             transport: Histogram(tuple(held.counts.copy()), held.total) for transport, held in metrics.durations.items()
         },
         log_dropped=metrics.log_dropped.copy(),
+        breaches=metrics.breaches.copy(),
         activations={(bundle, found.revision): found.at for bundle, found in metrics.activations.copy().items()},
         activation_failures=metrics.activation_failures.copy(),
         memo=metrics.memo() if metrics.memo else None,
@@ -65,6 +67,7 @@ def added(left: Numbers, right: Numbers) -> Numbers:
         decisions=_sums(left.decisions, right.decisions),
         durations=durations,
         log_dropped=_sums(left.log_dropped, right.log_dropped),
+        breaches=_sums(left.breaches, right.breaches),
         activations={
             key: max(left.activations.get(key, 0.0), right.activations.get(key, 0.0))
             for key in left.activations | right.activations

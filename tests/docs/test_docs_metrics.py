@@ -40,6 +40,7 @@ def of_an_authorizer() -> dict[str, set[str]]:
     metrics = Metrics("1")
     metrics.observe(Request(), Decision(reason=ALLOWED), 0.0)
     metrics.decisions_dropped("buffer_full", 1)
+    metrics.breached("connections")
     metrics.memo = lambda: MemoUse(0, 0, 0)
     metrics.bundle_activated("policy", "r", 0.0)
     metrics.bundle_refused("policy", "AZ300")
