@@ -109,6 +109,10 @@ class Duty(Struct, frozen=True):
     properties: Mapping[str, str] = {}
 
 
+PERFORMED = frozenset({"notification"})
+"""Obligation types that are carried out: a notification leaves with the decision event and the metadata."""
+
+
 class Identity(Struct, frozen=True, kw_only=True):
     """A verified caller. ``tokens`` are the assignee tokens it holds; ``attributes`` and ``env`` are not yet typed.
 

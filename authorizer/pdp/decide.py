@@ -8,15 +8,12 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from authorizer.model import ANONYMOUS, Decision, Identity, Reason, Request
+from authorizer.model import ANONYMOUS, PERFORMED, Decision, Identity, Reason, Request
 from authorizer.pdp import canonical, tokens
 from authorizer.pdp.challenge import challenge
 from authorizer.pdp.snapshot import Guard, Snapshot
 from authorizer.policy.pbac import BadAttribute, Question, Verdict
 from authorizer.reasons import ALLOWED, authored, reason
-
-PERFORMED = frozenset({"notification"})
-"""Obligation types that this enforcer carries out: a notification leaves with the decision event and the metadata."""
 
 _NOT_READY = reason("not_ready")
 _NO_ROUTE = reason("no_route")

@@ -135,4 +135,7 @@ class Findings:
         if node is not None and ("\n" in word or len(word) > MAX_NAME):
             self.error("A005", node.place, f"{what} must be one line of at most {MAX_NAME} characters")
             return ""
+        if node is not None and word != word.strip():
+            self.error("A005", node.place, f"{what} {word!r} begins or ends with white space", "no name does")
+            return ""
         return word

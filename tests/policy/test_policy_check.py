@@ -231,7 +231,19 @@ conditions: {office: {env.time: {between: [09:00, 17:00]}}, twice: {use: office}
         ("{resource.value: {lte: $assignee.limit}}", ""),
         ("{resource.value: {lte: $assignee.limits}}", "C001"),
         ("{resource.value: {lte: $limit}}", "C002"),
-        ("{resource.value: {lte: '$assignee.limit'}}", "C010"),
+        ("{resource.value: {lte: '$assignee.limit'}}", "C017"),
+        ("{resource.note: {eq: assignee.country}}", "C017"),
+        ("{resource.note: {in: [$assignee.country, evil]}}", "C017"),
+        ("{resource.note: {in: ['$assignee.country', evil]}}", "C017"),
+        ("{resource.note: {in: [$country, evil]}}", "C017"),
+        ("{resource.note: {ne: 'env.source_ip'}}", "C017"),
+        ("{resource.note: {prefix: resource.id}}", "C017"),
+        ("{resource.note: {in: ['$country', $5.00, env.colour, resource.]}}", "C017"),
+        ("{resource.note: {in: ['$country', '$5.00', env.colour, resource.]}}", ""),
+        ("{resource.country: {eq: $resource.country}}", "C016"),
+        ("{resource.value: {lte: $resource.value}}", "C016"),
+        ("{not: {env.risk: {ne: $env.risk}}}", "C016"),
+        ("{resource.country: {eq: $assignee.country}}", ""),
         ("{resource.value: {eq: $resource.note}}", "C009"),
         ("{resource.line: {eq: $resource.country}}", "C009"),
         ("{resource.line: {in: $assignee.lines}}", ""),
@@ -352,14 +364,27 @@ DENY = "{id: d, effect: deny, right: app/r, reason: no, overridable: true}"
         ("{id: p, right: app/r, to: {group: g}, require: {acr: fido}}", "R012"),
         ("{id: p, right: app/r, to: {group: g}, require: {max_age: 5 min}}", "R012"),
         ("{id: p, right: app/r, to: {group: g}, require: {max_age: 5m}}", ""),
-        ("{id: p, right: app/r, to: {group: g}, overrides: [q], obligations: [{id: o, type: t}]}", "R013"),
+        ("{id: p, right: app/r, to: {group: g}, overrides: [q], obligations: [{id: o, type: notification}]}", "R013"),
         ("{id: p, right: app/r, to: {group: g}, overrides: [d]}", "R015"),
-        ("{id: p, right: app/r, to: {group: g}, overrides: [d], obligations: [{id: o, type: t}]}", ""),
+        ("{id: p, right: app/r, to: {group: g}, overrides: [d], obligations: [{id: o, type: notification}]}", ""),
         ("{id: d, right: app/r, to: {group: g}}", "R009"),
-        ("{id: p, right: app/r, to: {group: g}, obligations: [{id: o, type: t}, {id: o, type: t}]}", "R016"),
+        (
+            "{id: p, right: app/r, to: {group: g}, obligations: [{id: o, type: notification}, {id: o, type: notification}]}",
+            "R016",
+        ),
         ("{id: p, right: app/r, to: {group: g}, obligations: [{id: o}]}", "AZ210"),
+        ("{id: p, right: app/r, to: {group: g}, obligations: [{id: o, type: notificaton}]}", "R020"),
+        ("{id: p, right: app/r, to: {group: g}, advice: [{id: o, type: anything}]}", ""),
+        ("{id: p, effect: deny, right: app/r, to: {anyone: false}, reason: x}", "R019"),
+        ("{id: p, right: app/r, to: {anyone: no}}", "AZ209"),
+        ("{id: p, right: app/r, to: {group: 'g '}}", "A005"),
+        ("{id: p, right: app/r, to: {person: '\u00a0kim'}}", "A005"),
+        ("{id: p, right: app/r, to: {business_role_location: {role: r, location: ' x'}}}", "A005"),
         ("{id: p, right: app/r, to: {group: g}, where: {env.time: {gt: 10:00}}}", ""),
-        ("{id: p, right: app/r, to: {group: g}, obligations: [{id: shown, type: other}]}", "R016"),
+        (
+            "{id: p, right: app/r, to: {group: g}, obligations: [{id: shown, type: notification, properties: {to: boss}}]}",
+            "R016",
+        ),
         ("{id: p, right: arm/vm.read, to: {group: g}, at: {}}", "S001"),
         ("{id: p, right: arm/vm.read, to: {group: g}, at: {planet: earth}}", "S002"),
         ("{id: p, right: arm/vm.read, to: {group: g}, at: {tenant: umbrella}}", "S005"),
@@ -368,14 +393,14 @@ DENY = "{id: d, effect: deny, right: app/r, reason: no, overridable: true}"
     ],
 )
 def test_policy_mistakes(policy, expected):
-    other = "{id: z, right: app/r, to: {group: g}, obligations: [{id: shown, type: t}]}"
+    other = "{id: z, right: app/r, to: {group: g}, obligations: [{id: shown, type: notification}]}"
     found = problems(APP, f"{{kind: Policies, policies: [{DENY}, {other}, {policy}]}}")
     assert " ".join(sorted(problem.split()[0] for problem in found if "L003" not in problem)) == expected
 
 
 def test_override_of_a_denial_that_cannot_be():
     policies = DENY.replace(", overridable: true", "") + ", {id: p, right: app/r, to: {group: g}, overrides: [d], "
-    policies += "obligations: [{id: o, type: t}]}"
+    policies += "obligations: [{id: o, type: notification}]}"
     found = problems(APP, f"{{kind: Policies, policies: [{policies}]}}")
     assert [problem.split()[0] for problem in found if "L003" not in problem] == ["R014"]
 

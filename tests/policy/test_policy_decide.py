@@ -224,15 +224,15 @@ def test_an_override_counts_for_what_it_names():
 
 def test_duties_of_all_that_determined_are_joined():
     policies = (
-        "  - {id: a, right: app/r, to: {group: g}, obligations: [{id: o1, type: t, properties: {k: v}}]}\n"
-        "  - {id: b, right: app/r, to: {group: h}, obligations: [{id: o1, type: t, properties: {k: v}}, {id: o0, type: t}],\n"
+        "  - {id: a, right: app/r, to: {group: g}, obligations: [{id: o1, type: notification, properties: {k: v}}]}\n"
+        "  - {id: b, right: app/r, to: {group: h}, obligations: [{id: o1, type: notification, properties: {k: v}}, {id: o0, type: notification}],\n"
         "     advice: [{id: hint, type: t}]}\n"
-        "  - {id: d, effect: deny, right: app/r, to: {person: bob}, reason: no_bob, obligations: [{id: tell, type: t}]}\n"
+        "  - {id: d, effect: deny, right: app/r, to: {person: bob}, reason: no_bob, obligations: [{id: tell, type: notification}]}\n"
     )
     found = asked(policies, "GET /r", G, H)
-    assert found.obligations == (Duty("o0", "t"), Duty("o1", "t", {"k": "v"}))
+    assert found.obligations == (Duty("o0", "notification"), Duty("o1", "notification", {"k": "v"}))
     assert found.advice == (Duty("hint", "t"),)
-    assert asked(policies, "GET /r", G, BOB).obligations == (Duty("tell", "t"),)
+    assert asked(policies, "GET /r", G, BOB).obligations == (Duty("tell", "notification"),)
 
 
 def test_points_inherit_downwards_only():

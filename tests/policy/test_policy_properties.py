@@ -107,7 +107,7 @@ def policies(draw) -> list[dict]:
     for one in found:
         if soft and one["effect"] == "allow" and draw(st.booleans()):
             one["overrides"] = draw(st.lists(st.sampled_from(soft), min_size=1, unique=True))
-            one["obligations"] = [{"id": "o", "type": "t"}]
+            one["obligations"] = [{"id": "o", "type": "notification"}]
     return found
 
 

@@ -1,6 +1,7 @@
 """Reads ``where``: maps of comparisons into typed condition trees."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
@@ -27,6 +28,7 @@ MAX_LITERALS = 1000
 _RESERVED = ("any", "not", "use")
 _RESOURCE_ID = FieldType("string")
 _TWO_BOUNDS = frozenset({"between", "outside"})
+_REFERENCE = re.compile(r"\$[a-z_]+\.[a-z_]", re.IGNORECASE)
 
 
 class Scope(Struct, frozen=True):
@@ -144,15 +146,19 @@ def _read_leaf(
         nodes = node.items
     else:
         nodes = (node,)
-    texts = [_literal(item, name, literal, findings) for item in nodes]
+    texts = [_literal(item, name, literal, scope, findings) for item in nodes]
     if operator in _TWO_BOUNDS and texts[0] == texts[1] and texts[0]:
         findings.error("C010", node.place, f"{operator!r} takes two different values")
         return None
     return Leaf(side, name, kind, operator, tuple(texts), None, node.place) if all(texts) else None
 
 
-def _literal(node: Node, field: str, kind: FieldType, findings: Findings) -> str:
+def _literal(node: Node, field: str, kind: FieldType, scope: Scope, findings: Findings) -> str:
     text = findings.text(node, f"a value of {field!r}")
+    if isinstance(node, Scalar) and _seems_reference(node, kind, scope):
+        hint = "write $side.field, unquoted and not in a list, for the value of a field"
+        findings.error("C017", node.place, f"{text!r} is compared as a text, but looks like a field", hint)
+        return ""
     if text and converter(kind)(text) is None:
         if kind.base == "enum":
             findings.error(
@@ -162,6 +168,18 @@ def _literal(node: Node, field: str, kind: FieldType, findings: Findings) -> str
             findings.error("C010", node.place, f"{text!r} is not a valid {kind}", HINTS.get(kind.base, ""))
         return ""
     return text
+
+
+def _seems_reference(node: Scalar, kind: FieldType, scope: Scope) -> bool:
+    """Tell whether a literal looks as if the value of a field were meant: a deny would never fire."""
+    text = node.text
+    if (text.startswith("$") and not node.quoted) or _REFERENCE.match(text):
+        return True
+    side, _, name = text.partition(".")
+    known: Collection[str] = scope.catalog.env
+    if side != "env":
+        known = (*scope.application.fields, *scope.catalog.fields, "id")
+    return kind.base == "string" and side in SIDES and name in known
 
 
 def _read_reference(
@@ -174,6 +192,10 @@ def _read_reference(
     if found is None:
         return None
     other_side, other_name, other = found
+    if (other_side, other_name) == (side, name):
+        message = f"{node.text!r} is compared with itself"
+        findings.error("C016", node.place, message, "name another field; or ask 'exists: true'")
+        return None
     if operator in {"in", "not_in"}:
         fits = other.base == "cidr" if kind.base == "ip" else other.many and comparable(kind, other.element)
     else:

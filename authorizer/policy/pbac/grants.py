@@ -106,7 +106,13 @@ def read_assignee(node: Node | None, title: str, place: Place, findings: Finding
         findings.unknown("R006", entry.key.place, "assignee", kind, ASSIGNEES)
         return ""
     if kind == "anyone":
-        return model.ANYONE if findings.flag(entry.value, "anyone") else ""
+        if findings.flag(entry.value, "anyone"):
+            return model.ANYONE
+        if isinstance(entry.value, Scalar) and entry.value.text == "false":
+            findings.error(
+                "R019", entry.value.place, f"{title} is for nobody", "write 'anyone: true', or who it is for"
+            )
+        return ""
     if model.ASSIGNEE_KINDS[kind] == "pairs":
         pair = findings.fields(entry.value, kind, ("role", "location"))
         if pair is None:

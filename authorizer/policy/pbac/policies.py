@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from authorizer.errors import Place
+from authorizer.model import PERFORMED
 from authorizer.policy.documents import MapNode, Node, unknown_keys
 from authorizer.policy.pbac.applications import lacks
 from authorizer.policy.pbac.conditions import Scope, read_condition
@@ -218,6 +219,8 @@ def _read_duties(node: Node | None, what: str, findings: Findings) -> tuple[Duty
             key: findings.text(value, f"property {key!r}")
             for key, _, value in findings.named(declared.get("properties"), "properties")
         }
+        if what == "obligation" and kind and kind not in PERFORMED:
+            findings.unknown("R020", item.place, "obligation type", kind, PERFORMED)
         if name in duties:
             findings.error("R016", item.place, f"{what} {name!r} stands here twice", "keep one")
         duties[name] = Duty(name, kind, properties, item.place)

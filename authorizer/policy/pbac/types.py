@@ -12,7 +12,7 @@ timestamp             float, POSIX seconds, from RFC 3339 text with its offset, 
 timeofday             int, seconds since midnight, from ``HH:MM`` or ``HH:MM:SS``
 duration              float, seconds, from a number or ``90s``, ``5m``, ``1h``, ``30d``
 ip                    (version, number); an IPv4 address mapped into IPv6 is the IPv4 address
-cidr                  (version, first, last)
+cidr                  (version, first, last); an IPv4 network mapped into IPv6 is the IPv4 network
 many of a type        frozenset of its values
 ====================  =======================================================================================
 """
@@ -231,6 +231,10 @@ def _cidr(raw: object) -> Network | None:
         network = ipaddress.ip_network(raw)
     except ValueError:
         return None
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            network = ipaddress.IPv4Network((int(mapped), network.prefixlen - 96))
     return network.version, int(network.network_address), int(network.broadcast_address)
 
 
