@@ -14,7 +14,10 @@ AuthorizerError
 from collections.abc import Iterable
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
+
+Severity = Literal["error", "warning"]
 
 
 class Place(Struct, frozen=True, order=True):
@@ -35,7 +38,7 @@ class Problem(Struct, frozen=True):
     message: str
     place: Place
     hint: str = ""
-    severity: Literal["error", "warning"] = "error"
+    severity: Severity = "error"
     excerpt: str = ""
 
     def __str__(self) -> str:
@@ -47,6 +50,33 @@ class Problem(Struct, frozen=True):
         if not self.excerpt or not self.place.column:
             return str(self)
         return f"{self}\n    {self.excerpt}\n    {' ' * (self.place.column - 1)}^"
+
+    def members(self) -> dict[str, object]:
+        """Return the members of a JSON object that tells the problem."""
+        place = {"file": self.place.file, "line": self.place.line, "column": self.place.column}
+        texts = {"message": self.message, "hint": self.hint, "excerpt": self.excerpt}
+        return {"code": self.code, "severity": self.severity, **place, **texts}
+
+
+class _Members(Struct, frozen=True):
+    code: str
+    file: str
+    line: int
+    column: int
+    message: str
+    severity: Severity = "error"
+    hint: str = ""
+    excerpt: str = ""
+
+
+def problem_from(members: object) -> Problem:
+    """Return the problem that ``Problem.members`` wrote, perhaps of another version of this program.
+
+    Raises msgspec.ValidationError.
+    """
+    told = msgspec.convert(members, _Members)
+    place = Place(told.file, told.line, told.column)
+    return Problem(told.code, told.message, place, told.hint, told.severity, told.excerpt)
 
 
 def ordered(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -77,7 +77,7 @@ def _check(args: argparse.Namespace) -> int:
     sources = compile_documents(read_files(args.paths))
     errors = sum(problem.severity == "error" for problem in sources.problems)
     if args.output == "json":
-        _print_json({"problems": [_problem(problem) for problem in sources.problems]})
+        _print_json({"problems": [problem.members() for problem in sources.problems]})
     else:
         for problem in sources.problems:
             print(problem.render(), file=sys.stderr)
@@ -134,18 +134,6 @@ def _failures(results: Iterable[testing.Result]) -> Iterable[str]:
         yield f"    answer: {answer}, {decision.reason.code}{by}"
         if decision.detail and not decision.allowed:
             yield f"    why: {decision.detail}"
-
-
-def _problem(problem: Problem) -> Mapping[str, object]:
-    return {
-        "code": problem.code,
-        "severity": problem.severity,
-        "file": problem.place.file,
-        "line": problem.place.line,
-        "column": problem.place.column,
-        "message": problem.message,
-        "hint": problem.hint,
-    }
 
 
 def _result(result: testing.Result) -> Mapping[str, object]:

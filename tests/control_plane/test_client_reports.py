@@ -11,6 +11,7 @@ from aiohttp import test_utils, web
 
 from authorizer.control_plane import client
 from authorizer.control_plane.client import Endpoint, Link, Progress
+from authorizer.control_plane.server.answers import answer, problem_list
 from authorizer.errors import ControlPlaneError, Place, Problem
 from authorizer.model import Api, ApiRoute
 
@@ -83,6 +84,14 @@ async def test_status_brings_the_problems_back(inbox: Inbox, link: Link) -> None
 async def test_no_problems(inbox: Inbox, link: Link, reply: bytes) -> None:
     inbox.reply = reply
     assert await client.report_status(link, {}, []) == ()
+
+
+@pytest.mark.parametrize(
+    "problem", [Problem("R1", "m", Place("a")), Problem("R1", "m", Place("a", 3, 5), "h", "warning", "x: y")]
+)
+async def test_a_problem_is_the_same_on_both_sides(inbox: Inbox, link: Link, problem: Problem) -> None:
+    inbox.reply = answer({"problems": problem_list([problem])}).body
+    assert await client.report_status(link, {}, []) == (problem,)
 
 
 async def test_problems_are_bounded(inbox: Inbox, link: Link) -> None:

@@ -19,13 +19,13 @@ from authorizer.bundle import Bundle, store
 from authorizer.bundle.refusals import refusal
 from authorizer.bundle.store import Kept, Store
 from authorizer.control_plane.client.link import Answer, Link, TooLargeError, exchange
+from authorizer.control_plane.protocol import BUNDLE_TYPE, LONG_POLL_TYPE
 from authorizer.errors import AuthorizerError, BundleError, ControlPlaneError
 from authorizer.model import Kind
 
 log = logging.getLogger("authorizer.control_plane")
 
-LONG_POLL_TYPE = "application/vnd.openpolicyagent.bundles"
-BUNDLE_TYPES = frozenset({LONG_POLL_TYPE, "application/gzip", "application/octet-stream"})
+BUNDLE_TYPES = frozenset({LONG_POLL_TYPE, BUNDLE_TYPE, "application/octet-stream"})
 MAX_ETAG = 256
 SPACING = 0.25
 """Seconds between the starts of two long polls, at least: a server that does not wait is not asked in a tight loop."""

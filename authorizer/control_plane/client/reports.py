@@ -3,42 +3,26 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from authorizer.control_plane.client.link import Answer, Link, exchange
 from authorizer.control_plane.client.pull import Progress
-from authorizer.errors import ControlPlaneError, Place, Problem
+from authorizer.control_plane.protocol import MAX_PROBLEMS, REPORTER
+from authorizer.errors import ControlPlaneError, Problem, problem_from
 from authorizer.model import Api
 from authorizer.timestamps import rfc3339
 
 log = logging.getLogger("authorizer.control_plane")
 
 MAX_ANSWER = 1 << 20
-REPORTER = "x-authorizer-id"
-"""Header that names who found the APIs."""
-
-MAX_PROBLEMS = 200
-"""Problems that are shown; the control plane's own log has all."""
-
 GATHER_SECONDS = 1.0
 
 
-class _Told(Struct, frozen=True):
-    code: str
-    file: str
-    line: int
-    column: int
-    message: str
-    severity: Literal["error", "warning"] = "error"
-    hint: str = ""
-    excerpt: str = ""
-
-
 class _StatusReply(Struct, frozen=True):
-    problems: tuple[_Told, ...] = ()
+    problems: tuple[dict[str, object], ...] = ()
 
 
 class _ApisReply(Struct, frozen=True):
@@ -66,12 +50,10 @@ async def report_status(link: Link, labels: Mapping[str, str], bundles: Iterable
     """
     body = msgspec.json.encode(status(labels, bundles))
     reply = _reply(await exchange(link, "POST", "v1/status", body=body, limit=MAX_ANSWER), _StatusReply)
-    return tuple(
-        Problem(
-            told.code, told.message, Place(told.file, told.line, told.column), told.hint, told.severity, told.excerpt
-        )
-        for told in reply.problems[:MAX_PROBLEMS]
-    )
+    try:
+        return tuple(problem_from(members) for members in reply.problems[:MAX_PROBLEMS])
+    except msgspec.ValidationError:
+        raise _malformed() from None
 
 
 def status(labels: Mapping[str, str], bundles: Iterable[Progress]) -> dict[str, object]:
@@ -118,7 +100,11 @@ def _reply(answer: Answer, kind: type[_Reply]) -> _Reply:
     try:
         return msgspec.json.decode(answer.body or b"{}", type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise ControlPlaneError("AZ506", "the control plane's answer to the report is malformed") from None
+        raise _malformed() from None
+
+
+def _malformed() -> ControlPlaneError:
+    return ControlPlaneError("AZ506", "the control plane's answer to the report is malformed")
 
 
 def _bundle(progress: Progress) -> dict[str, object]:

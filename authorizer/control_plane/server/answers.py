@@ -5,11 +5,12 @@ from http import HTTPStatus
 
 import orjson
 from aiohttp import web
+from msgspec.structs import replace
 
+from authorizer.control_plane.protocol import MAX_PROBLEMS
 from authorizer.errors import Problem
 
 PROBLEM_TYPE = "application/problem+json"
-MAX_PROBLEMS = 200
 _MAX_TEXT = 400
 
 _ROWS: dict[str, tuple[str, int, str]] = {
@@ -71,17 +72,9 @@ def answer(members: Mapping[str, object]) -> web.Response:
 def problem_list(problems: Iterable[Problem]) -> list[dict[str, object]]:
     """Return the members by which problems are shown: errors first, at most MAX_PROBLEMS, long texts cut short."""
     ranked = sorted(problems, key=lambda problem: problem.severity != "error")
-    return [_members(problem) for problem in ranked[:MAX_PROBLEMS]]
+    return [_shortened(problem).members() for problem in ranked[:MAX_PROBLEMS]]
 
 
-def _members(problem: Problem) -> dict[str, object]:
-    return {
-        "code": problem.code,
-        "severity": problem.severity,
-        "file": problem.place.file,
-        "line": problem.place.line,
-        "column": problem.place.column,
-        "message": problem.message[:_MAX_TEXT],
-        "hint": problem.hint[:_MAX_TEXT],
-        "excerpt": problem.excerpt[:_MAX_TEXT],
-    }
+def _shortened(problem: Problem) -> Problem:
+    texts = {name: getattr(problem, name)[:_MAX_TEXT] for name in ("message", "hint", "excerpt")}
+    return replace(problem, **texts)

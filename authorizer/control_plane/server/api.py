@@ -11,6 +11,7 @@ from functools import partial
 import msgspec
 from aiohttp import hdrs, web
 
+from authorizer.control_plane.protocol import BUNDLE_TYPE, LONG_POLL_TYPE, REPORTER
 from authorizer.control_plane.server import coverage, fleet
 from authorizer.control_plane.server.answers import RefusalError, answer, problem_list
 from authorizer.control_plane.server.credentials import Credentials, Role
@@ -28,10 +29,6 @@ from authorizer.control_plane.server.publisher import (
 from authorizer.control_plane.server.store import Published, Store
 from authorizer.errors import Problem
 from authorizer.model import KINDS
-
-LONG_POLL_TYPE = "application/vnd.openpolicyagent.bundles"
-BUNDLE_TYPE = "application/gzip"
-REPORTER = "x-authorizer-id"
 
 MAX_DOCUMENT = 4 << 20
 MAX_CATALOGUE = 16 << 20
