@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import runpy
 import sys
+import types
 from pathlib import Path
 
 import grpc
 from aiohttp import web
 
-from authorizer.doors import ext_authz, forward_auth, forward_auth_peers, grpcio
+from authorizer.doors import ext_authz, forward_auth, forward_auth_peers, grpcio, native
 from authorizer.doors.http1 import open_http
 from authorizer.doors.wire import ext_authz_pb2
 from authorizer.model import KINDS
@@ -21,6 +23,8 @@ try:
 except ImportError:
     run = asyncio.run
 
+FLOOR = Path(__file__).resolve().parents[3] / "shared" / "bench" / "floor.py"
+
 
 def _authorizer(documents: Path) -> Authorizer:
     snapshot = build(
@@ -31,8 +35,14 @@ def _authorizer(documents: Path) -> Authorizer:
     return Authorizer(snapshot, clock=lambda: float(NOW))
 
 
-async def ours_grpc(port: int, documents: Path) -> None:
-    """Our gRPC door."""
+async def native_grpc(port: int, documents: Path) -> None:
+    """Our gRPC door on our own engine."""
+    await native.start(_authorizer(documents), f"127.0.0.1:{port}")
+    await asyncio.Event().wait()
+
+
+async def grpcio_grpc(port: int, documents: Path) -> None:
+    """Our gRPC door on grpc.aio."""
     await grpcio.start(_authorizer(documents), f"127.0.0.1:{port}")
     await asyncio.Event().wait()
 
@@ -77,7 +87,21 @@ async def echo_http(port: int, _documents: Path) -> None:
     await asyncio.Event().wait()
 
 
-KINDS_OF_SERVER = {f.__name__: f for f in (ours_grpc, ours_http, echo_grpc, echo_http)}
+def floor(port: int) -> None:
+    """What asyncio can do at most: the experiment of ../shared/bench, without limits and without a decision."""
+    stand_in = types.ModuleType("envoy.service.auth.v3")
+    stand_in.external_auth_pb2 = ext_authz_pb2
+    for name in ("envoy", "envoy.service", "envoy.service.auth"):
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["envoy.service.auth.v3"] = stand_in
+    sys.argv = [str(FLOOR), str(port)]
+    runpy.run_path(str(FLOOR), run_name="__main__")
+
+
+KINDS_OF_SERVER = {f.__name__: f for f in (native_grpc, grpcio_grpc, ours_http, echo_grpc, echo_http)}
 
 if __name__ == "__main__":
-    run(KINDS_OF_SERVER[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3])))
+    if sys.argv[1] == "floor":
+        floor(int(sys.argv[2]))
+    else:
+        run(KINDS_OF_SERVER[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3])))

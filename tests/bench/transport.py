@@ -1,128 +1,170 @@
-"""Requests per second of the doors, over loopback, one connection of 16 streams (gRPC) or 16 connections (HTTP).
+"""The gRPC door directly and behind a real Envoy, native against grpc.aio and, where it is there, against the floor.
 
-Server on one core, load on another where there are two. Needs h2load (Debian: nghttp2-client) and wrk. Every run is
-bounded: a number of requests, or seconds.
+Direct: h2load, one connection of 1 and of 16 streams, with the server's CPU time a check. Behind Envoy (one worker):
+wrk with 1 and with 16 clients; what the check adds is the difference to a listener that does not ask. The floor is the
+experiment of ../shared/bench: an asyncio HTTP/2 echo without limits and without a decision.
 """
 
 import json
-import os
-import re
-import shutil
-import socket
 import statistics
-import struct
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from authorizer.doors.wire import ext_authz_pb2
+from authorizer.demo.gateway import find_envoy
+from tests.bench import load
 from tests.bench import world as estate
-from tests.bench.report import Row, higher_is_better
+from tests.bench.report import Row, higher_is_better, lower_is_better
+from tests.bench.servers import FLOOR
 
 ROUNDS = 3
-CHECKS = 8_000
-SECONDS = 3
+_TYPE = "type.googleapis.com/envoy."
+_PROTOCOLS = "extensions.upstreams.http.v3.HttpProtocolOptions"
+Figures = dict[str, float]
 
 
 def run() -> dict[str, Row]:
-    """Measure both doors and their baselines in interleaved rounds; medians."""
-    missing = [tool for tool in ("h2load", "wrk") if shutil.which(tool) is None]
-    if missing:
-        sys.exit(f"not found: {', '.join(missing)}; on Debian: apt-get install nghttp2-client wrk")
+    """Measure in interleaved rounds; medians."""
+    load.need("h2load", "wrk")
+    kinds = ["native_grpc", "grpcio_grpc", "echo_grpc", *(["floor"] if FLOOR.exists() else [])]
     world = estate.make()
     token = world.token()
-    with tempfile.TemporaryDirectory() as folder:
-        documents = Path(folder, "documents.json")
+    found: dict[str, list[Figures]] = {}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        documents, body = Path(folder, "documents.json"), Path(folder, "check.bin")
         documents.write_text(json.dumps(world.documents))
-        body = Path(folder, "check.bin")
-        body.write_bytes(_framed_check(token))
-        rates: dict[str, list[float]] = {}
+        body.write_bytes(load.framed_check(token))
+        servers = {kind: stack.enter_context(load.server(kind, documents)) for kind in kinds}
         for _ in range(ROUNDS):
-            for kind in ("ours_grpc", "echo_grpc", "ours_http", "echo_http"):
-                with _server(kind, documents) as port:
-                    rate = _h2load(port, body) if kind.endswith("grpc") else _wrk(port, token)
-                rates.setdefault(kind, []).append(rate)
-    median = {kind: statistics.median(found) for kind, found in rates.items()}
+            for kind, server in servers.items():
+                found.setdefault(kind, []).append(_direct(server, body))
+        listeners = stack.enter_context(_envoy({kind: server.port for kind, server in servers.items()}, Path(folder)))
+        for _ in range(ROUNDS):
+            for kind, port in listeners.items():
+                found.setdefault(kind, []).append(_behind_envoy(port, token))
+    medians = {kind: _medians(rounds) for kind, rounds in found.items()}
+    rows = _rows(medians, "echo_grpc", "bare grpc.aio echo", "")
+    if "floor" in medians:
+        rows |= _rows(medians, "floor", "floor's echo", "_floor")
+    return rows | _grpcio(medians)
+
+
+def _direct(server: load.Server, body: Path) -> Figures:
+    one, cpu_one = load.h2load(server, body, 1, 4_000)
+    sixteen, cpu = load.h2load(server, body, 16, 15_000)
+    return {"direct1": one, "cpu1": cpu_one, "direct16": sixteen, "cpu16": cpu}
+
+
+def _behind_envoy(port: int, token: str) -> Figures:
+    _, median, _ = load.wrk(port, token, 1, f"{estate.PATH}?expand=lines")
+    rate, _, slowest = load.wrk(port, token, 16, f"{estate.PATH}?expand=lines")
+    return {"envoy1": median, "envoy16": rate, "envoy16_p99": slowest}
+
+
+def _medians(rounds: list[Figures]) -> Figures:
+    names = {name for figures in rounds for name in figures}
+    return {name: statistics.median(figures[name] for figures in rounds if name in figures) for name in names}
+
+
+def _rows(medians: Mapping[str, Figures], against: str, title: str, suffix: str) -> dict[str, Row]:
+    ours, base, bare = medians["native_grpc"], medians[against], medians["no_check"]["envoy1"]
+    rows = {}
+    for name, unit in (
+        ("direct1", "1/s"),
+        ("direct16", "1/s"),
+        ("envoy16", "1/s"),
+        ("cpu16", "us"),
+        ("envoy16_p99", "ms"),
+    ):
+        compare = higher_is_better if unit == "1/s" else lower_is_better
+        rows[f"transport.{name}{suffix}"] = Row(
+            value=round(ours[name], 2),
+            unit=unit,
+            baseline=f"{title}: {base[name]:,.2f} {unit}",
+            ratio=compare(ours[name], base[name]),
+        )
+    added, base_added = (max(figures["envoy1"] - bare, 0.001) for figures in (ours, base))
+    rows[f"transport.envoy1_added{suffix}"] = Row(
+        value=round(added, 3),
+        unit="ms",
+        baseline=f"{title}: {base_added:.3f} ms",
+        ratio=lower_is_better(added, base_added),
+        note="median latency that the check adds, 1 client",
+    )
+    return rows
+
+
+def _grpcio(medians: Mapping[str, Figures]) -> dict[str, Row]:
+    ours, base = medians["native_grpc"], medians["grpcio_grpc"]
     return {
-        "door.grpc": Row(
-            value=round(median["ours_grpc"], 1),
+        "transport.engines16": Row(
+            value=round(ours["direct16"], 1),
             unit="1/s",
-            baseline=f"grpc.aio echo, no decision: {median['echo_grpc']:,.0f} 1/s",
-            ratio=higher_is_better(median["ours_grpc"], median["echo_grpc"]),
-        ),
-        "door.http": Row(
-            value=round(median["ours_http"], 1),
-            unit="1/s",
-            baseline=f"aiohttp application echo, no decision: {median['echo_http']:,.0f} 1/s",
-            ratio=higher_is_better(median["ours_http"], median["echo_http"]),
-        ),
+            baseline=f"the same handler on grpc.aio: {base['direct16']:,.0f} 1/s",
+            ratio=higher_is_better(ours["direct16"], base["direct16"]),
+        )
     }
 
 
-def _pinned(core: int) -> list[str]:
-    return ["taskset", "-c", str(core)] if shutil.which("taskset") and (os.cpu_count() or 1) > core else []
-
-
 @contextmanager
-def _server(kind: str, documents: Path) -> Iterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [*_pinned(0), sys.executable, "-m", "tests.bench.servers", kind, str(port), str(documents)]
-    )
+def _envoy(backends: Mapping[str, int], folder: Path) -> Iterator[dict[str, int]]:
+    """Run an Envoy with one listener for each backend, and one that does not ask; yield the ports."""
+    ports = {name: load.free_port() for name in ("no_check", *backends)}
+    config = {
+        "static_resources": {
+            "listeners": [_listener(name, port, asks=name in backends) for name, port in ports.items()],
+            "clusters": [_cluster(name, port) for name, port in backends.items()],
+        }
+    }
+    file = folder / "envoy.json"
+    file.write_text(json.dumps(config))
+    command = [str(find_envoy()), "-c", str(file), "--concurrency", "1", "-l", "error", "--use-dynamic-base-id"]
+    process = subprocess.Popen(command)
     try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if process.poll() is not None:
-                sys.exit(f"the server {kind} ended at once")
-            time.sleep(0.05)
-        else:
-            sys.exit(f"the server {kind} does not listen")
-        yield port
+        for port in ports.values():
+            load.wait_for(port, process)
+        time.sleep(1)
+        yield ports
     finally:
-        process.kill()
+        process.terminate()
         process.wait(10)
 
 
-def _h2load(port: int, body: Path) -> float:
-    url = f"http://127.0.0.1:{port}/envoy.service.auth.v3.Authorization/Check"
-    command = [*_pinned(1), "h2load", "-n", str(CHECKS), "-c", "1", "-m", "16", "-d", str(body)]
-    fields = ["-H", "content-type: application/grpc", "-H", "te: trailers", url]
-    text = subprocess.run([*command, *fields], capture_output=True, text=True, check=True, timeout=120).stdout
-    answered = re.search(r"(\d+) 2xx", text)
-    if answered is None or int(answered[1]) != CHECKS:
-        sys.exit(f"h2load: not every check was answered\n{text}")
-    return float(re.search(r"([\d.]+) req/s", text)[1])
+def _listener(name: str, port: int, *, asks: bool) -> dict[str, object]:
+    check = {
+        "transport_api_version": "V3",
+        "grpc_service": {"envoy_grpc": {"cluster_name": name}, "timeout": "2s"},
+    }
+    filters = [{"name": "check", "typed_config": _any("extensions.filters.http.ext_authz.v3.ExtAuthz", check)}]
+    router = {"name": "router", "typed_config": _any("extensions.filters.http.router.v3.Router", {})}
+    route = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
+    manager = {
+        "stat_prefix": name,
+        "http_filters": [*(filters if asks else []), router],
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+    }
+    kind = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    return {
+        "name": name,
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": _any(kind, manager)}]}],
+    }
 
 
-def _wrk(port: int, token: str) -> float:
-    url = f"http://127.0.0.1:{port}/authz/envoy{estate.PATH}?expand=lines"
-    fields = {**estate.headers(token), "Host": estate.HOST}  # wrk adds its own next to any other spelling
-    flags = [item for name, value in fields.items() for item in ("-H", f"{name}: {value}")]
-    command = [*_pinned(1), "wrk", "-t1", "-c16", f"-d{SECONDS}s", *flags, url]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    if "Non-2xx" in text:
-        sys.exit(f"wrk: not every request was allowed\n{text}")
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])
+def _cluster(name: str, port: int) -> dict[str, object]:
+    endpoint = {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
+    http2 = _any(_PROTOCOLS, {"explicit_http_config": {"http2_protocol_options": {}}})
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {f"envoy.{_PROTOCOLS}": http2},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
 
 
-def _framed_check(token: str) -> bytes:
-    check = ext_authz_pb2.CheckRequest()
-    attributes = check.attributes
-    attributes.source.address.socket_address.address = "10.1.2.3"
-    attributes.destination.address.socket_address.address = "10.9.9.9"
-    http = attributes.request.http
-    http.id, http.method, http.path, http.host = "1234567890123", "GET", f"{estate.PATH}?expand=lines", estate.HOST
-    http.scheme, http.protocol = "https", "HTTP/1.1"
-    pseudo = {":authority": estate.HOST, ":method": "GET", ":path": http.path, ":scheme": "https"}
-    for name, value in {**pseudo, **estate.headers(token)}.items():
-        http.headers[name] = value
-    message = check.SerializeToString()
-    return b"\0" + struct.pack(">I", len(message)) + message
+def _any(kind: str, config: Mapping[str, object]) -> dict[str, object]:
+    return {"@type": _TYPE + kind, **config}
