@@ -28,6 +28,7 @@ check: $(READY)
 
 interop: $(READY)
 	.ci/interop "$(BIN)"
+	.ci/h2spec "$(BIN)"
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench $(ONLY)
