@@ -25,14 +25,15 @@ class Reading(Struct, frozen=True):
 
 
 class _Sighting(Struct, frozen=True, order=True):
-    """A file as ``stat`` shows it; an equal sighting means an unchanged file."""
+    """A file as ``stat`` shows it; an equal sighting means an unchanged file. A ``dangling`` link leads nowhere."""
 
     name: str
-    device: int
-    inode: int
-    size: int
-    modified: int
-    changed: int
+    device: int = 0
+    inode: int = 0
+    size: int = 0
+    modified: int = 0
+    changed: int = 0
+    dangling: bool = False
 
 
 class _ProblemError(Exception):
@@ -97,8 +98,10 @@ class Watch:
 def _survey(root: Path) -> Iterator[_Sighting]:
     """Yield the documents below ``root``.
 
-    Names that start with a dot are passed over. Links to files are followed, for that is how Kubernetes mounts them;
-    links to directories are not.
+    Names that start with a dot are passed over, for that is where Kubernetes keeps what it mounts, and what else is no
+    document, such as a README. Links to files are followed.
+
+    INVARIANT: what may be meant as a document and is not read is refused: it may hold the denies.
     """
     total = 0
     count = 0
@@ -113,13 +116,20 @@ def _survey(root: Path) -> Iterator[_Sighting]:
             name = f"{folder}/{entry}" if folder else entry
             found = None if entry.startswith(".") else _stat(root, name)
             if found is None:
+                if not entry.startswith(".") and (root / name).is_symlink():
+                    yield _Sighting(name, dangling=True)
                 continue
             if stat.S_ISDIR(found.st_mode):
                 if depth == MAX_DEPTH:
                     raise _refused(name, f"directories are nested deeper than {MAX_DEPTH}")
-                if not (root / name).is_symlink():
-                    pending.append((name, depth + 1))
-            elif stat.S_ISREG(found.st_mode) and entry.endswith(SUFFIXES):
+                if (root / name).is_symlink():
+                    raise _refused(name, "a link to a directory is not followed: name the directory itself")
+                pending.append((name, depth + 1))
+            elif entry.lower().endswith(SUFFIXES):
+                if not stat.S_ISREG(found.st_mode):
+                    raise _refused(ascii(name)[1:-1], "not a file")
+                if not entry.endswith(SUFFIXES):
+                    raise _refused(ascii(name)[1:-1], f"documents end with {', '.join(SUFFIXES)}, in lower case")
                 if not name.isprintable():
                     raise _refused(ascii(name), "the name of the file is not printable text")
                 count += 1
@@ -133,7 +143,7 @@ def _survey(root: Path) -> Iterator[_Sighting]:
 def _stat(root: Path, name: str) -> os.stat_result | None:
     try:
         return (root / name).stat()
-    except FileNotFoundError:  # removed since it was listed, or a link that leads nowhere: an editor's lock file
+    except FileNotFoundError:  # removed since it was listed, or a link that leads nowhere
         return None
     except OSError as error:
         raise _failed(name, error) from error
@@ -143,6 +153,8 @@ def _load(root: Path, sightings: tuple[_Sighting, ...]) -> dict[str, bytes] | No
     """Read the files; None when one of them has gone meanwhile."""
     files = {}
     for sighting in sightings:
+        if sighting.dangling:
+            raise _refused(ascii(sighting.name)[1:-1], "a link that leads nowhere")
         try:
             # Not blocking: between the look and the opening a file can become a pipe.
             handle = os.open(root / sighting.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

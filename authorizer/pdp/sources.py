@@ -1,11 +1,13 @@
 """A set of files becomes the three documents of a snapshot, the test cases, and all problems. No I/O: bytes in."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
-from authorizer.errors import DocumentError, Problem, ordered
+from authorizer.errors import DocumentError, Place, Problem, ordered
 from authorizer.pdp.facts import compile_facts
 from authorizer.pdp.trust import compile_issuers
 from authorizer.policy import documents, pbac
@@ -14,6 +16,9 @@ from authorizer.policy.testing import Case, read_suites
 
 TEXT_SUFFIXES = (".yaml", ".yml")
 """Files that hold documents; others are only read when a document names them (``jwks_file``)."""
+
+
+_KIND = re.compile(rb"""^[\s{]*["']?kind["']?\s*:""", re.MULTILINE)
 
 
 class Sources(Struct, frozen=True, kw_only=True):
@@ -44,6 +49,7 @@ def compile_documents(files: Mapping[str, bytes]) -> Sources:
     texts: dict[str, str] = {}
     for name, content in sorted(files.items()):
         if not name.endswith(TEXT_SUFFIXES):
+            problems += _not_read(name, content)
             continue
         texts[name] = content.decode("utf-8", "replace")
         try:
@@ -72,3 +78,18 @@ def compile_documents(files: Mapping[str, bytes]) -> Sources:
         tests=tests,
         problems=ordered(documents.excerpted(problems, texts)),
     )
+
+
+def _not_read(name: str, content: bytes) -> list[Problem]:
+    """Return the problem of a file that is passed over and seems to hold documents: they may be the denies."""
+    hint = "write it in YAML, and name it so that it ends with .yaml"
+    if not name.endswith(".json"):
+        return [Problem("AZ211", "a file whose name does not tell that it holds documents", Place(name), hint)]
+    try:
+        found = msgspec.json.decode(content)
+        document = isinstance(found, dict) and "kind" in found
+    except (msgspec.DecodeError, RecursionError):
+        document = _KIND.search(content) is not None
+    if document:
+        return [Problem("AZ211", "a file in JSON is a key set, not a document", Place(name), hint)]
+    return []

@@ -480,6 +480,13 @@ async def test_apis_are_kept_a_reporter_and_shown_once(plane: Plane) -> None:
     assert shown["routes"] == {"whole": 0, "partial": 0, "unguarded": 1}
 
 
+async def test_a_document_that_would_not_be_read_is_refused(plane: Plane) -> None:
+    await plane.put("a.yaml", b"kind: Catalog")
+    status, body = await plane.put("deny.json", b'{"kind": "Policies", "policies": []}')
+    assert (status, [problem["code"] for problem in body["problems"]]) == (422, ["AZ211"])
+    assert [document["name"] for document in (await plane.get("/v1/documents"))["documents"]] == ["a.yaml"]
+
+
 async def test_a_report_has_a_bounded_number_of_hosts(plane: Plane) -> None:
     apis = [{**API, "hosts": [f"h{number}" for number in range(100_001)]}]
     status, _, body = await plane.ask("POST", "/v1/apis", role="authorizer", json=apis)

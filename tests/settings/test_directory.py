@@ -42,10 +42,50 @@ def test_only_documents_are_read(tmp_path) -> None:
         (tmp_path / name).write_text(name)
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git/e.yaml").write_text("e")
-    os.mkfifo(tmp_path / "pipe.yaml")
-    (tmp_path / "gone.yaml").symlink_to(tmp_path / "nowhere")
-    (tmp_path / "loop").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / ".#a.yaml").symlink_to("an editor's lock")
     assert sorted(settled(Watch(tmp_path)).files) == ["a.yaml", "b.yml", "below/c.yaml", "keys.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("deny.yaml", "nowhere.yaml"),
+        ("shared", "nowhere"),
+        ("shared", "../elsewhere"),
+        ("loop", "."),
+        ("a.yml", "/dev/null"),
+        ("deny.YAML", ""),
+    ],
+)
+def test_what_may_hold_denies_is_not_passed_over(tmp_path, name: str, target: str) -> None:
+    root = tmp_path / "policies"
+    for folder in (root, tmp_path / "elsewhere"):
+        folder.mkdir()
+        (folder / "a.yaml").write_text("one")
+    if target:
+        (root / name).symlink_to(target)
+    else:
+        (root / name).write_text("kind: Policies")
+    (problem,) = directory.read(root).problems
+    assert (problem.code, problem.place.file) == ("AZ585", name)
+    watch = Watch(root)
+    reading = watch.poll() or watch.poll()
+    assert (reading.problems, reading.files) == ((problem,), {})
+    (root / name).unlink()
+    assert settled(watch).files == {"a.yaml": b"one"}
+
+
+def test_a_link_that_leads_nowhere_for_a_moment_is_no_problem(tmp_path) -> None:
+    (tmp_path / "a.yaml").write_text("one")
+    watch = Watch(tmp_path)
+    settled(watch)
+    (tmp_path / "b.yaml").symlink_to("..data/b.yaml")
+    assert watch.poll() is None
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "..data/b.yaml").write_text("two")
+    assert watch.poll() is None
+    assert sorted(watch.poll().files) == ["a.yaml", "b.yaml"]
 
 
 def test_a_mounted_config_map_is_followed_from_one_version_to_the_next(tmp_path) -> None:
