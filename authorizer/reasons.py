@@ -29,7 +29,7 @@ _PATH = _family(
         "path_double_encoding": "the path is percent-encoded twice",
         "path_encoded_delimiter": "the path has an encoded '?' or '#'",
         "path_encoded_unreserved": "the path encodes a character that needs no encoding",
-        "path_ambiguous": "the path names another operation once it is decoded",
+        "path_ambiguous": "the path can be read as another operation or value",
         "path_character": "the path has a character that a path may not hold",
         "path_fragment": "the request target has a fragment",
         "path_not_absolute": "the request target does not start with '/'",

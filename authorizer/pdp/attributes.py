@@ -9,18 +9,19 @@ from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import unquote
 
 from authorizer.model import Reason, Request
-from authorizer.pdp.canonical import SOFT_REASONS, Canonical, clash
+from authorizer.pdp.canonical import Canonical, clash
 from authorizer.pdp.claims import ClaimFault, claim
 from authorizer.pdp.json_body import ABSENT, member, read_body
 from authorizer.pdp.query import read_query
+from authorizer.pdp.routes import Match
 from authorizer.policy.pbac import Source
 from authorizer.reasons import reason
 
 Claims = Mapping[str, object]
 Lookup = Callable[[str, str], Mapping[str, object] | None]
 """What the facts know of a resource, by the name of its table and its id."""
-Extractor = Callable[[Mapping[str, str], Canonical, Request, Claims, Lookup], dict[str, object] | Reason]
-"""Takes the raw path parameters, the request in both forms, the verified claims and the facts; returns raw values."""
+Extractor = Callable[[Match, Canonical, Request, Claims, Lookup], dict[str, object] | Reason]
+"""Takes the route found, the request in both forms, the verified claims and the facts; returns raw values."""
 
 KINDS = frozenset({"path", "query", "header", "body", "token", "mtls", "lookup", "literal"})
 MTLS_KEYS = frozenset({"uri_san"})
@@ -53,10 +54,10 @@ def make_extractor(sources: Iterable[Source], table: str = "") -> Extractor:
     lookups = tuple(by_kind["lookup"])
 
     def extract(
-        params: Mapping[str, str], target: Canonical, request: Request, claims: Claims, lookup: Lookup
+        match: Match, target: Canonical, request: Request, claims: Claims, lookup: Lookup
     ) -> dict[str, object] | Reason:
         resource: dict[str, object] = dict(literals)
-        refused = _read_path(paths, params, resource)
+        refused = _read_path(paths, match, resource)
         if queries and refused is None:
             refused = _read_query(queries, parameters, target.query, resource)
         if headers and refused is None:
@@ -76,16 +77,14 @@ def make_extractor(sources: Iterable[Source], table: str = "") -> Extractor:
     return extract
 
 
-def _read_path(
-    paths: tuple[tuple[str, str], ...], params: Mapping[str, str], resource: dict[str, object]
-) -> Reason | None:
+def _read_path(paths: tuple[tuple[str, str], ...], match: Match, resource: dict[str, object]) -> Reason | None:
     for field, key in paths:
-        value = params.get(key)
+        value = match.params.get(key)
         if value is None:
             continue
-        if ";" in value:
-            # An application may take ';' in its paths, but what a policy compares cannot be two things.
-            return SOFT_REASONS["path_parameters"]
+        if key in match.doubtful:
+            # An application may take doubtful paths, but what a policy compares cannot be two things.
+            return reason("path_ambiguous")
         # The canonical form vouches that this is UTF-8; an ill-formed octet would come out as a replacement character.
         resource[field] = unquote(value) if "%" in value else value
     return None

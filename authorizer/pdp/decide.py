@@ -11,6 +11,7 @@ from msgspec import Struct
 from authorizer.model import ANONYMOUS, PERFORMED, Decision, Identity, Reason, Request
 from authorizer.pdp import canonical, tokens
 from authorizer.pdp.challenge import challenge
+from authorizer.pdp.routes import Match
 from authorizer.pdp.snapshot import Guard, Snapshot
 from authorizer.policy.pbac import BadAttribute, Question, Verdict
 from authorizer.reasons import ALLOWED, authored, reason
@@ -47,17 +48,17 @@ def decide(snapshot: Snapshot, request: Request, now: float, decision_id: str) -
     identity = _identify(snapshot, request, now)
     if isinstance(identity, Reason):
         return _known(deny(identity, decision_id, realm=snapshot.options.realm), snapshot, guard)
-    resource = guard.extract(operation.params, operation.target, request, identity.claims, snapshot.facts.lookup)
+    resource = guard.extract(operation.match, operation.target, request, identity.claims, snapshot.facts.lookup)
     if isinstance(resource, Reason):
         return _known(deny(resource, decision_id, realm=snapshot.options.realm), snapshot, guard, identity)
     return judge(snapshot, guard, identity, resource, environment(snapshot, request, identity, now), now, decision_id)
 
 
 class Operation(Struct, frozen=True):
-    """What a request asks for: the guarded route, its raw path parameters, and the request as it was read."""
+    """What a request asks for: the guarded route, how it was found, and the request as it was read."""
 
     guard: Guard
-    params: Mapping[str, str]
+    match: Match
     target: canonical.Canonical
 
 
@@ -79,7 +80,7 @@ def find(snapshot: Snapshot, request: Request) -> Operation | Reason:
     guard: Guard = match.payload
     if request.context.get("application", guard.route.application) != guard.route.application:
         return _MISMATCH
-    return Operation(guard, match.params, target)
+    return Operation(guard, match, target)
 
 
 def judge(

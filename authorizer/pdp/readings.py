@@ -1,7 +1,8 @@
 """All the ways in which others might read a path that holds escapes or ``;``.
 
-Gateways and frameworks decode once or twice, take an encoded slash for a slash, cut ``;`` parameters off. Each such
-reading must itself be a clean path; where it names something else than the raw path does, ``routes`` refuses.
+Gateways and frameworks decode once or twice, take an encoded slash for a slash, cut ``;`` parameters off, and end the
+path at an encoded ``?`` or ``#``. Each such reading must itself be a clean path; where it names something else than the
+raw path does, ``routes`` refuses.
 """
 
 import re
@@ -14,7 +15,7 @@ from authorizer.grammar import BAD_ESCAPE, NEEDLESS_ESCAPE, UNSAFE_TEXT
 _PATH_OCTETS = re.compile(r"[^/A-Za-z0-9._~!$&'()*+,=:@;%-]").search
 _SLASH = re.compile(r"%(?:2f|5c)", re.IGNORECASE)
 _SEMICOLON = re.compile(r"%3b", re.IGNORECASE)
-_DELIMITER = re.compile(r"%(?:23|3f)", re.IGNORECASE).search
+_DELIMITER = re.compile(r"%(?:23|3f)", re.IGNORECASE)
 # Percent-encoded more than once: an escape whose '%' is itself encoded, any number of times.
 _NESTED = re.compile(r"%(?:25)+(?=[0-9A-Fa-f]{2})")
 _DOTS = frozenset({".", ".."})
@@ -29,7 +30,7 @@ class Unreadable(Struct, frozen=True):
 def read_path(path: str) -> tuple[frozenset[str], tuple[tuple[str, ...], ...]] | Unreadable:
     """Return what is doubtful in an absolute path of printable ASCII, and its readings; or why it is refused.
 
-    The readings are decoded segments, at most eight, the plainly decoded ones first. Never raises.
+    The readings are decoded segments, at most sixteen, the plainly decoded ones first. Never raises.
     """
     if "\\" in path:
         return Unreadable("path_backslash")
@@ -64,8 +65,10 @@ def _forms(path: str) -> tuple[frozenset[str], list[str]]:
     if _NESTED.search(path):
         softs.add("double_encoding")
         forms.append(_NESTED.sub("%", path))
-    if _DELIMITER(path):
-        softs.add("encoded_delimiter")
+    if any(_DELIMITER.search(form) for form in forms):
+        if _DELIMITER.search(path):
+            softs.add("encoded_delimiter")
+        forms += [_DELIMITER.split(form, 1)[0] for form in forms]
     if any(_SLASH.search(form) for form in forms):
         if _SLASH.search(path):
             softs.add("encoded_slash")

@@ -90,7 +90,7 @@ def facts(case: Case, routes: Snapshot) -> bytes:
     operation = find(routes, rehearsal.request_of(case))
     if case.data and hasattr(operation, "guard"):
         table = operation.guard.route.lookup_table
-        document["lookups"] = {table: {operation.params["id"]: dict(case.data)}}
+        document["lookups"] = {table: {operation.match.params["id"]: dict(case.data)}}
     return yaml.safe_dump(document).encode()
 
 

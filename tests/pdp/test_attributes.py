@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from authorizer.model import Reason, Request
 from authorizer.pdp.attributes import make_extractor
 from authorizer.pdp.canonical import read
+from authorizer.pdp.routes import Match
 from authorizer.policy.pbac import Source
 
 JSON = {"content-type": ("application/json",)}
@@ -20,7 +21,17 @@ def sources(**fields):
 
 
 def extract(
-    fields, *, params=None, target="/x", headers=None, body=b"", claims=None, principal="", rows=None, table="t"
+    fields,
+    *,
+    params=None,
+    target="/x",
+    headers=None,
+    body=b"",
+    claims=None,
+    principal="",
+    rows=None,
+    table="t",
+    doubtful=(),
 ):
     request = Request(
         method="GET",
@@ -32,7 +43,11 @@ def extract(
         principal=principal,
     )
     answer = make_extractor(sources(**fields), table)(
-        params or {}, read(request), request, claims or {}, lambda name, key: (rows or {}).get((name, key))
+        Match(None, params or {}, doubtful=frozenset(doubtful)),
+        read(request),
+        request,
+        claims or {},
+        lambda name, key: (rows or {}).get((name, key)),
     )
     return answer.code if isinstance(answer, Reason) else answer
 
@@ -45,8 +60,8 @@ def extract(
         ({"a": "path.x"}, {"params": {"x": "a%20b%C3%A9%2541"}}, {"a": "a bé%41"}),
         ({"a": "path.x"}, {"params": {"x": "b/c%2Fd"}}, {"a": "b/c/d"}),
         ({"a": "path.x"}, {"params": {"x": ""}}, {"a": ""}),
-        ({"a": "path.x"}, {"params": {"x": "7;v=1"}}, "path_parameters"),
-        ({"a": "path.x"}, {"params": {"y": "7;v=1"}}, {}),
+        ({"a": "path.x"}, {"params": {"x": "7"}, "doubtful": {"x"}}, "path_ambiguous"),
+        ({"a": "path.x"}, {"params": {"x": "7", "y": "8"}, "doubtful": {"y"}}, {"a": "7"}),
         ({"a": "literal.PL"}, {}, {"a": "PL"}),
         ({"a": "literal.x", "b": "path.x"}, {"params": {"x": "7"}}, {"a": "x", "b": "7"}),
         ({"a": "header.x-a"}, {}, {}),

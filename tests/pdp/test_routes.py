@@ -25,7 +25,8 @@ def find(routes, path, method="GET", host="a.example"):
 
 
 def resolve(routes, target, method="GET", host="a.example"):
-    answer = routes.resolve(read(Request(method=method, target=target, host=host)))
+    canonical = read(Request(method=method, target=target, host=host))
+    answer = canonical if isinstance(canonical, Reason) else routes.resolve(canonical)
     return answer.payload if isinstance(answer, Match) else answer.code if isinstance(answer, Reason) else None
 
 
@@ -128,7 +129,7 @@ def test_two_routes_for_the_same_requests_are_refused(one, other):
         ("/x/v1:run", "GET /x/v1:run", "GET /x/v1:run"),
         ("/x/v1%3Arun", "path_ambiguous", "path_ambiguous"),
         ("/y/caf%c3%a9/x", None, None),
-        ("/x/a%2fb", "path_encoded_slash", "GET /x/{id}"),
+        ("/x/a%2fb", "path_encoded_slash", "path_ambiguous"),
         ("/x/a%2flines", "path_encoded_slash", "path_ambiguous"),
         ("/x/a%5Clines", "path_encoded_slash", "path_ambiguous"),
         ("/nowhere%2fx", "path_encoded_slash", "path_encoded_slash"),
@@ -139,21 +140,98 @@ def test_two_routes_for_the_same_requests_are_refused(one, other):
         ("/x/a%3b%2flines", "path_encoded_slash", "path_ambiguous"),
         ("/x/v1%253Arun", "path_double_encoding", "path_ambiguous"),
         ("/x/a%252flines", "path_double_encoding", "path_ambiguous"),
-        ("/x/a%252fb", "path_double_encoding", "GET /x/{id}"),
+        ("/x/a%252fb", "path_double_encoding", "path_ambiguous"),
+        ("/x/a%2541", "path_double_encoding", "GET /x/{id}"),
         ("/x/a%3fb", "path_encoded_delimiter", "GET /x/{id}"),
+        ("/x/v1:run%3fb", "path_encoded_delimiter", "path_ambiguous"),
+        ("/x/v1:run%23", "path_encoded_delimiter", "path_ambiguous"),
+        ("/x/v1:run%2523b", "path_double_encoding", "path_ambiguous"),
+        ("/x/v1:run%2f", "path_encoded_slash", "path_ambiguous"),
+        ("/x/7%3fb/lines", "path_encoded_delimiter", "path_ambiguous"),
+        ("/x/7%2fdelete", "path_encoded_slash", "path_ambiguous"),
+        ("/x/v1:run%3b%3fb", "path_encoded_delimiter", "path_ambiguous"),
+        ("/x/v1:run;%3f/lines", "path_encoded_delimiter", "path_ambiguous"),
+        ("/t/a%2fb", "path_encoded_slash", "GET /t/{rest=**}"),
+        ("/t/a%5Cb%2f/c", "path_empty_segment", "path_empty_segment"),
         ("/x/7?_method=PUT", "method_override", "GET /x/{id}"),
     ],
 )
 def test_doubtful_paths(target, strict, tolerant):
-    paths = "/x/{id}", "/x/caf%C3%A9", "/x/v1:run", "/x/{id}/lines"
+    paths = "/x/{id}", "/x/caf%C3%A9", "/x/v1:run", "/x/{id}/lines", "/t/{rest=**}"
     assert resolve(table(*(f"GET {path}" for path in paths)), target) == strict
     assert resolve(table(*(f"GET {path}" for path in paths), accepts=ALL), target) == tolerant
+
+
+@pytest.mark.parametrize(
+    ("target", "doubtful"),
+    [
+        ("/x/7/lines", set()),
+        ("/x/a%20b%C3%A9/lines", set()),
+        ("/x/100%25/lines", set()),
+        ("/x/7;v=1/lines", {"id"}),
+        ("/x/7%3bv=1/lines", {"id"}),
+        ("/x/4%2532/lines", {"id"}),
+        ("/n/7%3fx", {"id"}),
+        ("/n/7%23", {"id"}),
+        ("/n/7%2523", {"id"}),
+        ("/t/a%2fb", set()),
+        ("/t/a%5cb", {"rest"}),
+        ("/t/a%252fb", {"rest"}),
+        ("/t/a;x/b", {"rest"}),
+        ("/t/a%3fb", {"rest"}),
+        ("/x/7;v=1/n/8", {"id"}),
+        ("/x/7/n/8;v=1", {"other"}),
+    ],
+)
+def test_parameters_that_others_may_read_otherwise(target, doubtful):
+    routes = table(
+        "GET /x/{id}/lines", "GET /n/{id}", "GET /t/{rest=**}", "GET /x/{id}/n/{other}",
+        accepts=ALL,
+    )  # fmt: skip
+    answer = routes.resolve(read(Request(method="GET", target=target, host="a.example")))
+    assert answer.doubtful == doubtful
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("/open/export", "GET /open/export"),
+        ("/open/export/", "path_ambiguous"),
+        ("/open/export/;x", "path_ambiguous"),
+        ("/open/export;x/", "path_ambiguous"),
+        ("/open/other", "GET /open/{rest=**}"),
+        ("/open/other/", "GET /open/{rest=**}"),
+        ("/open", "path_ambiguous"),
+        ("/open/", "GET /open/{rest=**}"),
+        ("/list", "GET /list"),
+        ("/list/", "path_ambiguous"),
+        ("/list/x/", "GET /list/{rest=**}"),
+        ("/both", "GET /both"),
+        ("/both/", "GET /both/"),
+        ("/index", "path_ambiguous"),
+        ("/index/", "GET /index/"),
+        ("/other", "GET /{page}"),
+        ("/other/", None),
+        ("/x/7", "GET /x/{id}"),
+        ("/x/7/", "path_ambiguous"),
+        ("/x/7/y", "GET /x/{id}/{rest=**}"),
+        ("/x/new", "path_ambiguous"),
+        ("/x/new/", "GET /x/new/"),
+    ],
+)
+def test_a_slash_at_the_end_that_no_template_spells_is_not_another_operation(target, found):
+    routes = table(
+        "GET /open/export", "GET /open/{rest=**}", "GET /list", "GET /list/{rest=**}", "GET /both", "GET /both/",
+        "GET /both/{rest=**}", "GET /index/", "GET /{page}", "GET /x/{id}", "GET /x/{id}/{rest=**}", "GET /x/new/",
+        accepts=ALL,
+    )  # fmt: skip
+    assert resolve(routes, target) == found
 
 
 def test_what_one_application_accepts_another_does_not():
     routes = build(
         [
-            Entry(("a.example",), "GET", "/open/{id}", "open", frozenset({"encoded_slash"})),
+            Entry(("a.example",), "GET", "/open/{id=**}", "open", frozenset({"encoded_slash"})),
             Entry(("a.example",), "GET", "/closed/{id}", "closed"),
         ]
     )
