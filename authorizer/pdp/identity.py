@@ -31,6 +31,9 @@ def identify(claims: Mapping[str, Any], issuer: Issuer, facts: Facts, expires: f
         names[kind] = frozenset(assignee_token(kind, *parts) for parts in _asserted(kind, value, issuer))
         if kind == "client":
             client = _own(issuer, text(value))
+    if client == subject:
+        # RFC 9068 section 5: a client acts for itself, and its name may be that of a person.
+        names.pop("person", None)
     member = facts.memberships.get(subject)
     if member is not None:
         names |= _memberships(member)

@@ -98,6 +98,23 @@ def test_client_id_comes_before_azp() -> None:
     assert identity(client_id="a", azp="b").client == "a"
 
 
+@pytest.mark.parametrize(
+    ("changes", "persons"),
+    [
+        ({"client_id": "ann"}, set()),
+        ({"azp": "ann"}, set()),
+        ({"client_id": "ann", "iss": "https://b.example"}, set()),
+        ({"client_id": "Ann"}, {"person:ann"}),
+        ({"client_id": "web", "azp": "ann"}, {"person:ann"}),
+    ],
+)
+def test_a_client_of_its_own_is_no_person(changes: dict[str, object], persons: set[str]) -> None:
+    found = identity(groups=["g"], **changes)
+    assert {name for name in found.tokens if name.startswith("person:")} == persons
+    assert found.client
+    assert any(name.startswith("group:") for name in found.tokens)
+
+
 def test_fields_are_texts_exactly_as_written() -> None:
     found = identity(
         limits={"credit": 250000.01},
