@@ -20,6 +20,8 @@ from authorizer.reasons import ACCEPTABLE, reason
 
 MAX_TARGET = 8192
 """Characters of a request target. RFC 9112 (section 3) asks for 8,000 at least."""
+MAX_HOST = 255
+"""Characters of a host with its port. A DNS name has 253 at most (RFC 1035, section 2.3.4)."""
 MAX_HEADERS = 256
 """Header lines. Envoy's default is 100."""
 MAX_HEADER_CHARACTERS = 64 * 1024
@@ -111,8 +113,8 @@ def read_host(text: str) -> str | Reason:
     """Return the host that routes are found by: lower-case, without one trailing dot and the port; or the reason."""
     name: str
     port: str | None
-    found = _HOST(text)
-    if found is None or len(text) > 255:
+    found = _HOST(text) if len(text) <= MAX_HOST else None
+    if found is None:
         return _read_address(text)
     name, port = found.groups()
     if port is not None and int(port) > 65535:

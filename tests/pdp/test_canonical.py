@@ -281,3 +281,12 @@ def test_credential(values, expected):
 def test_a_long_doubtful_path_is_judged(target):
     """Each form of the path is read a fixed number of times; see also the limit on its length."""
     assert isinstance(read_target(target), Canonical | Reason)
+
+
+@pytest.mark.parametrize("text", ["a" * 256, "a." * 500_000, "a" * 250 + ":65536"])
+def test_the_length_of_a_host_is_looked_at_first(text, monkeypatch):
+    def never(_):
+        raise AssertionError
+
+    monkeypatch.setattr("authorizer.pdp.canonical._HOST", never)
+    assert read_host(text).code == "host_malformed"
