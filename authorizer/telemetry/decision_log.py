@@ -23,6 +23,8 @@ from authorizer.timestamps import rfc3339
 CAPACITY = 10_000
 BATCH = 500
 INTERVAL = 0.2
+METHOD, HOST, TARGET, PEER = 32, 255, 2048, 64
+"""Characters that are shown of what a client wrote."""
 
 Event = tuple[float, str, str, str, str, str, Decision, float]
 """When (POSIX seconds), method, host, target, peer, transport, the decision, how long (seconds)."""
@@ -35,9 +37,9 @@ def render(event: Event) -> bytes:
     line = {
         "timestamp": rfc3339(at, "microseconds"),
         "decision_id": decision.id,
-        "method": masked(method, 32),
-        "host": masked(host, 255),
-        "path": masked(target.partition("?")[0]),
+        "method": masked(method, METHOD),
+        "host": masked(host, HOST),
+        "path": masked(target.partition("?")[0], TARGET),
         "decision": "allow" if decision.allowed else "deny",
         "status": 200 if decision.allowed else reason.status,
         "reason": masked(reason.code, 128),
@@ -50,7 +52,7 @@ def render(event: Event) -> bytes:
         "obligations": [to_builtins(duty) for duty in decision.obligations],
         "advice": [to_builtins(duty) for duty in decision.advice],
         "subject": masked(decision.subject, 255),
-        "peer": masked(peer, 64),
+        "peer": masked(peer, PEER),
         "transport": transport,
         "duration_us": round(seconds * 1e6, 1),
         "revision": decision.revision,
@@ -88,10 +90,11 @@ class DecisionLog:
         if len(self._events) >= (2 * self._capacity if decision.obligations else self._capacity):
             self._overflow += 1
             return
+        # Cut to one character more than is shown, which tells that there was more: what waits is bounded in bytes too.
         self._events.append(
             (
-                self._clock(), request.method, request.host, request.target, request.peer, request.transport,
-                decision, seconds,
+                self._clock(), request.method[: METHOD + 1], request.host[: HOST + 1], request.target[: TARGET + 1],
+                request.peer[: PEER + 1], request.transport, decision, seconds,
             )
         )  # fmt: skip
 

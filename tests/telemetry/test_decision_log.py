@@ -166,3 +166,16 @@ def test_a_file_is_appended_to_private_and_followed_through_rotation(tmp_path):
 def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path):
     with pytest.raises(OSError, match="decisions"):
         to_file(tmp_path / "absent" / "decisions.jsonl")
+
+
+async def test_what_a_client_wrote_waits_cut_and_is_shown_as_before():
+    sink = Sink()
+    log = sink.log()
+    long = "x" * 100_000
+    request = Request(method=long, target="/" + long + "?" + long, host=long, peer=long)
+    log.observe(request, DENIED, 0.0)
+    (event,) = log._events
+    assert sum(len(part) for part in event if isinstance(part, str)) < 2500
+    assert json.loads(render(event)) == json.loads(
+        render((1e9, request.method, request.host, request.target, request.peer, "grpc", DENIED, 0.0))
+    )
