@@ -23,6 +23,12 @@ MAX_LINE = 131_072
 large is denied with its own reason instead of the parser's."""
 
 MAX_HEADERS = 256
+MAX_CONNECTIONS = 1024
+"""Open at a time. A gateway has a few; more are closed at once."""
+
+HEADER_SECONDS = 10.0
+"""How long the head of a request may take to come, the first from the start of its connection."""
+
 _LINGER_SECONDS = 2.0
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
@@ -77,7 +83,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class _Connection(web.RequestHandler):
     """aiohttp's connection, with our answer to what it cannot parse or what goes wrong."""
 
-    __slots__ = ("_malformed",)
+    __slots__ = ("_late", "_malformed")
 
     def __init__(self, server: web.Server, malformed: Callable[[int], Answer]) -> None:
         super().__init__(
@@ -92,6 +98,42 @@ class _Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._malformed = malformed
+        self._late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first request, or close when there are too many connections."""
+        super().connection_made(transport)
+        if self._manager is not None and len(self._manager.connections) > MAX_CONNECTIONS:
+            self.force_close()
+        else:
+            self._late = self._loop.call_later(HEADER_SECONDS, self._expire)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on. A part of a head sets the time for its end; between requests there is no hurry."""
+        super().data_received(data)
+        if not self._waits():
+            self._forget()
+        elif self._late is None:
+            self._late = self._loop.call_later(HEADER_SECONDS, self._expire)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let go of everything."""
+        self._forget()
+        super().connection_lost(exc)
+
+    def _waits(self) -> bool:
+        """Tell whether no request is whole yet, and none is being answered."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def _forget(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _expire(self) -> None:
+        self._late = None
+        if self._waits():
+            self.force_close()
 
     def handle_error(
         self,

@@ -74,3 +74,64 @@ async def test_a_port_in_use_is_told():
     with pytest.raises(ListenError, match="AZ702"):
         await open_http(door.address, ok, malformed)
     await door.close(0.1)
+
+
+async def connect(door):
+    return await asyncio.open_connection(*door.address.split(":"))
+
+
+HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost:", HEAD + b"GET /"])
+async def test_half_a_request_is_not_waited_for(sent, monkeypatch):
+    monkeypatch.setattr("authorizer.doors.http1.HEADER_SECONDS", 0.1)
+    door = await open_http("127.0.0.1:0", ok, malformed)
+    reader, writer = await connect(door)
+    whole, rest = sent.startswith(HEAD), sent.removeprefix(HEAD)
+    if whole:
+        writer.write(HEAD)
+        assert await reader.readuntil(b"\r\n\r\n") == OK
+    writer.write(rest)
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+    await door.close(0.1)
+
+
+async def test_a_request_in_pieces_and_an_idle_connection_are_borne(monkeypatch):
+    monkeypatch.setattr("authorizer.doors.http1.HEADER_SECONDS", 0.3)
+    door = await open_http("127.0.0.1:0", ok, malformed)
+    reader, writer = await connect(door)
+    for _ in range(2):
+        for piece in (HEAD[:9], HEAD[9:]):
+            writer.write(piece)
+            await asyncio.sleep(0.02)
+        assert await reader.readuntil(b"\r\n\r\n") == OK
+        await asyncio.sleep(0.5)
+    writer.close()
+    await door.close(0.1)
+
+
+async def test_connections_are_bounded_and_given_back(monkeypatch):
+    monkeypatch.setattr("authorizer.doors.http1.MAX_CONNECTIONS", 2)
+    door = await open_http("127.0.0.1:0", ok, malformed)
+    first, second, third = [await connect(door) for _ in range(3)]
+    async with asyncio.timeout(5):
+        assert await third[0].read() == b""
+        for reader, writer in (second, first):
+            writer.write(HEAD)
+            assert await reader.readuntil(b"\r\n\r\n") == OK
+        first[1].close()
+        await first[1].wait_closed()
+        answered = b""
+        while not answered:
+            reader, writer = await connect(door)
+            writer.write(HEAD)
+            answered = await reader.read(len(OK))
+            writer.close()
+    assert answered == OK
+    for _, writer in (second, third):
+        writer.close()
+    await door.close(0.1)
