@@ -1,7 +1,7 @@
 """Policy tests on the real path: a case goes through the request reader, the routes and the policies like any check.
 
-Only the credential is left out: the case says who asks. What it says of the resource stands in for facts and claims, and
-what it says of the moment goes before what ``now`` tells.
+Only the credential is left out: the case says who asks. What it says of the resource stands in for facts and claims,
+and what it says of the moment goes before what ``now`` tells.
 """
 
 from authorizer.model import Decision, Identity, Reason, Request
