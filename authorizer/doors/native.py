@@ -36,6 +36,8 @@ TLS_SECONDS: Final = 5.0
 
 HANDSHAKE_SECONDS: Final = 10.0
 _ACCEPT_PAUSE = 0.1
+_ACCEPT_MOST = 100
+_CONNECT_SECONDS = 0.5
 # accept(2): the connection was gone before we took it.
 _GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH})
 
@@ -64,13 +66,14 @@ class NativeDoor:
         self._max_age = max_connection_age
         self._draining = False
         self._watches: list[tuple[Watch, str, bytes]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._loops: set[asyncio.Task[None]] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
         self._listener: socket.socket | None = None
         self._file: listen.SocketFile | None = None
         self._context: ssl.SSLContext | None = None
         self._stamp: native_tls.Stamp = ()
         self._common = Common(_methods(self, check, refuse), limits, Pool(), breach)
-        self._connecting = 0
         self.address = ""
 
     async def open(self, address: str) -> None:
@@ -83,10 +86,10 @@ class NativeDoor:
         self._listener = listen.bind(address)
         self._file = listen.socket_file(self._listener)
         self.address = listen.name(self._listener)
-        self._start(self._accept_forever(self._listener))
-        self._start(self._tell_forever())
+        self._listen(self._listener)
+        self._start(self._tell_forever(), self._loops)
         if self._tls is not None:
-            self._start(self._reload_forever(self._tls))
+            self._start(self._reload_forever(self._tls), self._loops)
 
     def drain(self) -> None:
         """Report NOT_SERVING from now on and keep answering, so that gateways go elsewhere before ``close``."""
@@ -98,14 +101,13 @@ class NativeDoor:
         listener, self._listener = self._listener, None
         if listener is None:
             return
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        # Whoever the system has already let in gets an answer too.
-        with contextlib.suppress(OSError):
-            while True:
-                await self._connect(listener.accept()[0])
+        await _end(self._loops)
+        self._accept(listener)  # whoever the system has already let in gets an answer too
+        if self._pause is not None:
+            self._pause.cancel()
+        asyncio.get_running_loop().remove_reader(listener)
         listener.close()
+        self._common.closing = True
         if self._file is not None:
             self._file.remove()
         self.tell()
@@ -115,7 +117,10 @@ class NativeDoor:
             peer.shutdown()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
+                if self._connecting:
+                    await asyncio.wait(self._connecting, timeout=_CONNECT_SECONDS)
                 await self._common.empty.wait()
+        await _end(self._connecting)
         for peer in list(self._common.peers):
             peer.abort()
         await self._common.empty.wait()
@@ -159,10 +164,10 @@ class NativeDoor:
         stamp = native_tls.stamp(tls)
         self._context, self._stamp = native_tls.context(tls), stamp
 
-    def _start(self, loop: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(loop)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _start(self, work: Coroutine[None, None, None], tasks: set[asyncio.Task[None]]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _tell_forever(self) -> None:
         while True:
@@ -175,25 +180,32 @@ class NativeDoor:
             await asyncio.sleep(TLS_SECONDS)
             self.reload(tls)
 
-    async def _accept_forever(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                client, _ = await loop.sock_accept(listener)
-            except OSError as error:
-                if error.errno not in _GONE:  # out of file descriptors or memory
-                    self._common.breach("accept")
-                    await asyncio.sleep(_ACCEPT_PAUSE)
-                continue
-            if len(self._common.peers) + self._connecting >= self._common.limits.connections:
-                self._common.breach("connections")
-                client.close()
-            else:
-                self._start(self._connect(client))
+    def _listen(self, listener: socket.socket) -> None:
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Take the connections that wait. A callback, since a task that is cancelled would lose one it has accepted."""
+        try:
+            for _ in range(_ACCEPT_MOST):
+                self._admit(listener.accept()[0])
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno not in _GONE:  # out of file descriptors or memory
+                self._common.breach("accept")
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listener)
+                self._pause = loop.call_later(_ACCEPT_PAUSE, self._listen, listener)
+
+    def _admit(self, client: socket.socket) -> None:
+        if len(self._common.peers) + len(self._connecting) >= self._common.limits.connections:
+            self._common.breach("connections")
+            client.close()
+        else:
+            self._start(self._connect(client), self._connecting)
 
     async def _connect(self, client: socket.socket) -> None:
         """Make a connection of a socket, with its TLS handshake if there is one."""
-        self._connecting += 1
         # Jitter that keeps gateways from coming back all at once; nothing depends on its being hard to guess.
         age = self._max_age * random.uniform(0.9, 1.1)  # noqa: S311
         handshake = None if self._context is None else HANDSHAKE_SECONDS
@@ -207,8 +219,6 @@ class NativeDoor:
         except OSError:  # the client gave up, or its handshake failed: ssl.SSLError and TimeoutError are of this kind
             self._common.breach("tls_handshake")
             client.close()
-        finally:
-            self._connecting -= 1
 
     def _greet(self, transport: asyncio.Transport) -> str:
         session = transport.get_extra_info("ssl_object")
@@ -237,6 +247,12 @@ async def start(
     )
     await door.open(address)
     return door
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _methods(

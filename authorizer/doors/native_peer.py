@@ -18,7 +18,10 @@ _WRITE_BUFFER = 256 << 10
 
 
 class Common:
-    """What the connections of a door share. ``peers`` are open; ``empty`` is set while there are none."""
+    """What the connections of a door share.
+
+    ``peers`` are open, ``empty`` is set while there are none; ``closing``: whoever comes now is asked to go.
+    """
 
     def __init__(
         self, methods: Mapping[bytes, Method], limits: Limits, pool: Pool, breach: Callable[[str], None]
@@ -30,6 +33,7 @@ class Common:
         self.peers: set[Peer] = set()
         self.empty = asyncio.Event()
         self.empty.set()
+        self.closing = False
 
 
 class Peer(asyncio.Protocol):
@@ -63,6 +67,8 @@ class Peer(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         if self._max_age:
             self._timers.append(self._loop.call_later(self._max_age, self.shutdown))
+        if common.closing:
+            self.shutdown()
         self.flush()
 
     def data_received(self, data: bytes) -> None:

@@ -289,6 +289,7 @@ class Connection:
         self._last = number
         head = self._heads.request(block)
         if number > self._limit_id:
+            self._conduct.spend("headers", self._now)
             return  # begun after the second GOAWAY: the peer asks elsewhere
         stream = self._streams.begin(number, head)
         self._busy = self._now
@@ -300,6 +301,7 @@ class Connection:
         fault = self._heads.trailers(block)
         stream = self._streams.open.get(number)
         if stream is None:
+            self._conduct.spend("headers", self._now)
             if not self._streams.abandoned(number) and number <= self._limit_id:
                 raise ConnectionFault(frames.STREAM_CLOSED, "HEADERS on a closed stream")
             return
@@ -393,6 +395,7 @@ class Connection:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "GOAWAY on a stream")
         if len(payload) < 8:
             raise ConnectionFault(frames.FRAME_SIZE_ERROR, "GOAWAY has eight bytes at least")
+        self._conduct.spend("goaway", self._now)
         self.shutdown(self._now)
 
     def _on_window_update(self, _flags: int, number: int, payload: bytes) -> None:
@@ -401,7 +404,8 @@ class Connection:
         self._conduct.spend("window_update", self._now)
         increment = frames.uint(payload) & frames.MAX_WINDOW
         if not number:
-            self._streams.pump(self._out.open_connection(increment))
+            self._out.open_connection(increment)
+            self._streams.feed()
             return
         stream = self._streams.open.get(number)
         if stream is None:

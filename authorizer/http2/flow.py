@@ -134,17 +134,19 @@ class Outbound:
         self._starved.pop(stream.id, None)
         stream.queue, stream.offset = b"", 0
 
-    def open_connection(self, increment: int) -> Iterable[Stream]:
-        """Widen the connection's window; return the streams that waited for it. Raises ConnectionFault."""
+    def open_connection(self, increment: int) -> None:
+        """Widen the connection's window. Raises ConnectionFault."""
         if not increment:
             raise ConnectionFault(PROTOCOL_ERROR, "a WINDOW_UPDATE of 0")
         if self.window + increment > frames.MAX_WINDOW:
             raise ConnectionFault(FLOW_CONTROL_ERROR, "a window above 2^31-1")
         self.window += increment
-        if self.window <= 0:
-            return ()
-        starved, self._starved = self._starved, {}
-        return starved.values()
+
+    def starved(self) -> Stream | None:
+        """Return the stream that has waited longest for the connection's window, once there is some; None after all."""
+        if self.window <= 0 or not self._starved:
+            return None
+        return self._starved.pop(next(iter(self._starved)))
 
     def open_stream(self, stream: Stream, increment: int) -> None:
         """Widen a stream's window. Raises StreamFault."""
@@ -160,6 +162,7 @@ class Outbound:
         SETTINGS_MAX_CONCURRENT_STREAMS is about pushes, which we do not send; the header blocks we send have less than
         any SETTINGS_MAX_HEADER_LIST_SIZE in use, and do without a table.
         """
+        widest = 0
         for name, value in values:
             if name == ENABLE_PUSH and value > 1:
                 raise ConnectionFault(PROTOCOL_ERROR, "SETTINGS_ENABLE_PUSH is 0 or 1")
@@ -168,6 +171,7 @@ class Outbound:
                     raise ConnectionFault(PROTOCOL_ERROR, "SETTINGS_MAX_FRAME_SIZE is out of range")
                 self.max_frame = value
             if name == INITIAL_WINDOW_SIZE:
-                if value > frames.MAX_WINDOW or any(value + s.opened > frames.MAX_WINDOW for s in streams):
-                    raise ConnectionFault(FLOW_CONTROL_ERROR, "a window above 2^31-1")
+                widest = max(widest, value)
                 self.initial = value
+        if widest > frames.MAX_WINDOW or any(widest + s.opened > frames.MAX_WINDOW for s in streams):
+            raise ConnectionFault(FLOW_CONTROL_ERROR, "a window above 2^31-1")

@@ -82,8 +82,11 @@ class Pool(Struct):
 EARNED_BY_CALL: Final = 8
 """Frames of no work that a call pays for. A client of gRPC sends one or two WINDOW_UPDATE and PING to a call."""
 
-COST: Final = {"settings": 20, "ping": 2, "priority": 1, "window_update": 1, "data": 1, "unknown": 1, "rst_stream": 1}
-"""What a frame costs: SETTINGS goes over all streams, PING is answered."""
+COST: Final = {
+    "settings": 20, "goaway": 20, "headers": 10, "ping": 2, "priority": 1, "window_update": 1, "data": 1, "unknown": 1,
+    "rst_stream": 1,
+}  # fmt: skip
+"""What a frame costs: SETTINGS goes over all streams, HEADERS of no open stream are decoded, PING is answered."""
 
 
 class Conduct:

@@ -141,6 +141,11 @@ class Streams:
         """Tell whether we ended a stream before the peer did, so that more of it may still come."""
         return number in self._abandoned
 
+    def feed(self) -> None:
+        """Send what waits for the connection's window, as long as there is some, in turns."""
+        while (stream := self._out.starved()) is not None:
+            self._advance(stream, ended=self._out.pump(stream))
+
     def pump(self, streams: Iterable[Stream]) -> None:
         """Send what waits on streams whose windows were widened."""
         for stream in list(streams):

@@ -13,12 +13,14 @@ from grpc import aio
 from authorizer.doors import native
 from authorizer.doors.wire.ext_authz_pb2 import CheckResponse
 from authorizer.errors import ListenError
+from authorizer.http2.frames import PREFACE
 from authorizer.http2.limits import Limits
 from tests.doors.native_world import (
     CHECK,
     HEALTH_CHECK,
     HEALTH_WATCH,
     Core,
+    Raw,
     ask,
     calling,
     frame,
@@ -221,6 +223,21 @@ async def test_closing_loses_no_call_that_was_sent():
         await asyncio.wait_for(closing, 3)
         with pytest.raises(OSError, match=r"Connect|refused"):
             await asyncio.open_connection("127.0.0.1", int(door.address.rpartition(":")[2]))
+
+
+async def test_who_was_let_in_by_the_system_is_answered_at_closing():
+    async with serving(Core()) as door:
+        host, _, port = door.address.rpartition(":")
+        with socket.create_connection((host, int(port))) as client:  # the door has had no turn to accept it
+            closing = asyncio.create_task(door.close(2))
+            client.setblocking(False)
+            reader, writer = await asyncio.open_connection(sock=client.dup())
+            connection = Raw(reader, writer)
+            await connection.send(PREFACE, frame(4, 0, 0), frame(4, 1, 0), connection.call(1, question("/open")))
+            assert CheckResponse.FromString(await connection.answer(1)).status.code == 0
+            await connection.until(GOAWAY)
+            writer.close()
+        await asyncio.wait_for(closing, 5)
 
 
 async def test_closing_waits_no_longer_than_asked():

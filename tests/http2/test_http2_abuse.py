@@ -31,6 +31,10 @@ FLOODS = {
     "resets that we are made to send": (own_resets, "stream_errors"),
     "malformed requests": (malformed, "stream_errors"),
     "resets of closed streams": (lambda p: lambda n: (p.call(1) if n == 1 else b"") + raw(3, 0, 1, uint(8)), "flood_rst_stream"),
+    "GOAWAY": (lambda p: lambda _: raw(7, 0, 0, bytes(8)), "flood_goaway"),
+    "headers of a stream that was reset": (
+        lambda p: lambda n: (p.headers(1) + raw(8, 0, 1, uint(0)) if n == 1 else b"")
+        + raw(1, 5, 1, p.encoder.encode([("a", "b")])), "flood_headers"),
     "SETTINGS": (lambda p: lambda _: raw(4, 0, 0), "flood_settings"),
     "acknowledgements": (lambda p: lambda _: raw(4, 1, 0), "flood_settings"),
     "PING": (lambda p: lambda _: raw(6, 0, 0, bytes(8)), "flood_ping"),
@@ -62,8 +66,8 @@ def test_a_flood_ends_its_connection(name):
 def test_the_same_slowly_and_among_calls_is_borne(name):
     peer = Peer(Limits(stream_errors=50, resets=50))
     one = FLOODS[name][0](peer)
-    if name in {"resets", "resets of whole calls"}:
-        return  # more resets than calls are never borne: see the next test
+    if name in {"resets", "resets of whole calls", "GOAWAY"}:
+        return  # as many resets as calls are never borne: see the next test; nor is a farewell
     for number in range(1, 3001, 6):
         peer.now += 1
         peer.say(one(number))
