@@ -1,6 +1,7 @@
 """The part that answers gateways: the Authorizer, its doors, and what is noted of each decision."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -75,6 +76,12 @@ class Answering:
 
         Until there is something to decide by, every answer is a denial. Raises ListenError.
         """
+        # What is there by now lives as long as the process, and no collection need look at it again: with 83,000
+        # objects of program and policy, the full collections (nine in 300,000 decisions) stop the process for less
+        # than 1 ms each instead of 45 to 54. Not after later snapshots: connections are open then, and one that ends
+        # in a cycle would never be freed. An old snapshot has no cycles; it goes with its last reference.
+        gc.collect()
+        gc.freeze()
         addresses = {}
         if self.settings.ext_authz.listen:
             self._grpc = await self._open_grpc(self.settings.ext_authz)

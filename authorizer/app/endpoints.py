@@ -2,7 +2,8 @@
 
 Each worker has an address of its own for gRPC: a gateway keeps one HTTP/2 connection per thread and address, so a
 shared port would give all checks to a few workers; with an address each, shares are exactly equal. HTTP has one
-address for all, because some gateways can be told only one, and they open many connections that the system spreads.
+address for all, because some gateways can be told only one, and they open many connections that the system spreads:
+with 4 workers, of 1000 connections each got 24 to 26 %, of 64 19 to 30 %, but of 16 6 to 50 %.
 On Unix sockets that cannot be shared, HTTP has one a worker as well.
 """
 

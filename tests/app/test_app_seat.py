@@ -127,7 +127,8 @@ async def test_questions_that_wait_share_an_answer(make):
     assert await living == -9
 
 
-async def test_one_that_is_given_up_is_killed(make):
+async def test_one_that_is_given_up_is_killed(make, monkeypatch):
+    monkeypatch.setattr(module, "HANG_UP_SECONDS", 0.1)
     seat = make(WORKER % "pass")
     living = asyncio.create_task(lived(seat, Ledger()))
     await seat.first

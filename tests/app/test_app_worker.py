@@ -52,6 +52,12 @@ def test_a_worker_that_hangs_does_not_outlive_its_supervisor():
         assert process.wait(5) == 1
 
 
+@pytest.fixture
+def inside(monkeypatch):
+    """Make this process the worker: it must survive that."""
+    monkeypatch.setattr("authorizer.app.worker._never_outlive", lambda _end: None)
+
+
 async def started_with(message: object) -> int:
     ours, theirs = socket.socketpair()
     talk = await channel.of_supervisor(ours)
@@ -65,6 +71,7 @@ async def started_with(message: object) -> int:
         talk.close()
 
 
+@pytest.mark.usefixtures("inside")
 async def test_a_worker_without_a_supervisor_ends():
     assert await started_with(None) == 0
 
@@ -72,12 +79,13 @@ async def test_a_worker_without_a_supervisor_ends():
 @pytest.mark.parametrize(
     "message", [Stop(0.0), Start(worker=0, version="0", settings=settings.load("policies: p"), lock=0)]
 )
+@pytest.mark.usefixtures("inside")
 async def test_a_worker_is_for_its_own_supervisor_only(message):
     with pytest.raises(ListenError, match="AZ709"):
         await started_with(message)
 
 
-async def test_a_worker_says_what_is_wrong_when_nobody_speaks(monkeypatch):
+async def test_a_worker_says_what_is_wrong_when_nobody_speaks(monkeypatch, inside):
     monkeypatch.setattr("authorizer.app.worker.START_SECONDS", 0.05)
     ours, theirs = socket.socketpair()
     with ours, pytest.raises(ListenError, match="AZ709"):

@@ -23,6 +23,11 @@ HEALTH = {
     "grpc_health_check": {"service_name": "envoy.service.auth.v3.Authorization"},
 }
 
+# By default Envoy gathers what it learns of health for a second before it acts, and makes 3 retries at once.
+CLUSTER = {
+    "common_lb_config": {"update_merge_window": "0s"},
+    "circuit_breakers": {"thresholds": [{"max_retries": 1024}]},
+}
 OTHERS = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 RETRY = {
     "retry_on": "connect-failure,refused-stream",
@@ -53,9 +58,7 @@ async def balancing(
     (endpoints,) = cluster["load_assignment"]["endpoints"]
     endpoints["lb_endpoints"] = [{"endpoint": {"address": _address(each)}} for each in addresses]
     cluster["health_checks"] = [HEALTH]
-    # By default Envoy gathers what it learns of health for a second before it acts.
-    cluster["common_lb_config"] = {"update_merge_window": "0s"}
-    cluster["circuit_breakers"] = {"thresholds": [{"max_retries": 1024}]}
+    cluster |= CLUSTER
     service = _filter(config)["typed_config"]["grpc_service"]
     # Safe, for a check changes nothing: one that never reached a worker is asked of another.
     service["retry_policy"] = RETRY
