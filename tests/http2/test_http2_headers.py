@@ -2,10 +2,13 @@
 
 import hpack
 import pytest
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
+from hpack.huffman_table import decode_huffman
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authorizer.http2 import grpc
+from authorizer.http2 import grpc, huffman
 from authorizer.http2.frames import ConnectionFault, StreamFault
 from authorizer.http2.grpc import Status
 from authorizer.http2.headers import BlockReader
@@ -43,11 +46,11 @@ def read_by_library(decoder: hpack.Decoder, block: bytes) -> object:
 @given(st.lists(st.tuples(FIELDS, SIZES, st.booleans()), max_size=12))
 def test_blocks_of_an_encoder_are_read_as_they_were_written(blocks):
     encoder, decoder, reader = hpack.Encoder(), hpack.Decoder(), BlockReader(1 << 20, 1 << 20)
-    for fields, size, huffman in blocks:
+    for fields, size, packed in blocks:
         if size is not None:
             encoder.header_table_size = size
         block = encoder.encode(
-            [(name.encode(), value.encode(), hidden) for name, value, hidden in fields], huffman=huffman
+            [(name.encode(), value.encode(), hidden) for name, value, hidden in fields], huffman=packed
         )
         assert (
             read(reader, block) == read_by_library(decoder, block) == [(n.encode(), v.encode()) for n, v, _ in fields]
@@ -84,10 +87,31 @@ def test_any_bytes_are_read_as_the_library_reads_them_or_refused(blocks):
             return
 
 
+@given(st.binary(max_size=300))
+def test_huffman_strings_are_decoded(text):
+    coded = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode(text)
+    assert huffman.decode(coded) == text
+    if coded:
+        assert decoded(huffman.decode, coded[:-1]) == decoded(decode_huffman, coded[:-1])
+        assert decoded(huffman.decode, coded + b"\xff") == decoded(decode_huffman, coded + b"\xff")
+
+
+@given(st.binary(max_size=20))
+def test_any_bytes_as_huffman_are_read_as_the_library_reads_them(coded):
+    assert decoded(huffman.decode, coded) == decoded(decode_huffman, coded)
+
+
+def decoded(decode, coded: bytes) -> bytes | None:
+    try:
+        return decode(coded)
+    except hpack.HPACKError:
+        return None
+
+
 @pytest.mark.parametrize("value", ["", "v" * 127, "v" * 128, "v" * 5000])
-@pytest.mark.parametrize("huffman", [True, False])
-def test_lengths_of_strings(value, huffman):
-    block = hpack.Encoder().encode([("name", value)], huffman=huffman)
+@pytest.mark.parametrize("huffman_coded", [True, False])
+def test_lengths_of_strings(value, huffman_coded):
+    block = hpack.Encoder().encode([("name", value)], huffman=huffman_coded)
     assert read(BlockReader(1 << 20, 1 << 20), block) == [(b"name", value.encode())]
 
 
