@@ -41,6 +41,7 @@ class Seat:
         self._channel: Channel[FromWorker, ToWorker] | None = None
         self._answer: asyncio.Future[None] | None = None
         self._heard = 0.0
+        self._stop: Stop | None = None
 
     async def live(self, greet: Callable[["Seat"], None], ledger: Ledger) -> int:
         """Run one process from its start to its end; return its exit status, below 0 for a signal.
@@ -62,6 +63,8 @@ class Seat:
         self._channel = channel = await channel_of(ours)
         self._heard = asyncio.get_running_loop().time()
         channel.send(Start(worker=self.number, version=__version__, settings=self._settings, lock=self._lock))
+        if self._stop is not None:  # said while the process was on its way
+            self.send(self._stop)
         try:
             await self._hear(channel, greet, ledger)
         except ChannelError as error:
@@ -149,8 +152,9 @@ class Seat:
                 self.kill()
 
     def stop(self, drain: float) -> None:
-        """Ask the process to drain for that many seconds and to end."""
-        self.send(Stop(drain))
+        """Ask the process to drain for that many seconds and to end, also if it has only just been started."""
+        self._stop = Stop(drain)
+        self.send(self._stop)
 
     def kill(self) -> None:
         """End the process at once."""

@@ -127,6 +127,12 @@ async def test_questions_that_wait_share_an_answer(make):
     assert await living == -9
 
 
+async def test_one_that_is_on_its_way_hears_that_it_is_to_stop(make):
+    seat = make(WORKER % "return")
+    seat.stop(0.0)
+    assert await lived(seat, Ledger()) == 0
+
+
 async def test_one_that_is_given_up_is_killed(make, monkeypatch):
     monkeypatch.setattr(module, "HANG_UP_SECONDS", 0.1)
     seat = make(WORKER % "pass")

@@ -106,10 +106,11 @@ async def serving(directory: Path, settings: dict[str, Any], name: str = "serve"
             workers = running.workers
             process.kill()
             await process.wait()
-            await until(lambda: _none(workers), 10)
+            await until(lambda: none_of(workers), 10)
 
 
-async def _none(pids: Iterable[int]) -> bool:
+async def none_of(pids: Iterable[int]) -> bool:
+    """Tell whether none of the processes runs any more."""
     return not any(alive(pid) for pid in pids)
 
 
