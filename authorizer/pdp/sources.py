@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from authorizer.errors import DocumentError, Place, Problem, ordered
+from authorizer.pdp.agreement import compare
 from authorizer.pdp.facts import compile_facts
 from authorizer.pdp.trust import compile_issuers
 from authorizer.policy import documents, pbac
@@ -65,6 +66,8 @@ def compile_documents(files: Mapping[str, bytes]) -> Sources:
     trust, trust_problems = compile_issuers(kinds["Issuers"], files.__getitem__)
     facts, facts_problems = compile_facts(kinds["Facts"])
     problems += [*compiled.problems, *trust_problems, *facts_problems]
+    if compiled.vocabulary is not None:
+        problems += compare(compiled.vocabulary, kinds["Issuers"], kinds["Facts"], trust, facts["memberships"])
     tests: tuple[Case, ...] = ()
     try:
         tests = read_suites(kinds["Tests"])

@@ -31,7 +31,7 @@ def document(kind: str, word: str) -> str:
     """Return a document that makes the bundle of ``kind`` say ``word``."""
     return {
         "policy": f"kind: Application\nid: {word}\nmodel: pbac\nhttp: {{hosts: [h], routes: {{GET /: }}}}\n",
-        "facts": f"kind: Facts\nsubscriptions: {{{word}: {{plan: pro}}}}\n",
+        "facts": f"kind: Facts\nsubscriptions: {{{word}: {{tenant: pro}}}}\n",
         "trust": f"kind: Issuers\nissuers: {{{word}: {{issuer: i, audiences: [a], algorithms: [ES256], jwks: {KEYS}}}}}\n",
     }[kind]
 

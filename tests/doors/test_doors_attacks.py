@@ -21,6 +21,9 @@ GOOD = forge.claims(NOW)
 ATTACKS = [attack for attack in forge.attacks(MADE, GOOD) if attack.sendable]
 HONEST = list(forge.honest(MADE, GOOD))
 POLICIES = b"""
+kind: Catalog
+fields: {limit: {type: decimal, scope: assignee}}
+---
 kind: Application
 id: api
 model: pbac

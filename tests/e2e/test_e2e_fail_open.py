@@ -23,6 +23,9 @@ from tests.e2e.shop import POLICIES, Clock, shop, snapshot
 from tests.e2e.world import Api, connection_manager, envoy, listening, metrics, open_doors, send
 
 BEARER = """
+kind: Catalog
+fields: {limit: {type: decimal, scope: assignee}}
+---
 kind: Application
 id: orders
 model: pbac

@@ -1,12 +1,13 @@
 """The native policy language: documents -> check -> compiled form -> program -> verdict.
 
 Authors' side: ``declared`` (shapes), ``values``, ``vocabulary``, ``applications``, ``routes``, ``conditions``,
-``grants``, ``policies``, ``eligibility`` (meaning), ``lint``, ``compile`` and ``form`` (the JSON that is signed).
+``grants``, ``policies``, ``eligibility``, ``names`` (meaning), ``lint``, ``compile`` and ``form`` (the signed JSON).
 Deciding side: ``templates`` (closures), ``rows``, ``index``, ``program``, ``decide``, ``explain``. Both share
 ``types``; only ``check`` sees both.
 """
 
 from authorizer.policy.pbac.check import KINDS, OTHER_KINDS, Compiled, check_and_compile
+from authorizer.policy.pbac.names import Vocabulary
 from authorizer.policy.pbac.program import NOTHING, Program, load
 from authorizer.policy.pbac.question import BadAttribute, Question, Route, Source, Verdict
 
@@ -21,6 +22,7 @@ __all__ = [
     "Route",
     "Source",
     "Verdict",
+    "Vocabulary",
     "check_and_compile",
     "load",
 ]

@@ -11,6 +11,7 @@ from authorizer.policy.pbac import lint
 from authorizer.policy.pbac.applications import read_applications
 from authorizer.policy.pbac.compile import compile_form
 from authorizer.policy.pbac.eligibility import read_eligibility
+from authorizer.policy.pbac.names import Vocabulary, vocabulary
 from authorizer.policy.pbac.policies import World, read_policies
 from authorizer.policy.pbac.program import load
 from authorizer.policy.pbac.routes import same_routes
@@ -23,10 +24,14 @@ OTHER_KINDS = ("Tests", "Issuers", "Facts")
 
 
 class Compiled(Struct, frozen=True):
-    """All problems, in the order of their places, and the compiled form, None when one of them is an error."""
+    """All problems, in the order of their places, and the compiled form, None when one of them is an error.
+
+    ``vocabulary`` is None with an error too, and when there is no application, so that nothing is declared.
+    """
 
     problems: tuple[Problem, ...]
     data: dict[str, Any] | None = None
+    vocabulary: Vocabulary | None = None
 
 
 def check_and_compile(documents: Sequence[Node]) -> Compiled:
@@ -55,7 +60,8 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
     for name, size in load(data).wide_leaves():
         message = f"{size} policies for the same subjects and right differ in no equality: each check reads them all"
         findings.warn("L001", places[name], message, "add a comparison by eq or in that tells them apart")
-    return Compiled(ordered(findings.problems), data)
+    names = vocabulary(catalog, applications, policies) if applications else None
+    return Compiled(ordered(findings.problems), data, names)
 
 
 def _by_kind(documents: Sequence[Node], findings: Findings) -> dict[str, list[MapNode]]:

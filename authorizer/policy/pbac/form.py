@@ -142,3 +142,8 @@ class Form(Struct, forbid_unknown_fields=True):
     templates: list[dict[str, Any]]
     policies: list[list[Any]]
     eligibility: list[EligibilityForm] = field(default_factory=list)
+
+
+def lookup_table(application: str, resource_type: str) -> str:
+    """Return the name of the facts about a right's resources: ``application/ResourceType``, or ``application``."""
+    return f"{application}/{resource_type}" if resource_type else application

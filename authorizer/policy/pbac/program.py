@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from authorizer.policy.pbac.decide import decide
-from authorizer.policy.pbac.form import FORMAT, ApplicationForm, Form, RouteForm
+from authorizer.policy.pbac.form import FORMAT, ApplicationForm, Form, RouteForm, lookup_table
 from authorizer.policy.pbac.index import leaves, rows, wide
 from authorizer.policy.pbac.question import BadAttribute, Question, Route, Source, Verdict
 from authorizer.policy.pbac.rows import Policies, refused
@@ -167,7 +167,7 @@ def _route(index: int, route: RouteForm, applications: Mapping[str, ApplicationF
         right=route.right,
         feature=right.feature,
         sources=tuple(Source(source.field, source.kind, source.key) for source in route.sources),
-        lookup_table=f"{route.application}/{right.on}" if right.on else route.application,
+        lookup_table=lookup_table(route.application, right.on),
         accepts=frozenset(route.accepts),
         place=route.place,
     )

@@ -1,0 +1,111 @@
+"""What issuers and facts say is held against what the policies can read."""
+
+import json
+
+import pytest
+
+from authorizer.jose import sign
+from authorizer.pdp.sources import compile_documents
+
+POLICIES = """
+kind: Catalog
+fields: {tenant: {type: string, scope: [resource, assignee]}, plan: {type: string, scope: assignee}}
+env: {channel: {type: string}}
+---
+kind: Application
+id: app
+model: pbac+resources+fields
+fields: {size: {type: string}}
+resourceTypes: {Box: {fields: [tenant, size]}}
+rights: {read: {on: Box}, list: {}}
+http:
+  hosts: [h]
+  routes: {"GET /b/{b}": {right: read, resource: {id: path.b, tenant: lookup.owner}}, "GET /l": {right: list}}
+"""
+JWK = sign.public_jwk(sign.generate("ES256"), "ES256", "k")
+ISSUER = f"issuer: x, audiences: [a], algorithms: [ES256], jwks: {json.dumps({'keys': [JWK]})}"
+
+
+def codes(*documents: str) -> str:
+    text = "\n---\n".join(documents)
+    problems = compile_documents({"a.yaml": text.encode()}).problems
+    return " ".join(f"{found.code} {text.splitlines()[found.place.line - 1][found.place.column - 1 :].split(':')[0]}"
+                    for found in problems)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("attributes: {tenant: acme}", ""),
+        ("attributes: {tennant: acme}", "T401 tennant"),
+        ("attributes: {size: big}", "T401 size"),
+        ("claims: {fields: {plan: p, tenant: t}, env: {channel: c, mfa: m}}", ""),
+        ("claims: {fields: {plan: p, tenat: t}, env: {chanel: c}}", "T401 tenat T402 chanel"),
+    ],
+)
+def test_what_an_issuer_says(said: str, expected: str) -> None:
+    assert codes(POLICIES, f"kind: Issuers\nissuers:\n  i: {{{ISSUER},\n    {said}}}") == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("subjects: {kim: {attributes: {plan: a}, env: {risk: 1}}}", ""),
+        ("subjects: {kim: {attributes: {plam: a}, env: {riks: 1}}}", "T401 plam T402 riks"),
+        ("subscriptions: {acme: {plan: pro}}", ""),
+        ("subscriptions: {acme: {pln: pro}}", "T401 pln"),
+        ("lookups: {app/Box: {b1: {owner: acme, size: l}}, app: {x: {tenant: acme}}}", ""),
+        ("lookups: {app/Box: {b1: {ownr: acme, colour: red}}}", "T401 ownr T401 colour"),
+        ("lookups: {app/Bx: {b1: {owner: acme}}, ap: {x: {tenant: acme}}}", "T403 app/Bx T403 ap"),
+    ],
+)
+def test_what_facts_say(said: str, expected: str) -> None:
+    assert codes(POLICIES, f"kind: Facts\n{said}") == expected
+
+
+def test_what_is_never_read_is_an_error_that_names_what_was_meant() -> None:
+    issuers = f"kind: Issuers\nissuers:\n  i: {{{ISSUER}, attributes: {{tennant: acme}}}}"
+    found = compile_documents({"a.yaml": POLICIES.encode(), "i.yaml": issuers.encode()})
+    assert found.compiled == {}
+    (problem,) = found.problems
+    assert (problem.severity, problem.place.file, problem.place.line) == ("error", "i.yaml", 3)
+    assert problem.message == ("unknown field 'tennant' in the attributes of issuer 'i'; did you mean 'tenant'?")
+
+
+def test_issuers_and_facts_alone_are_not_held_against_nothing() -> None:
+    assert codes(f"kind: Issuers\nissuers: {{i: {{{ISSUER}, attributes: {{tennant: acme}}}}}}") == ""
+    assert codes("kind: Facts\nsubjects: {kim: {attributes: {anything: a}}}") == ""
+
+
+@pytest.mark.parametrize(
+    ("to", "known"),
+    [
+        ("person: kim", True),
+        ("group: staff", True),
+        ("group: partner/staff", True),
+        ("anyone: true", True),
+        ("management_role: boss", True),
+        ("management_role: partner/boss", False),
+        ("client: partner/robot", True),
+        ("location: oslo", False),
+        ("management_role_definition: boss", False),
+        ("business_role_location: {role: clerk, location: oslo}", True),
+        ("collection: vip", True),
+    ],
+)
+def test_whom_a_policy_can_be_for(to: str, known: bool) -> None:
+    policy = f"kind: Policies\npolicies:\n- {{id: d, effect: deny, right: app/read, to: {{{to}}}, reason: x}}"
+    issuers = (
+        f"kind: Issuers\nissuers:\n  i: {{{ISSUER}, claims: {{business_role_location: brl}}}}\n"
+        f"  p: {{{ISSUER.replace('issuer: x', 'issuer: y')}, namespace: partner/, claims: {{management_role: ''}}}}"
+    )
+    facts = "kind: Facts\nmemberships: {kim: {collection: [other]}}"
+    assert codes(POLICIES, policy, issuers, facts) == ("" if known else "T404 {id")
+    assert codes(POLICIES, policy, facts) == ""
+
+
+def test_a_name_outside_all_namespaces_is_nobody() -> None:
+    policy = "kind: Policies\npolicies:\n- {id: d, effect: deny, right: app/read, to: {group: partnr/bad}, reason: x}"
+    issuers = f"kind: Issuers\nissuers: {{i: {{{ISSUER}, namespace: partner/}}}}"
+    assert codes(POLICIES, policy, issuers) == "T404 {id"
+    assert codes(POLICIES, policy.replace("partnr", "partner"), issuers) == ""
