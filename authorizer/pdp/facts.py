@@ -89,7 +89,9 @@ def compile_facts(documents: Iterable[Node]) -> tuple[dict[str, Any], list[Probl
                     if first is not leaf.key.place:
                         findings.error("T202", leaf.key.place, f"{'.'.join(path)} is already at {first}", "keep one")
                         continue
-                    _put(result, path, _leaf(path, leaf.value, findings))
+                    value = _leaf(path, leaf.value, findings)
+                    _check_names(path, value, leaf, findings)
+                    _put(result, path, value)
     return result, findings.problems
 
 
@@ -123,6 +125,16 @@ def _leaf(path: tuple[str, ...], node: Node, findings: Findings) -> object:
     if ASSIGNEE_KINDS[path[2]] != "pairs":
         return findings.texts(node, what)
     return tuple(_pair(item, what, findings) for item in findings.items(node, what))
+
+
+def _check_names(path: tuple[str, ...], value: object, leaf: Entry, findings: Findings) -> None:
+    """Refuse white space around the names of subjects, tenants and memberships: no other name would meet them."""
+    names = [path[1], path[-1]]
+    if path[0] == "memberships" and isinstance(value, tuple):
+        names += [part for name in value for part in (name if isinstance(name, tuple) else (name,))]
+    for name in names:
+        if name != name.strip():
+            findings.error("T204", leaf.key.place, f"the name {name!r} begins or ends with white space")
 
 
 def _pair(node: Node, what: str, findings: Findings) -> tuple[str, ...]:

@@ -74,6 +74,11 @@ def test_the_same_thing_twice_names_both_places() -> None:
         ("subjects: {ann: {attributes: {tenant: {a: b}}}}", "AZ209", "0.yaml:2:39"),
         ("subjects: {ann: {attributes: {tenant: }}}", "AZ209", "0.yaml:2:39"),
         ("lookups: {saas: {'1': x}}", "AZ209", "0.yaml:2:23"),
+        ("memberships: {ann: {group: ['suspended ']}}", "T204", "0.yaml:2:21"),
+        ("memberships: {ann: {business_role_location: [[a, ' b']]}}", "T204", "0.yaml:2:21"),
+        ("memberships: {'ann ': {group: [a]}}", "T204", "0.yaml:2:24"),
+        ("subjects: {' ann': {attributes: {tenant: a}}}", "T204", "0.yaml:2:34"),
+        ("subscriptions: {'acme ': {plan: pro}}", "T204", "0.yaml:2:27"),
     ],
 )
 def test_problems(text: str, code: str, place: str) -> None:
