@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -134,11 +135,22 @@ async def _listening(service: Service, config: Config, context: ssl.SSLContext |
                 "AZ711", f"{config.host}:{config.port} cannot be listened on: {error.strerror or error}",
                 hint="choose another --listen",
             ) from error  # fmt: skip
+        if context is None and exposed(str(address[0]) for address in runner.addresses):
+            _log.warning(
+                "credentials and documents cross the network unencrypted: %s:%d has no TLS; give a certificate and a key",
+                config.host,
+                runner.addresses[0][1],
+            )
         host = f"[{config.host}]" if ":" in config.host else config.host
         yield f"{'https' if context else 'http'}://{host}:{runner.addresses[0][1]}"
     finally:
         service.publisher.close()
         await runner.cleanup()
+
+
+def exposed(addresses: Iterable[str]) -> bool:
+    """Tell whether other machines can reach one of the addresses."""
+    return not all(ipaddress.ip_address(address).is_loopback for address in addresses)
 
 
 def _credentials(config: Config) -> tuple[credentials.Credentials, list[Path | None]]:
