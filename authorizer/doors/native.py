@@ -17,7 +17,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 from msgspec import structs
 
-from authorizer.doors import ext_authz, faults, grpcio, health, listen, native_tls
+from authorizer.doors import ext_authz, faults, health, listen, native_tls
 from authorizer.doors.native_peer import Common, Peer
 from authorizer.doors.native_tls import Tls
 from authorizer.errors import ListenError
@@ -68,6 +68,7 @@ class NativeDoor:
         self._watches: list[tuple[Watch, str, bytes]] = []
         self._loops: set[asyncio.Task[None]] = set()
         self._connecting: set[asyncio.Task[None]] = set()
+        self._arriving: set[Peer] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._listener: socket.socket | None = None
         self._file: listen.SocketFile | None = None
@@ -198,20 +199,22 @@ class NativeDoor:
                 self._pause = loop.call_later(_ACCEPT_PAUSE, self._listen, listener)
 
     def _admit(self, client: socket.socket) -> None:
-        if len(self._common.peers) + len(self._connecting) >= self._common.limits.connections:
+        if len(self._common.peers | self._arriving) >= self._common.limits.connections:
             self._common.breach("connections")
             client.close()
-        else:
-            self._start(self._connect(client), self._connecting)
-
-    async def _connect(self, client: socket.socket) -> None:
-        """Make a connection of a socket, with its TLS handshake if there is one."""
+            return
         # Jitter that keeps gateways from coming back all at once; nothing depends on its being hard to guess.
         age = self._max_age * random.uniform(0.9, 1.1)  # noqa: S311
+        peer = Peer(self._common, age, self._greet)
+        self._arriving.add(peer)
+        self._start(self._connect(client, peer), self._connecting)
+
+    async def _connect(self, client: socket.socket, peer: Peer) -> None:
+        """Make a connection of a socket, with its TLS handshake if there is one."""
         handshake = None if self._context is None else HANDSHAKE_SECONDS
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Peer(self._common, age, self._greet),
+                lambda: peer,
                 client,
                 ssl=self._context,
                 ssl_handshake_timeout=handshake,
@@ -219,6 +222,8 @@ class NativeDoor:
         except OSError:  # the client gave up, or its handshake failed: ssl.SSLError and TimeoutError are of this kind
             self._common.breach("tls_handshake")
             client.close()
+        finally:
+            self._arriving.discard(peer)
 
     def _greet(self, transport: asyncio.Transport) -> str:
         session = transport.get_extra_info("ssl_object")
@@ -229,7 +234,7 @@ async def start(
     authorizer: Authorizer,
     address: str,
     *,
-    max_message_bytes: int = grpcio.MAX_MESSAGE_BYTES,
+    max_message_bytes: int = DEFAULTS.message_bytes,
     tls: Tls | None = None,
     limits: Limits = DEFAULTS,
     max_connection_age: float = 0.0,

@@ -247,14 +247,16 @@ class Streams:
             del self._abandoned[next(iter(self._abandoned))]
 
     def _hold(self, stream: Stream, amount: int) -> bool:
-        """Count what a stream keeps; False when it is more than we bear."""
+        """Count what a stream keeps; False when it is more than we bear. One alone is always borne."""
         more = amount - stream.held
         stream.held = amount
         self._held += more
         self._pool.buffered += more
         limits = self._limits
-        return more <= 0 or (
-            self._held <= limits.buffered_bytes and self._pool.buffered <= limits.process_buffered_bytes
+        return (
+            more <= 0
+            or self._pool.buffered == amount
+            or (self._held <= limits.buffered_bytes and self._pool.buffered <= limits.process_buffered_bytes)
         )
 
 

@@ -174,6 +174,13 @@ def test_answers_that_nobody_takes_are_bounded(process):
     assert set(peer.breaches) == {"buffered"}
 
 
+def test_one_message_is_always_borne():
+    peer = Peer(Limits(buffered_bytes=1000))
+    parts = message(bytes(16_000))
+    came = peer.say(peer.headers(1), raw(0, 0, 1, parts[:9000]), raw(0, 1, 1, parts[9000:]))
+    assert peer.replies(came)[1].messages == [bytes(16_000)]
+
+
 @pytest.mark.parametrize("process", [True, False])
 def test_messages_that_do_not_end_are_bounded_and_denied(process):
     limit = {"process_buffered_bytes": 100_000} if process else {"buffered_bytes": 100_000}
