@@ -12,7 +12,7 @@ from authorizer.app.stopping import Stopping
 from authorizer.app.tasks import Tasks
 from authorizer.doors import faults, forward_auth, forward_auth_peers, grpcio, native, native_tls
 from authorizer.doors.http1 import HttpDoor, open_http
-from authorizer.model import Decision, Request
+from authorizer.model import PERFORMED, Decision, Request
 from authorizer.pdp.snapshot import Options
 from authorizer.service import Authorizer
 from authorizer.settings import ExtAuthz, Settings, Tls
@@ -26,7 +26,8 @@ GRACE_SECONDS = 2.0
 
 def options(settings: Settings) -> Options:
     """Return what the operator chose of a snapshot."""
-    return Options(realm=settings.realm, identity_headers=settings.identity_headers)
+    performs = PERFORMED if settings.log.decisions else frozenset[str]()
+    return Options(realm=settings.realm, identity_headers=settings.identity_headers, performs=performs)
 
 
 class Answering:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from authorizer.model import ANONYMOUS, PERFORMED, Decision, Identity, Reason, Request
+from authorizer.model import ANONYMOUS, Decision, Identity, Reason, Request
 from authorizer.pdp import canonical, tokens
 from authorizer.pdp.challenge import challenge
 from authorizer.pdp.routes import Match
@@ -103,7 +103,7 @@ def judge(
     verdict = snapshot.program.decide(
         Question(route=route, tokens=identity.tokens, assignee=assignee, resource=resource, env=env, now=now)
     )
-    if verdict.allow and all(duty.type in PERFORMED for duty in verdict.obligations):
+    if verdict.allow and all(duty.type in snapshot.options.performs for duty in verdict.obligations):
         return allow(snapshot, guard, identity, verdict, decision_id)
     return _denied(snapshot, guard, identity, verdict, decision_id)
 

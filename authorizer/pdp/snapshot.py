@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from authorizer.errors import BundleError
-from authorizer.model import ANYONE, KINDS, Identity
+from authorizer.model import ANYONE, KINDS, PERFORMED, Identity
 from authorizer.pdp import facts as facts_document
 from authorizer.pdp import trust as trust_document
 from authorizer.pdp.attributes import Extractor, make_extractor
@@ -28,10 +28,15 @@ class Guard(Struct, frozen=True):
 
 
 class Options(Struct, frozen=True):
-    """What the operator chose. ``identity_headers``: header name -> what it says of the caller."""
+    """What the operator chose. ``identity_headers``: header name -> what it says of the caller.
+
+    ``performs`` are the obligation types that this process can carry out: a notification leaves with the decision
+    event, so without a decision log there is none.
+    """
 
     realm: str = "api"
     identity_headers: Mapping[str, str] = {}
+    performs: frozenset[str] = PERFORMED
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

@@ -114,3 +114,13 @@ def test_the_gateway_and_the_route_must_agree_on_the_application(snapshot):
 
 def test_the_empty_snapshot_denies():
     assert not EMPTY.ready
+
+
+def test_a_grant_whose_obligation_nobody_would_hear_of_does_not_grant():
+    told = POLICIES.replace(
+        b"to: {anyone: true}}", b"to: {anyone: true}, obligations: [{id: tell, type: notification}]}"
+    )
+    documents = compile_documents({"policies.yaml": told}).documents()
+    assert Authorizer(build(documents, {}, Options())).check(OPEN).allowed
+    decision = Authorizer(build(documents, {}, Options(performs=frozenset()))).check(OPEN)
+    assert (decision.allowed, decision.reason.code) == (False, "obligation_unknown")
