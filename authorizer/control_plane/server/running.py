@@ -137,7 +137,7 @@ async def _listening(service: Service, config: Config, context: ssl.SSLContext |
             ) from error  # fmt: skip
         if context is None and exposed(str(address[0]) for address in runner.addresses):
             _log.warning(
-                "credentials and documents cross the network as they are: %s:%d has no TLS (--tls-certificate, --tls-key)",
+                "credentials cross the network in the clear: %s:%d has no TLS (--tls-certificate, --tls-key)",
                 config.host,
                 runner.addresses[0][1],
             )
