@@ -23,7 +23,12 @@ def test_defaults_are_promises():
 def test_later_sources_win():
     value = settings.load(
         "policies: a\nlog: {level: error}\nrealm: file\n",
-        environment={"AUTHORIZER__LOG__LEVEL": "debug", "AUTHORIZER__REALM": "environment", "AUTHORIZER_PORT": "tcp://10.0.0.1:9191", "HOME": "/"},
+        environment={
+            "AUTHORIZER__LOG__LEVEL": "debug",
+            "AUTHORIZER__REALM": "environment",
+            "AUTHORIZER_PORT": "tcp://10.0.0.1:9191",
+            "HOME": "/",
+        },
         flags=["realm=flag", "forward_auth.trusted_peers=10.0.0.1, ::1"],
     )
     assert (value.log.level, value.realm) == ("debug", "flag")
