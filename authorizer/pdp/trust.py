@@ -15,7 +15,7 @@ from authorizer.errors import KeyMaterialError, Place, Problem
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.jose.jwk import VerifyKey, read_key, read_key_set
 from authorizer.model import ASSIGNEE_KINDS
-from authorizer.policy.documents import MapNode, Node, locate, plain
+from authorizer.policy.documents import MapNode, Node, Scalar, locate, plain
 from authorizer.policy.pbac.types import FieldType
 from authorizer.policy.pbac.values import read_value
 from authorizer.policy.pbac.vocabulary import REQUEST_ENV
@@ -273,6 +273,10 @@ def _keys(
         return []
     source = inline if inline is not None else file
     assert source is not None
+    if isinstance(inline, Scalar):
+        message = f"the key set of issuer {name!r} must be a mapping with a list 'keys'"
+        findings.error("T110", inline.place, message, "a URL is not fetched: write the set itself, or use jwks_file")
+        return []
     document = plain(source) if inline is not None else _file(source, read_file, findings)
     if document is None:
         return []

@@ -97,6 +97,7 @@ SECOND = """  other:
         (("[ES256]", "[RS256]"), "T112", 7, "no key"),
         (("    jwks:", "    jwks_file: x\n    jwks:"), "T109", 4, "exactly one"),
         (('{"keys":', '{"kes":'), "T110", 7, "list 'keys'"),
+        (("    jwks:", "    jwks: https://login.example/keys #"), "T110", 7, "a URL is not fetched"),
         (("    jwks:", "    leeway: 121\n    jwks:"), "T103", 7, "from 0s to 120s"),
         (("    jwks:", "    leeway: soon\n    jwks:"), "T103", 7, "duration"),
         (("    jwks:", "    max_lifetime: 0\n    jwks:"), "T103", 7, "duration"),
