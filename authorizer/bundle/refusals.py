@@ -5,6 +5,10 @@ from authorizer.errors import BundleError
 _REBUILD = "build the bundle again with 'authorizer policy build'"
 _FETCH = "fetch the bundle again; if it stays so, the server or the network alters it"
 _KEY = "configure the public key that belongs to the publisher's signing key"
+_KEY_ID = (
+    "name the publisher's public key by the id that it signs with (control_plane.keys), or let it sign with an id that"
+    " is configured (authorizer control-plane --key-id)"
+)
 
 REFUSALS: dict[str, tuple[str, str]] = {
     "malformed": ("AZ300", _REBUILD),
@@ -24,7 +28,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "bad_signature_file": ("AZ322", "sign the bundle once, with exactly one signature"),
     "wrong_signature": ("AZ323", _KEY),
     "wrong_algorithm": ("AZ324", "sign with the algorithm that the verification key is configured for"),
-    "unknown_key": ("AZ325", _KEY),
+    "unknown_key": ("AZ325", _KEY_ID),
     "wrong_scope": ("AZ326", "sign with the scope that is configured"),
     "file_list": ("AZ327", "sign after the last change to the bundle's files"),
     "weak_digest": ("AZ328", "sign with SHA-256"),

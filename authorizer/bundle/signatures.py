@@ -17,6 +17,7 @@ from authorizer.model import Reason
 
 NAME = ".signatures.json"
 MAX_TOKEN = 256 * 1024
+_NAMED = 5  # so many configured keys are named
 
 # OPA's names of digests. INVARIANT: MD5 and SHA-1 stay out; collisions in them are practical.
 _DIGESTS = {
@@ -123,7 +124,9 @@ def _verified(read: jws.Jws, verifier: Verifier) -> tuple[dict[str, object], str
     key_id = verifier.key_id or read.key_id
     key = verifier.keys.get(key_id) if key_id else None
     if key_id is None or key is None:
-        raise refusal("unknown_key", f"the bundle is signed with the key {shown(read.key_id)}, which is not configured")
+        known = ", ".join(shown(name) for name in sorted(verifier.keys)[:_NAMED]) or "none"
+        what = f"the bundle is signed with the key {shown(read.key_id)}, which is not configured; configured: {known}"
+        raise refusal("unknown_key", what)
     if read.algorithm not in key.algorithms:
         raise refusal("wrong_algorithm", f"the signature uses {read.algorithm}, which the key {shown(key_id)} does not")
     if jws.signature_fault(read, key) is not None:

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from authorizer.control_plane.server import signing_key
 from authorizer.control_plane.server.credentials import ROLES, Role
-from authorizer.control_plane.server.running import Config, running
+from authorizer.control_plane.server.running import Config, Running, running
 from authorizer.telemetry import logs
 
 _VARIABLE = "AUTHORIZER_CONTROL_PLANE_"
@@ -89,8 +92,31 @@ async def _forever(config: Config) -> None:
     async with running(config) as server:
         for path in server.made:
             print(f"made {path}", file=sys.stderr)
+        print(_for_serve(server), file=sys.stderr, flush=True)
         print(f"control plane ready at {server.url}, signing with key {server.key_id}", flush=True)
         await asyncio.Event().wait()
+
+
+def _for_serve(server: Running) -> str:
+    """Return the settings of an authorizer on this machine that follows this control plane, in YAML."""
+    secure = server.url.startswith("https:")
+    key = _quoted(server.key_file.absolute())
+    token = _quoted(server.token_file.absolute()) if server.token_file else '""  # a file with the credential'
+    lines = [
+        "# for 'authorizer serve --config FILE':",
+        "state: authorizer-state",
+        "control_plane:",
+        f"  url: {_quoted(server.url)}",
+        f"  token_file: {token}",
+        *(['  ca_file: ""  # PEM file of the certificate\'s authority, unless the system trusts it'] if secure else []),
+        "  keys:",
+        f"    {_quoted(server.key_id)}: {{file: {key}, algorithm: {signing_key.ALGORITHM}}}",
+    ]
+    return "\n".join(lines)
+
+
+def _quoted(value: object) -> str:
+    return msgspec.json.encode(str(value)).decode()
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -133,6 +133,9 @@ def test_refused(data: bytes, code: str) -> None:
     with pytest.raises(BundleError) as caught:
         bundle.read(data, kind="policy", verifier=VERIFIER)
     assert (caught.value.code, bool(caught.value.hint)) == (code, True)
+    if code == "AZ325":
+        assert "configured: 'k1'" in caught.value.message
+        assert "--key-id" in caught.value.hint
     assert "\n" not in str(caught.value)
 
 

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 import authorizer
-from authorizer import cli
+from authorizer import cli, settings
+from authorizer.app import feeds
 from authorizer.bundle import Verifier, read
 from authorizer.jose import jwk
 from authorizer.jose.sign import generate, public_jwk
@@ -87,9 +88,13 @@ async def command(tmp_path: Path, *flags: str, number: int = signal.SIGTERM):
 async def test_from_documents_to_bundles_and_back_to_file_line_and_column(tmp_path, policies) -> None:
     async with command(tmp_path, "--policies", str(policies)) as plane:
         made = ["authorizer.token", "admin.token", "signing.pub.pem"]
-        assert [line.partition("made ")[2] for line in plane.log.read_text().splitlines()[-3:]] == [
+        said, _, block = plane.log.read_text().partition("# for 'authorizer serve")
+        assert [line.partition("made ")[2] for line in said.splitlines()[-3:]] == [
             str(plane.state / name) for name in made
         ]
+        told = settings.load(block.partition("\n")[2].partition('{"')[0]).control_plane
+        assert (told.url, told.token_file) == (plane.url, str(plane.state / "authorizer.token"))
+        assert feeds.verifier(told).keys.keys() == {plane.key_id}
         key = jwk.read_pem((plane.state / "signing.pub.pem").read_bytes(), "ES256")
         etags = {}
         for kind in ("policy", "facts", "trust"):
@@ -154,7 +159,11 @@ async def test_documents_by_the_api_and_a_restart(tmp_path, policies) -> None:
         assert status == 422
         assert {(row["file"], row["line"]) for row in body["problems"]} <= {("x.yaml", 1), ("x.yaml", 2)}
         before = (await plane.ask("GET", "/v1/status"))[2]["bundles"]
-    async with command(tmp_path, "--key-id", "main") as plane:
+    own = ("--key", str(tmp_path / "state" / "signing.pem"))
+    (tmp_path / "state" / "signing.pub.pem").write_text("of another key")
+    async with command(tmp_path, "--key-id", "main", *own) as plane:
+        assert f"made {plane.state / 'signing.pub.pem'}" in plane.log.read_text()
+        assert jwk.read_pem((plane.state / "signing.pub.pem").read_bytes(), "ES256")
         assert (await plane.ask("GET", "/v1/status"))[2]["bundles"] == before
 
 

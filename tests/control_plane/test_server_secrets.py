@@ -74,8 +74,8 @@ def test_a_key_is_made_once_with_its_public_half_beside_it(tmp_path) -> None:
 
 def test_a_given_key_is_known_by_the_given_name(tmp_path) -> None:
     (tmp_path / "key.pem").write_bytes(generate("ES256"))
-    signer, made = signing_key.load(tmp_path / "key.pem", "main", tmp_path / "unused")
-    assert (signer.key_id, made) == ("main", None)
+    signer, made = signing_key.load(tmp_path / "key.pem", "main", tmp_path)
+    assert (signer.key_id, made) == ("main", tmp_path / "signing.pub.pem")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a key", "rsa", "public"])

@@ -37,7 +37,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     """How far one bundle has got. Times are POSIX seconds, 0 for never; ``elapsed`` is that of the last step.
 
     ``serial`` and ``revision`` are those in force; ``confirmed`` is when the control plane last said that they are
-    current; ``failures`` counts the steps since then that failed; ``code`` and ``message`` say why the last one did.
+    current; ``failures`` counts the steps since then that failed; ``code``, ``message`` and ``hint`` say why
+    the last one did, and what to do about it.
     """
 
     kind: Kind
@@ -49,6 +50,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     failures: int = 0
     code: str = ""
     message: str = ""
+    hint: str = ""
     size: int = 0
     asked: float = 0.0
     answered: float = 0.0
@@ -98,9 +100,7 @@ async def sync_once(
         progress = await _step(link, progress, intake, clock)
     except AuthorizerError as error:
         outcome: Outcome = "unreachable" if isinstance(error, ControlPlaneError) else "refused"
-        progress = replace(
-            progress, outcome=outcome, code=error.code, message=error.message, failures=progress.failures + 1
-        )
+        progress = _failed(progress, outcome, error)
     return replace(progress, elapsed=monotonic() - started)
 
 
@@ -136,7 +136,8 @@ def tell(before: Progress, after: Progress) -> None:
     if after.outcome == "activated":
         log.info("%s bundle in force: serial %d, revision %s", after.kind, after.serial, after.revision)
     if after.code and after.code != before.code:
-        log.warning("%s bundle %s: %s %s", after.kind, after.outcome, after.code, after.message)
+        cure = f" ({after.hint})" if after.hint else ""
+        log.warning("%s bundle %s: %s %s%s", after.kind, after.outcome, after.code, after.message, cure)
     elif before.code and not after.code and after.outcome == "unchanged":
         log.info("%s bundle is current again", after.kind)
 
@@ -179,11 +180,11 @@ async def _fetched(progress: Progress, intake: Intake, answer: Answer, now: floa
         try:
             await intake.activate(fetched)
         except AuthorizerError as error:
-            return _not_activated(progress, error.code, error.message)
+            return _not_activated(progress, error)
         except Exception as error:
             log.exception("activation failed")
             failure = refusal("not_activated", f"the bundle was not put in force: {type(error).__name__}")
-            return _not_activated(progress, failure.code, failure.message)
+            return _not_activated(progress, failure)
         outcome = "activated"
         progress = replace(progress, serial=fetched.serial, revision=fetched.revision, activated=now)
     progress = replace(_good(progress, outcome, now), etag=etag)
@@ -191,13 +192,24 @@ async def _fetched(progress: Progress, intake: Intake, answer: Answer, now: floa
         await asyncio.to_thread(store.save, intake.store, fetched, answer.body)
     except BundleError as error:
         # In force, but not kept: without its ETag it is fetched again after a while, and kept then.
-        return replace(progress, etag="", failures=1, code=error.code, message=error.message)
+        return replace(progress, etag="", failures=1, code=error.code, message=error.message, hint=error.hint)
     return progress
 
 
-def _not_activated(progress: Progress, code: str, message: str) -> Progress:
+def _not_activated(progress: Progress, error: AuthorizerError) -> Progress:
     # The ETag is forgotten: half of an activation may have happened, so the next answer has to be a whole bundle.
-    return replace(progress, etag="", outcome="refused", code=code, message=message, failures=progress.failures + 1)
+    return replace(_failed(progress, "refused", error), etag="")
+
+
+def _failed(progress: Progress, outcome: Outcome, error: AuthorizerError) -> Progress:
+    return replace(
+        progress,
+        outcome=outcome,
+        code=error.code,
+        message=error.message,
+        hint=error.hint,
+        failures=progress.failures + 1,
+    )
 
 
 async def _unchanged(progress: Progress, kept: Store, now: float) -> Progress:
@@ -205,12 +217,12 @@ async def _unchanged(progress: Progress, kept: Store, now: float) -> Progress:
     try:
         await asyncio.to_thread(store.confirm, kept, progress.kind, now)
     except BundleError as error:
-        return replace(progress, code=error.code, message=error.message)
+        return replace(progress, code=error.code, message=error.message, hint=error.hint)
     return progress
 
 
 def _good(progress: Progress, outcome: Outcome, now: float) -> Progress:
-    return replace(progress, outcome=outcome, failures=0, code="", message="", confirmed=now)
+    return replace(progress, outcome=outcome, failures=0, code="", message="", hint="", confirmed=now)
 
 
 def _accept(data: bytes, progress: Progress, kept: Store) -> Bundle:

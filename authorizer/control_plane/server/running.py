@@ -51,11 +51,16 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 class Running(Struct, frozen=True):
-    """A server that answers: its address, and the files with secrets or keys that it made now."""
+    """A server that answers: its address, the files with secrets or keys that it made now, what authorizers need.
+
+    ``token_file`` is None when the credential of authorizers was given as a value.
+    """
 
     url: str
     made: tuple[Path, ...]
     key_id: str
+    key_file: Path
+    token_file: Path | None
 
 
 @asynccontextmanager
@@ -75,7 +80,9 @@ async def running(config: Config, clock: Callable[[], float] = time.time) -> Asy
         guards = Guards(signing_key.verifier(signer))
         service = Service(publisher, store, accepted, guards, clock)
         async with _following(config.policies, publisher), _listening(service, config, context) as url:
-            yield Running(url, tuple(path for path in (*made_tokens, made_key) if path), signer.key_id)
+            made = tuple(path for path in (*made_tokens, made_key) if path)
+            key_file = signing_key.public_file(config.state)
+            yield Running(url, made, signer.key_id, key_file, _token_file(config))
     finally:
         await asyncio.to_thread(store.close)
 
@@ -162,6 +169,11 @@ def _credentials(config: Config) -> tuple[credentials.Credentials, list[Path | N
         )
         made.append(path)
     return credentials.accept(tokens), made
+
+
+def _token_file(config: Config) -> Path | None:
+    given = config.token_files.get("authorizer")
+    return given or (None if "authorizer" in config.tokens else config.state / "authorizer.token")
 
 
 def _tls(config: Config) -> ssl.SSLContext | None:
