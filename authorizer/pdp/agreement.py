@@ -3,16 +3,22 @@
 A name that nobody reads is no small thing: an issuer's fixed ``tennant`` leaves the tenant to its tokens.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from authorizer.errors import Problem
 from authorizer.model import ANYONE
-from authorizer.policy.documents import MapNode, Node, Scalar
+from authorizer.policy.documents import ListNode, MapNode, Node, Scalar
 from authorizer.policy.pbac import Vocabulary
+from authorizer.policy.pbac.types import Converter, FieldType, converter
+from authorizer.policy.pbac.values import HINTS
 from authorizer.policy.reading import Findings
 
 _TENANT = "tenant"  # it chooses the subscription, whether or not a policy reads it
+_FIELD, _ENV = ("T401", "field"), ("T402", "env field")
+_SHOWN = 12  # an enum's values are listed when they are no more than these
+
+Readers = Mapping[str, Sequence[tuple[FieldType, Converter]]]
 
 
 def compare(
@@ -22,46 +28,84 @@ def compare(
     trust: Mapping[str, Any],
     memberships: Mapping[str, Mapping[str, object]],
 ) -> list[Problem]:
-    """Return what is said and never read, and whom no issuer and no fact can speak of.
+    """Return what is said and never read or cannot be, and whom no issuer and no fact can speak of.
 
     ``issuers`` and ``facts`` are the documents, which others have checked; ``trust`` is ``trust.json``, and
     ``memberships`` those of ``facts.json``.
     """
     findings = Findings()
-    assignee = vocabulary.assignee | {_TENANT}
+    assignee = _readers({_TENANT: (FieldType("string"),), **vocabulary.assignee})
+    env = _readers(vocabulary.env)
     for key, issuer in _below(issuers, "issuers"):
         where = f" of issuer {key.text!r}"
         claims = _at(issuer, "claims")
-        _fields(findings, assignee, _keys(_at(issuer, "attributes")), f" in the attributes{where}")
-        _fields(findings, assignee, _keys(_at(claims, "fields")), f" in the claims{where}")
-        _env(findings, vocabulary.env, _keys(_at(claims, "env")), f" in the claims{where}")
+        _values(findings, assignee, _at(issuer, "attributes"), _FIELD, f" in the attributes{where}")
+        _names(findings, assignee, _keys(_at(claims, "fields")), _FIELD, f" in the claims{where}")
+        _names(findings, env, _keys(_at(claims, "env")), _ENV, f" in the claims{where}")
     for key, subject in _below(facts, "subjects"):
         where = f" of subject {key.text!r}"
-        _fields(findings, assignee, _keys(_at(subject, "attributes")), where)
-        _env(findings, vocabulary.env, _keys(_at(subject, "env")), where)
+        _values(findings, assignee, _at(subject, "attributes"), _FIELD, where)
+        _values(findings, env, _at(subject, "env"), _ENV, where)
     for key, values in _below(facts, "subscriptions"):
-        _fields(findings, assignee, _keys(values), f" of subscription {key.text!r}")
+        _values(findings, assignee, values, _FIELD, f" of subscription {key.text!r}")
+    tables = {name: _readers(columns) for name, columns in vocabulary.lookups.items()}
     for key, rows in _below(facts, "lookups"):
-        known = vocabulary.lookups.get(key.text)
+        known = tables.get(key.text)
         if known is None:
-            findings.unknown("T403", key.place, "lookup table", key.text, vocabulary.lookups)
+            findings.unknown("T403", key.place, "lookup table", key.text, tables)
             continue
         for _, row in _entries(rows):
-            _fields(findings, known, _keys(row), f" in the lookup table {key.text!r}")
+            _values(findings, known, row, _FIELD, f" in the lookup table {key.text!r}")
     _nobody(findings, vocabulary, trust["issuers"], {kind for member in memberships.values() for kind in member})
     return findings.problems
 
 
-def _fields(findings: Findings, known: Collection[str], keys: Iterable[Scalar], where: str) -> None:
-    for key in keys:
-        if key.text not in known:
-            findings.unknown("T401", key.place, "field", key.text, known, where)
+def _readers(known: Mapping[str, tuple[FieldType, ...]]) -> Readers:
+    return {name: [(kind, converter(kind)) for kind in kinds] for name, kinds in known.items()}
 
 
-def _env(findings: Findings, known: Collection[str], keys: Iterable[Scalar], where: str) -> None:
+def _names(findings: Findings, known: Readers, keys: Iterable[Scalar], sort: tuple[str, str], where: str) -> None:
+    code, what = sort
     for key in keys:
         if key.text not in known:
-            findings.unknown("T402", key.place, "env field", key.text, known, where)
+            findings.unknown(code, key.place, what, key.text, known, where)
+
+
+def _values(findings: Findings, known: Readers, node: Node | None, sort: tuple[str, str], where: str) -> None:
+    """Note names that are not known, and values that no field of the name could take: they would deny, much later."""
+    _names(findings, known, _keys(node), sort, where)
+    for key, value in _entries(node):
+        readers = known.get(key.text)
+        raw = _raw(value)
+        if readers and raw is not None and all(convert(raw) is None for _, convert in readers):
+            _misfit(findings, readers[0], value, f"{sort[1]} {key.text!r}{where}")
+
+
+def _misfit(findings: Findings, reader: tuple[FieldType, Converter], node: Node, what: str) -> None:
+    kind, _ = reader
+    if isinstance(node, ListNode) is not kind.many:
+        message = f"{what} is a {kind}, so it takes " + ("a list" if kind.many else "one value")
+        findings.error("T405", node.place, message, "write [a, b]" if kind.many else "write it without [ ]")
+        return
+    one = converter(kind.element)
+    for item in node.items if isinstance(node, ListNode) else (node,):
+        if not isinstance(item, Scalar) or one(item.text) is not None:
+            continue
+        if kind.base == "enum":
+            shown = f" ({', '.join(kind.values)})" if len(kind.values) <= _SHOWN else ""
+            findings.unknown("T405", item.place, "value", item.text[:80], kind.values, f" of {what}{shown}")
+        else:
+            message = f"{item.text[:80]!r} is not a valid {kind.element} ({what})"
+            findings.error("T405", item.place, message, HINTS.get(kind.base, ""))
+
+
+def _raw(node: Node) -> str | tuple[str, ...] | None:
+    """Return a value as the facts carry it; None for one of another shape, which its own reader has refused."""
+    if isinstance(node, Scalar):
+        return node.text if node.text or node.quoted else None
+    if not isinstance(node, ListNode) or not all(isinstance(item, Scalar) for item in node.items):
+        return None
+    return tuple(item.text for item in node.items if isinstance(item, Scalar))
 
 
 def _nobody(findings: Findings, vocabulary: Vocabulary, issuers: Sequence[Mapping[str, Any]], listed: set[str]) -> None:

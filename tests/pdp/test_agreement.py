@@ -109,3 +109,71 @@ def test_a_name_outside_all_namespaces_is_nobody() -> None:
     issuers = f"kind: Issuers\nissuers: {{i: {{{ISSUER}, namespace: partner/}}}}"
     assert codes(POLICIES, policy, issuers) == "T404 {id"
     assert codes(POLICIES, policy.replace("partnr", "partner"), issuers) == ""
+
+
+TYPED = """
+kind: Catalog
+fields:
+  tenant: {type: string, scope: [resource, assignee]}
+  plan: {type: string, scope: assignee}
+  shelf: {type: enum, values: [reference, lending], scope: [resource, assignee]}
+  until: {type: timestamp, scope: assignee}
+  customers: {type: string, many: true, scope: assignee}
+env: {channel: {type: enum, values: [shop, web]}}
+---
+kind: Plans
+plans: {free: {}, pro: {}}
+---
+kind: AssignmentPoints
+types: [country, city]
+tree: {"country:no": {"city:oslo": {}}}
+---
+kind: Application
+id: app
+model: azure+resources+pbac
+resourceTypes: {Box: {fields: [tenant, shelf]}}
+rights: {read: {on: Box}}
+fields: {level: {type: int, scope: assignee}}
+http:
+  hosts: [h]
+  routes: {"GET /b/{b}": {right: read, resource: {id: path.b, shelf: lookup.rack, point: lookup.place}}}
+---
+kind: Application
+id: other
+model: pbac+fields
+fields: {level: {type: bool, scope: assignee}}
+rights: {see: {}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("subjects: {kim: {attributes: {shelf: reference, until: 2030-01-01T00:00:00Z, customers: [c-1]}}}", ""),
+        ("subjects: {kim: {attributes: {shelf: refrence}}}", "did you mean 'reference'?"),
+        ("subjects: {kim: {attributes: {until: 2030-01-01}}}", "is not a valid timestamp"),
+        ("subjects: {kim: {attributes: {tenant: [acme]}}}", "takes one value"),
+        ("subjects: {kim: {attributes: {customers: c-1}}}", "takes a list"),
+        ("subjects: {kim: {attributes: {level: 3}}}", ""),
+        ("subjects: {kim: {attributes: {level: true}}}", ""),
+        ("subjects: {kim: {attributes: {level: high}}}", "is not a valid int"),
+        ("subjects: {kim: {env: {risk: 0.5, channel: web}}}", ""),
+        ("subjects: {kim: {env: {risk: low}}}", "is not a valid decimal"),
+        ("subjects: {kim: {env: {channel: wep}}}", "did you mean 'web'?"),
+        ("subscriptions: {acme: {plan: free}}", ""),
+        ("subscriptions: {acme: {plan: gold}}", "unknown value 'gold' of field 'plan' of subscription 'acme' (free, pro)"),
+        ("lookups: {app/Box: {b: {rack: lending, place: oslo}, c: {place: city:oslo}}}", ""),
+        ("lookups: {app/Box: {b: {rack: landing}}}", "did you mean 'lending'?"),
+        ("lookups: {app/Box: {b: {place: olso}}}", "did you mean 'oslo'?"),
+        ("lookups: {app/Box: {b: {shelf: [lending]}}}", "takes one value"),
+    ],
+)  # fmt: skip
+def test_a_value_that_no_field_could_take_is_an_error(said: str, expected: str) -> None:
+    problems = compile_documents({"p.yaml": TYPED.encode(), "f.yaml": f"kind: Facts\n{said}".encode()}).problems
+    assert [problem.code for problem in problems] == (["T405"] if expected else [])
+    assert not expected or (expected in str(problems[0]) and problems[0].place.file == "f.yaml")
+
+
+def test_an_issuer_cannot_fix_a_value_that_no_field_could_take() -> None:
+    issuers = f"kind: Issuers\nissuers:\n  i: {{{ISSUER},\n    attributes: {{shelf: refrence}}}}"
+    assert codes(TYPED, issuers) == "T405 refrence}}"

@@ -1,5 +1,6 @@
 """What the documents name, for those who compare other documents with them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
@@ -7,6 +8,7 @@ from msgspec import Struct
 from authorizer.errors import Place
 from authorizer.policy.pbac.declared import Application, Catalog, Policy
 from authorizer.policy.pbac.form import lookup_table
+from authorizer.policy.pbac.types import FieldType
 
 
 class Assigned(Struct, frozen=True):
@@ -17,33 +19,64 @@ class Assigned(Struct, frozen=True):
     place: Place
 
 
-class Vocabulary(Struct, frozen=True):
-    """The names that others may use. ``assignee`` and ``env`` are fields; ``lookups`` has the fields of each table."""
+Types = tuple[FieldType, ...]
+"""The types that a name has: those of its namesakes in several applications, or of all fields that it fills."""
 
-    assignee: frozenset[str]
-    env: frozenset[str]
-    lookups: Mapping[str, frozenset[str]]
+_TEXT = FieldType("string")
+_PLAN = "plan"
+
+
+class Vocabulary(Struct, frozen=True):
+    """The names that others may use, with the types of their values; a value has to fit one of them.
+
+    ``assignee`` and ``env`` are fields; ``lookups`` has the columns of each table.
+    """
+
+    assignee: Mapping[str, Types]
+    env: Mapping[str, Types]
+    lookups: Mapping[str, Mapping[str, Types]]
     assigned: tuple[Assigned, ...]
 
 
 def vocabulary(catalog: Catalog, applications: Mapping[str, Application], policies: Iterable[Policy]) -> Vocabulary:
     """Gather the names of documents without errors."""
-    fields = [*catalog.fields.values(), *(one for app in applications.values() for one in app.fields.values())]
-    lookups: dict[str, set[str]] = {}
+    assignee: dict[str, Types] = {}
+    for field in [*catalog.fields.values(), *(one for app in applications.values() for one in app.fields.values())]:
+        if "assignee" in field.scopes:
+            kind = field.type
+            if field.name == _PLAN and kind == _TEXT and catalog.plans:
+                kind = FieldType("enum", values=tuple(catalog.plans))
+            assignee[field.name] = _with(assignee.get(field.name, ()), kind)
+    lookups: dict[str, dict[str, Types]] = {}
+    point = FieldType("enum", values=_points(catalog)) if catalog.points else _TEXT
     for application in applications.values():
         tables = {
             right.name: lookup_table(application.id, right.resource_type) for right in application.rights.values()
         }
         visible = {**catalog.fields, **application.fields}
-        resource = {field.name for field in visible.values() if "resource" in field.scopes}
+        types = {field.name: field.type for field in visible.values() if "resource" in field.scopes} | {"point": point}
         for name in tables.values():
-            lookups.setdefault(name, resource | {"point"})
+            lookups.setdefault(name, {})
         for route in application.routes:
-            looked_up = {source.key for source in route.sources if source.kind == "lookup"}
-            lookups[tables[route.right]] |= looked_up
+            columns = lookups[tables[route.right]]
+            for source in route.sources:
+                if source.kind == "lookup":
+                    columns[source.key] = _with(columns.get(source.key, ()), types.get(source.field, _TEXT))
+        for name in tables.values():
+            lookups[name] = {field: (kind,) for field, kind in types.items()} | lookups[name]
     return Vocabulary(
-        assignee=frozenset(field.name for field in fields if "assignee" in field.scopes),
-        env=frozenset(catalog.env),
-        lookups={name: frozenset(known) for name, known in lookups.items()},
+        assignee=assignee,
+        env={name: (field.type,) for name, field in catalog.env.items()},
+        lookups=lookups,
         assigned=tuple(Assigned(policy.token, policy.id, policy.place) for policy in policies if policy.token),
     )
+
+
+def _with(types: Types, kind: FieldType) -> Types:
+    return types if kind in types else (*types, kind)
+
+
+def _points(catalog: Catalog) -> tuple[str, ...]:
+    """Return how a request may name a point: ``type:name``, or the name alone where it is the only one."""
+    bare = Counter(point.partition(":")[2] for point in catalog.points)
+    return (*catalog.points, *(name for name, count in bare.items() if count == 1))
