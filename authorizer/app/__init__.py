@@ -1,5 +1,6 @@
 """Composition root of ``authorizer serve``: one process that does all, or a supervisor with workers."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -14,6 +15,8 @@ from authorizer.settings import Settings
 from authorizer.telemetry.exposition import renderer
 
 __all__ = ["Announce", "serve", "work"]
+
+log = logging.getLogger("authorizer.app")
 
 Announce = Callable[[dict[str, list[str]]], None]
 """Told once which doors are open: name -> addresses, one a worker."""
@@ -31,6 +34,7 @@ async def serve(settings: Settings, announce: Announce, worker: Sequence[str]) -
         await supervisor.supervise(settings, announce, worker, stopping)
     else:
         await _alone(settings, announce, stopping)
+    log.info("stopped")
     return stopping.status
 
 

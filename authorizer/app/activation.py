@@ -9,7 +9,7 @@ from authorizer.bundle import Bundle
 from authorizer.bundle.refusals import refusal
 from authorizer.errors import AuthorizerError
 from authorizer.model import KINDS, Kind
-from authorizer.pdp.snapshot import Options, build
+from authorizer.pdp.snapshot import Options, Snapshot, build
 from authorizer.service import Authorizer
 from authorizer.telemetry.metrics import MemoUse
 
@@ -37,6 +37,11 @@ class Activation:
         self._lock = asyncio.Lock()
         self._serials: dict[Kind, int] = {}
         self._offered: dict[Kind, tuple[Bundle, asyncio.Future[None]]] = {}
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is in force."""
+        return self._authorizer.snapshot
 
     async def offer(self, bundle: Bundle, *, patience: float = TOGETHER_SECONDS) -> None:
         """Put a bundle in force, with those it was published with as soon as they are offered too.

@@ -20,6 +20,7 @@ from authorizer.pdp.sources import compile_documents
 from authorizer.service import Authorizer
 from authorizer.settings import ControlPlane, Settings
 from authorizer.telemetry.metrics import Metrics
+from authorizer.timestamps import rfc3339
 
 log = logging.getLogger("authorizer.app")
 
@@ -43,6 +44,15 @@ async def take(reading: Reading, activation: Activation) -> tuple[Problem, ...]:
     sources = await asyncio.to_thread(compile_documents, reading.files)
     documents = sources.documents()
     await activation.put(documents, {kind: bundle.revision_of(kind, documents[kind]) for kind in KINDS})
+    snapshot = activation.snapshot
+    routes = snapshot.program.routes
+    log.info(
+        "policies in force: applications %d, routes %d, issuers %d, revision %s",
+        len({route.application for route in routes}),
+        len(routes),
+        len(snapshot.trust.issuers),
+        snapshot.revision,
+    )
     return sources.problems
 
 
@@ -64,13 +74,13 @@ async def attempt(reading: Reading, activation: Activation, metrics: Metrics, *,
         if not quiet:
             metrics.bundle_refused("policy", error.code)
             tell(error.problems, metrics)
+            log.error("the change is refused: what was in force stays")  # noqa: TRY400 - the problems are told already
     except AuthorizerError as error:
         metrics.bundle_refused("policy", error.code)
         log.error("the policies stay as they were: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
     else:
         if not quiet:
             tell(warnings, metrics)
-        log.info("policies in force")
 
 
 async def follow_directory(watch: Watch, activation: Activation, metrics: Metrics, *, quiet: bool = False) -> None:
@@ -125,6 +135,14 @@ async def resume(settings: Settings, activation: Activation, metrics: Metrics) -
     for found in kept:
         if found.bundle.kind in joined:
             progress[found.bundle.kind] = client.resume(found)
+            log.info(
+                "%s bundle in force from %s: serial %d, revision %s, last confirmed %s",
+                found.bundle.kind,
+                settings.state,
+                found.bundle.serial,
+                found.bundle.revision,
+                rfc3339(int(min(max(found.confirmed, 0), time.time()))),
+            )
         else:
             log.warning("the kept %s bundle is not put in force", found.bundle.kind)
     return Feed(kept_in, progress, asyncio.Event())

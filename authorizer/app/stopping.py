@@ -1,9 +1,12 @@
 """How a process is told to end: first with patience, then without."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Coroutine
 from typing import Any
+
+log = logging.getLogger("authorizer.app")
 
 
 class Stopping:
@@ -34,6 +37,8 @@ class Stopping:
             self.hurried.set()
             return
         self.drain = drain
+        if drain:
+            log.info("draining for %g s", drain)
         self.asked.set()
 
     async def unless_asked(self, work: Coroutine[Any, Any, None]) -> bool:

@@ -40,11 +40,7 @@ def _worker(*, debug: bool) -> list[str]:
 
 
 def _announce(endpoints: dict[str, list[str]]) -> None:
-    log = logging.getLogger("authorizer.app")
-    for door, addresses in endpoints.items():
-        for address in addresses:
-            log.info("%s listens on %s", door, address, extra={"door": door, "address": address})
-    log.info("listening", extra={"endpoints": endpoints})
+    logging.getLogger("authorizer.app").info("listening", extra={"endpoints": endpoints})
 
 
 def _loop_factory() -> Any:

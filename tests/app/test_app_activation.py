@@ -1,6 +1,7 @@
 """Documents come into force together, or not at all."""
 
 import asyncio
+import logging
 
 import pytest
 
@@ -81,17 +82,21 @@ async def test_documents_that_arrive_at_once_are_all_in_force(authorizer, activa
     assert authorizer.check(REQUEST).allowed
 
 
-async def test_a_directory_is_followed_and_a_broken_file_changes_nothing(authorizer, activation, tmp_path):
+async def test_a_directory_is_followed_and_a_broken_file_changes_nothing(authorizer, activation, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "authorizer.app")
     file = tmp_path / "api.yaml"
     file.write_text(OPEN)
     watch, metrics = Watch(tmp_path), Metrics("test")
     await feeds.take(await feeds.first_reading(watch), activation)
     assert authorizer.check(REQUEST).allowed
+    said = f"policies in force: applications 1, routes 1, issuers 0, revision {authorizer.snapshot.revision}"
+    assert caplog.messages == [said]
 
     file.write_text(OPEN.replace("right: api/read,", "right: api/reed,"))
     await _look(watch, activation, metrics)
     assert authorizer.check(REQUEST).allowed
     assert [str(problem.place) for problem in metrics.problems] == ["api.yaml:9:34"]
+    assert caplog.messages[-1] == "the change is refused: what was in force stays"
     assert metrics.activation_failures == {("policy", "R004"): 1}
 
     file.write_text(CLOSED)

@@ -109,6 +109,9 @@ async def test_decisions_go_on_without_the_control_plane(estate: Estate) -> None
     await estate.restart()
     await estate.until("authorizer_bundle_last_activation_timestamp_seconds")
     assert await estate.answers() == SOUND
+    again = (estate.home / "again.log").read_text()
+    assert f"policy bundle in force from {estate.home / 'state'}" in again
+    assert "last confirmed 20" in again
 
 
 @contextlib.asynccontextmanager

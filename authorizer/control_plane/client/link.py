@@ -26,6 +26,7 @@ MAX_TOKEN_FILE = 16 * 1024
 MAX_REFUSAL = 64 * 1024
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+_SSL_NOTE = re.compile(r" ssl:\S+")  # aiohttp's, of each failed connection, with TLS or without
 _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|::1")
 
 
@@ -115,6 +116,7 @@ async def exchange(
         raise ControlPlaneError("AZ508", why, hint="name its authority in control_plane.ca_file") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         why = type(error).__name__ if isinstance(error, ValueError) else str(error) or type(error).__name__
+        why = _SSL_NOTE.sub("", why)
         raise ControlPlaneError("AZ501", f"the control plane cannot be reached: {ascii(why)[1:-1][:200]}") from None
 
 
