@@ -6,6 +6,7 @@ and the path, in capitals, joined by two underscores: ``AUTHORIZER__EXT_AUTHZ__L
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -19,6 +20,10 @@ ENVIRONMENT_PREFIX = "AUTHORIZER__"
 """Two underscores: Kubernetes sets ``AUTHORIZER_PORT`` and the like for a Service of that name."""
 
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
+FilePath = Annotated[str, Meta(extra={"path": True})]
+"""In the configuration file a relative one is meant from the directory of that file."""
+
+STDOUT = "stdout"
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
 IdentitySource = Literal["subject", "client", "issuer", "scopes", "application", "decision_id"]
 IDENTITY_HEADERS: Mapping[str, IdentitySource] = {
@@ -31,9 +36,11 @@ IDENTITY_HEADERS: Mapping[str, IdentitySource] = {
 class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who we are to gateways, and who they have to be. The files are read again when they change."""
 
-    certificate: Annotated[str, Meta(description="PEM file of our certificate chain; empty for no TLS")] = ""
-    key: Annotated[str, Meta(description="PEM file of its private key")] = ""
-    client_ca: Annotated[str, Meta(description="PEM file of the authority of gateways; empty lets any connect")] = ""
+    certificate: Annotated[FilePath, Meta(description="PEM file of our certificate chain; empty for no TLS")] = ""
+    key: Annotated[FilePath, Meta(description="PEM file of its private key")] = ""
+    client_ca: Annotated[
+        FilePath, Meta(description="PEM file of the authority of gateways; empty lets any connect")
+    ] = ""
     client_names: Annotated[
         tuple[str, ...],
         Meta(
@@ -67,7 +74,7 @@ class ForwardAuth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         tuple[str, ...], Meta(description="addresses or networks of gateways; empty trusts nobody")
     ] = ("127.0.0.0/8", "::1/128")
     shared_secret_file: Annotated[
-        str,
+        FilePath,
         Meta(description="file with a secret; who sends it in x-authorizer-secret is trusted from any address"),
     ] = ""
 
@@ -81,7 +88,7 @@ class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class BundleKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A public key that may sign bundles."""
 
-    file: Annotated[str, Meta(description="PEM file of the public key")]
+    file: Annotated[FilePath, Meta(description="PEM file of the public key")]
     algorithm: Annotated[str, Meta(description="signature algorithm, bound to the key")] = "ES256"
 
 
@@ -89,8 +96,8 @@ class ControlPlane(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Where signed bundles come from and reports go."""
 
     url: Annotated[str, Meta(description="address of the control plane; empty for none")] = ""
-    token_file: Annotated[str, Meta(description="file with the bearer credential, read at each call")] = ""
-    ca_file: Annotated[str, Meta(description="PEM file of the certificate authority; empty for the system's")] = ""
+    token_file: Annotated[FilePath, Meta(description="file with the bearer credential, read at each call")] = ""
+    ca_file: Annotated[FilePath, Meta(description="PEM file of the certificate authority; empty for the system's")] = ""
     keys: Annotated[dict[str, BundleKey], Meta(description="key id -> key that may sign bundles")] = {}
     poll_seconds: Annotated[Seconds, Meta(description="mean delay between polls where long polling is not offered")] = (
         60
@@ -117,15 +124,15 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         "info"
     )
     format: Annotated[Literal["json", "text"], Meta(description="one JSON object a line, or text")] = "json"
-    decisions: Annotated[str, Meta(description="decision log: stdout, a file path, or empty for none")] = "stdout"
+    decisions: Annotated[FilePath, Meta(description="decision log: stdout, a file path, or empty for none")] = STDOUT
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration of one process."""
 
     id: Annotated[str, Meta(description="name of this instance in reports; empty takes the host's name")] = ""
-    policies: Annotated[str, Meta(description="directory of policy documents, instead of a control plane")] = ""
-    state: Annotated[str, Meta(description="directory where the last good bundles are kept")] = ""
+    policies: Annotated[FilePath, Meta(description="directory of policy documents, instead of a control plane")] = ""
+    state: Annotated[FilePath, Meta(description="directory where the last good bundles are kept")] = ""
     realm: Annotated[str, Meta(description="realm named in challenges")] = "api"
     workers: Annotated[
         int,
@@ -151,14 +158,15 @@ def load(
 ) -> Settings:
     """Read settings from a YAML text, the environment and ``path=value`` flags.
 
-    Raises SettingsError with all problems.
+    A relative path in the text is meant from the directory of ``file``, elsewhere from the current directory. Raises
+    SettingsError with all problems.
     """
     problems: list[Problem] = []
     nodes = documents.load(text, file) if text.strip() else []
     if len(nodes) > 1 or (nodes and not isinstance(nodes[0], documents.MapNode)):
         raise SettingsError([Problem("AZ101", "the configuration is one mapping of sections", Place(file, 1, 1))])
     root = nodes[0] if nodes else None
-    tree: dict[str, Any] = documents.plain(root) if root is not None else {}
+    tree: dict[str, Any] = _from(Path(file).parent, Settings, documents.plain(root)) if root is not None else {}
     origins: dict[tuple[str, ...], Place] = {}
     for name, value in sorted((environment or {}).items()):
         if name.startswith(ENVIRONMENT_PREFIX):
@@ -194,6 +202,16 @@ def reference() -> str:
         for name, default, meaning in _rows(Settings, "")
     ]
     return "\n".join(rows) + "\n"
+
+
+def _from(directory: Path, kind: Any, item: Any) -> Any:
+    """Return what the file says with its paths taken from the directory that the file is in."""
+    if isinstance(item, dict):
+        types = _field_types(kind)
+        value_type = None if _is_struct(kind) else _value_type(kind)
+        return {key: _from(directory, types.get(key, value_type), each) for key, each in item.items()}
+    is_path = any(isinstance(meta, Meta) and meta.extra for meta in getattr(kind, "__metadata__", ()))
+    return str(directory / item) if is_path and isinstance(item, str) and item not in ("", STDOUT) else item
 
 
 def _rows(kind: type[Struct], prefix: str) -> Iterable[tuple[str, str, str]]:

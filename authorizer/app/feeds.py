@@ -112,7 +112,7 @@ def verifier(settings: ControlPlane) -> Verifier:
         try:
             pem = Path(key.file).read_bytes()
         except OSError as error:
-            why = f"control_plane.keys.{key_id}.file cannot be read: {error}"
+            why = f"control_plane.keys.{key_id}.file: {Path(key.file).absolute()} cannot be read: {error.strerror}"
             raise KeyMaterialError("AZ430", why, hint="name the PEM file of the public key") from None
         keys[key_id] = read_pem(pem, key.algorithm, key_id)
     return Verifier(keys=keys)

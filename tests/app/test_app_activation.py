@@ -8,11 +8,12 @@ import pytest
 from authorizer.app import feeds
 from authorizer.app.activation import Activation
 from authorizer.directory import Watch
-from authorizer.errors import AuthorizerError
+from authorizer.errors import AuthorizerError, KeyMaterialError
 from authorizer.model import Request
 from authorizer.pdp.snapshot import Options
 from authorizer.pdp.sources import compile_documents
 from authorizer.service import Authorizer
+from authorizer.settings import BundleKey, ControlPlane
 from authorizer.telemetry.metrics import Metrics
 
 OPEN = """
@@ -108,3 +109,11 @@ async def test_a_directory_is_followed_and_a_broken_file_changes_nothing(authori
 async def _look(watch, activation, metrics) -> None:
     for _ in range(3):  # a change is taken when two looks in a row saw the same
         await feeds.look_once(watch, activation, metrics)
+
+
+def test_a_key_file_that_is_missing_is_shown_with_its_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyMaterialError) as caught:
+        feeds.verifier(ControlPlane(keys={"main": BundleKey(file="no.pem")}))
+    said = f"control_plane.keys.main.file: {tmp_path / 'no.pem'} cannot be read: No such file or directory"
+    assert (caught.value.code, caught.value.message) == ("AZ430", said)

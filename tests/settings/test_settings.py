@@ -35,6 +35,31 @@ def test_later_sources_win():
     assert value.forward_auth.trusted_peers == ("10.0.0.1", "::1")
 
 
+PATHS = """
+policies: ../policies
+state: /var/state
+control_plane: {token_file: t, keys: {a: {file: keys/a.pem, algorithm: ES256}}}
+forward_auth: {shared_secret_file: secret}
+log: {decisions: decisions.log}
+realm: api
+"""
+
+
+def test_paths_in_the_file_are_meant_from_its_directory():
+    value = settings.load(PATHS, "/etc/x/a.yaml", flags=["control_plane.ca_file=ca.pem"])
+    assert (value.policies, value.state, value.realm) == ("/etc/x/../policies", "/var/state", "api")
+    plane = value.control_plane
+    assert (plane.token_file, plane.ca_file) == ("/etc/x/t", "ca.pem")
+    assert (plane.keys["a"].file, plane.keys["a"].algorithm) == ("/etc/x/keys/a.pem", "ES256")
+    assert (value.forward_auth.shared_secret_file, value.log.decisions) == ("/etc/x/secret", "/etc/x/decisions.log")
+
+
+@pytest.mark.parametrize("word", ["stdout", '""'])
+def test_what_is_no_path_stays(word):
+    value = settings.load(f"policies: p\nlog: {{decisions: {word}}}\n", "etc/a.yaml")
+    assert (value.policies, value.log.decisions) == ("etc/p", word.strip('"'))
+
+
 def test_every_problem_is_told_at_once_at_its_place():
     found = refusals(
         "policies: p\next_authz:\n  lisen: 1\ncontrol_plane:\n  poll_seconds: soon\n  keys: {a: {fil: x}}\n",
