@@ -78,13 +78,15 @@ class Reason(Struct, frozen=True):
     """Why a decision is what it is.
 
     ``code`` is stable and specific (``path_encoded_slash``); ``category`` is the bounded family used by metrics and by
-    policy tests (``bad_path``); ``status`` is the HTTP status of a denial; ``text`` is for the person denied.
+    policy tests (``bad_path``); ``status`` is the HTTP status of a denial; ``text`` is for the person denied;
+    ``detail`` is for the decision log alone, and holds no value of a credential.
     """
 
     code: str
     category: str
     status: int
     text: str
+    detail: str = ""
 
 
 class StepUp(Struct, frozen=True):

@@ -5,9 +5,12 @@ import secrets
 import time
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from authorizer.model import Decision, Request
 from authorizer.pdp.decide import decide, deny
 from authorizer.pdp.snapshot import EMPTY, Snapshot
+from authorizer.reasons import reason
 
 Observer = Callable[[Request, Decision, float], None]
 """Told of every decision: the request, the answer, and the seconds it took."""
@@ -63,9 +66,13 @@ class Authorizer:
             self._report(error)
         return self._observed(request, decision, started)
 
-    def refuse(self, code: str, request: Request) -> Decision:
-        """Deny what a door could not make a question of, so that it is counted and logged like any other denial."""
-        return self._observed(request, deny(code, f"{self._boot}-{next(self._count):x}"), time.perf_counter())
+    def refuse(self, code: str, request: Request, detail: str = "") -> Decision:
+        """Deny what a door could not make a question of, so that it is counted and logged like any other denial.
+
+        ``detail`` is for the log.
+        """
+        why = replace(reason(code), detail=detail)
+        return self._observed(request, deny(why, f"{self._boot}-{next(self._count):x}"), time.perf_counter())
 
     def _observed(self, request: Request, decision: Decision, started: float) -> Decision:
         try:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from authorizer.doors import faults
 from authorizer.doors.forward_auth_peers import SECRET_HEADER, Trust
-from authorizer.doors.forward_auth_profiles import Original, Profile, collect, find, read
+from authorizer.doors.forward_auth_profiles import PREFIX, PROFILES, Original, Profile, absent, collect, find, read
 from authorizer.doors.headers import removals, sendable, speaks_grpc
 from authorizer.doors.http1 import Answer
 from authorizer.doors.problem import denial, grpc_denial
@@ -31,6 +31,8 @@ _WHOLE = ("false",)
 # The call does not tell whether the original request has a body that the gateway kept for itself, so a decision that
 # reads the body must not take it for a request without one.
 _NO_BODY: tuple[bytes, BodyState] = (b"", "unknown")
+
+_NO_GATEWAY = f"no gateway has this address; there are {', '.join(PREFIX + name for name in PROFILES)}"
 
 # Where no profile is known: 403 is a denial to each of them.
 _UNKNOWN = Profile(statuses=frozenset({403}))
@@ -86,7 +88,7 @@ class ForwardAuth:
         if not self._trusted(call, headers):
             return self._refuse(found[0] if found else _UNKNOWN, "peer_untrusted", bare, close=True)
         if found is None or call.method == "CONNECT":
-            return self._refuse(_UNKNOWN, "forwarded_missing", bare, close=True)
+            return self._refuse(_UNKNOWN, "forwarded_missing", bare, _NO_GATEWAY, close=True)
         profile, rest = found
         # INVARIANT: a body that is not read to its end ends the connection. If it were reused, the length that a
         # client declares would eat into the next call, and answers would go to the wrong requests.
@@ -96,7 +98,9 @@ class ForwardAuth:
         headers.pop(SECRET_HEADER, None)
         original = read(profile, call.method, rest, headers, self._hops)
         if isinstance(original, str):
-            return self._refuse(profile, original, bare, close=close or call.body_exists)
+            lacking = ", ".join(absent(profile, headers))
+            detail = f"the gateway did not send: {lacking}" if lacking else ""
+            return self._refuse(profile, original, bare, detail, close=close or call.body_exists)
         body, state = await _body(call) if profile.sends_body and call.body_exists else _NO_BODY
         if headers.get(profile.partial, _WHOLE) != _WHOLE:
             state = "partial"  # anything but a plain "it is whole" counts as a part
@@ -114,8 +118,8 @@ class ForwardAuth:
             faults.report(error)
             return _deny(profile, _INTERNAL, close=True)
 
-    def _refuse(self, profile: Profile, code: str, request: Request, *, close: bool) -> Answer:
-        return _deny(profile, self._authorizer.refuse(code, request), close=close)
+    def _refuse(self, profile: Profile, code: str, request: Request, detail: str = "", *, close: bool) -> Answer:
+        return _deny(profile, self._authorizer.refuse(code, request, detail), close=close)
 
 
 def _request(original: Original, body: bytes, state: BodyState) -> Request:

@@ -124,7 +124,7 @@ def read(profile: Profile, method: str, rest: str, headers: Headers, hops: int) 
     told = {name: headers.get(name, ()) for name in carriers - {profile.client}}
     if any(len(values) > 1 for values in told.values()):
         return "forwarded_ambiguous"
-    if not all(told.values()):
+    if absent(profile, headers):
         return "forwarded_missing"
     target = told[profile.target][0] if profile.target else rest
     if profile.target and _joined(target):
@@ -141,6 +141,11 @@ def read(profile: Profile, method: str, rest: str, headers: Headers, hops: int) 
         client=client_address(headers.get(profile.client, ()), hops) if profile.client else "",
         headers={name: values for name, values in headers.items() if name not in carriers and name not in _OF_THE_CALL},
     )
+
+
+def absent(profile: Profile, headers: Headers) -> list[str]:
+    """Return the headers that the gateway has to send and did not."""
+    return sorted(name for name in profile.carriers - {profile.client} if not headers.get(name))
 
 
 def client_address(chain: Iterable[str], hops: int) -> str:

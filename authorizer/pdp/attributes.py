@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import unquote
 
+from msgspec.structs import replace
+
 from authorizer.model import Reason, Request
 from authorizer.pdp.canonical import Canonical, clash
 from authorizer.pdp.claims import ClaimFault, claim
@@ -151,8 +153,8 @@ def _read_claims(tokens: tuple[tuple[str, str], ...], claims: Claims, resource: 
     for field, path in tokens:
         try:
             value = claim(claims, path)
-        except ClaimFault:
-            return reason("token_claims")
+        except ClaimFault as fault:
+            return replace(reason("token_claims"), detail=str(fault))
         if value is not None:
             resource[field] = value
     return None

@@ -10,7 +10,7 @@ MAX_TEXT = 1024
 
 
 class ClaimFault(Exception):  # noqa: N818 - whoever reads claims answers it with a Reason
-    """A claim that is read has the wrong shape."""
+    """A claim that is read has the wrong shape; the message names the claim and never its value."""
 
 
 def claim(claims: Mapping[str, Any], path: str) -> Any:
@@ -18,27 +18,27 @@ def claim(claims: Mapping[str, Any], path: str) -> Any:
     here: Any = claims
     for step in (path,) if path in claims else path.split("."):
         if not isinstance(here, Mapping):
-            raise ClaimFault
+            raise ClaimFault(f"claim {path!r}: what stands above {step!r} is no object")
         if step not in here:
             return None
         here = here[step]
     if here is None:
-        raise ClaimFault
+        raise ClaimFault(f"claim {path!r} is null")
     return here
 
 
-def text(value: object) -> str:
-    """Return a claim that must be a text of 1 to ``MAX_TEXT`` characters, without control characters."""
+def text(value: object, name: str) -> str:
+    """Return the claim ``name``, which must be a text of 1 to ``MAX_TEXT`` characters, without control characters."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or UNSAFE_TEXT.search(value):
-        raise ClaimFault
+        raise ClaimFault(f"claim {name!r} must hold 1 to {MAX_TEXT} characters of text without controls")
     return value
 
 
-def texts(value: object) -> list[str]:
-    """Return a claim that must be a list of such texts."""
+def texts(value: object, name: str) -> list[str]:
+    """Return the claim ``name``, which must be a list of such texts."""
     if not isinstance(value, list):
-        raise ClaimFault
-    return [text(item) for item in value]
+        raise ClaimFault(f"claim {name!r} must be a list of texts")
+    return [text(item, name) for item in value]
 
 
 def numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
@@ -47,5 +47,5 @@ def numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None and name not in claims:
         return None
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or value < 0:
-        raise ClaimFault
+        raise ClaimFault(f"claim {name!r} must be a number of seconds since 1970")
     return float(value)

@@ -30,7 +30,7 @@ def deny(why: str | Reason, decision_id: str, *, realm: str = "") -> Decision:
     return Decision(
         reason=why,
         id=decision_id,
-        detail=why.text,
+        detail=why.detail or why.text,
         challenge=challenge(why, realm=realm) if why.status == 401 else "",
     )
 
@@ -74,7 +74,9 @@ def find(snapshot: Snapshot, request: Request) -> Operation | Reason:
         return refused
     match = snapshot.routes.resolve(target)
     if match is None:
-        return _NO_ROUTE
+        if not snapshot.routes.knows(target.host):
+            return msgspec.structs.replace(_NO_ROUTE, detail=f"no application has the host {target.host}")
+        return msgspec.structs.replace(_NO_ROUTE, detail=f"no route of {target.host} has this method and path")
     if isinstance(match, Reason):
         return match
     guard: Guard = match.payload
@@ -98,7 +100,8 @@ def judge(
     if assignee is None:
         typed = snapshot.program.assignee(route.application, identity.attributes)
         if isinstance(typed, BadAttribute):
-            return _known(deny("bad_attribute", decision_id), snapshot, guard, identity)
+            why = msgspec.structs.replace(reason("bad_attribute"), detail=str(typed))
+            return _known(deny(why, decision_id), snapshot, guard, identity)
         identity.typed[route.application] = assignee = typed
     verdict = snapshot.program.decide(
         Question(route=route, tokens=identity.tokens, assignee=assignee, resource=resource, env=env, now=now)

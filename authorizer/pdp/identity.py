@@ -21,16 +21,16 @@ def identify(claims: Mapping[str, Any], issuer: Issuer, facts: Facts, expires: f
     Attributes, the later wins: the token's fields, what is fixed for the issuer, facts about the subject, the
     subscription of the subject's ``tenant``. A kind of membership listed in the facts replaces the token's.
     """
-    subject = _own(issuer, text(claims["sub"]))
+    subject = _own(issuer, claims["sub"], "sub")
     names: dict[str, frozenset[str]] = {}
     client = ""
     for kind, paths in issuer.claims.names.items():
-        value = next((found for path in paths if (found := claim(claims, path)) is not None), None)
+        path, value = next(((path, found) for path in paths if (found := claim(claims, path)) is not None), ("", None))
         if value is None:
             continue
-        names[kind] = frozenset(assignee_token(kind, *parts) for parts in _asserted(kind, value, issuer))
+        names[kind] = frozenset(assignee_token(kind, *parts) for parts in _asserted(kind, value, path, issuer))
         if kind == "client":
-            client = _own(issuer, text(value))
+            client = _own(issuer, value, path)
     if client == subject:
         # RFC 9068 section 5: a client acts for itself, and its name may be that of a person.
         names.pop("person", None)
@@ -68,28 +68,31 @@ def _memberships(member: Membership) -> dict[str, frozenset[str]]:
     return found
 
 
-def _asserted(kind: str, value: object, issuer: Issuer) -> list[tuple[str, ...]]:
+def _asserted(kind: str, value: object, path: str, issuer: Issuer) -> list[tuple[str, ...]]:
     """Return the names, or pairs of names, that a claim gives the subject, each in the issuer's namespace."""
     if ASSIGNEE_KINDS[kind] == "one":
-        return [(_own(issuer, text(value)),)]
+        return [(_own(issuer, value, path),)]
     if not isinstance(value, list):
-        raise ClaimFault
+        raise ClaimFault(f"claim {path!r} must be a list, for it says each {kind}")
     if ASSIGNEE_KINDS[kind] == "many":
-        return [(_own(issuer, text(item)),) for item in value]
+        return [(_own(issuer, item, path),) for item in value]
     pairs: list[tuple[str, ...]] = []
     for item in value:
         pair = [item.get("role"), item.get("location")] if isinstance(item, Mapping) else item
         if not isinstance(pair, list) or len(pair) != 2:
-            raise ClaimFault
-        pairs.append((_own(issuer, text(pair[0])), _own(issuer, text(pair[1]))))
+            raise ClaimFault(f"claim {path!r} must be a list of pairs: [role, location], or an object of both")
+        pairs.append((_own(issuer, pair[0], path), _own(issuer, pair[1], path)))
     return pairs
 
 
-def _own(issuer: Issuer, name: str) -> str:
-    """Return ``name`` in the issuer's namespace. The issuer with the empty one must not reach into another's."""
-    full = issuer.namespace + name
+def _own(issuer: Issuer, value: object, path: str) -> str:
+    """Return the name that a claim gives, in the issuer's namespace.
+
+    The issuer with the empty one must not reach into another's.
+    """
+    full = issuer.namespace + text(value, path)
     if full.startswith(issuer.foreign):
-        raise ClaimFault
+        raise ClaimFault(f"claim {path!r} has a name in another issuer's namespace")
     return full
 
 
@@ -99,27 +102,29 @@ def _values(claims: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, ob
     for field, path in paths.items():
         value = claim(claims, path)
         if value is not None:
-            found[field] = tuple(_scalar(item) for item in value) if isinstance(value, list) else _scalar(value)
+            found[field] = (
+                tuple(_scalar(item, path) for item in value) if isinstance(value, list) else _scalar(value, path)
+            )
     return found
 
 
-def _scalar(value: object) -> str:
+def _scalar(value: object, path: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Decimal):
         value = format(value, "f")
     elif isinstance(value, int):
         value = str(value)
-    return text(value)  # INVARIANT: a number obeys the bound of a text too
+    return text(value, path)  # INVARIANT: a number obeys the bound of a text too
 
 
 def _login(claims: Mapping[str, Any]) -> dict[str, object]:
     """Return how the subject logged in: ``acr`` and ``amr`` (RFC 9068 section 2.2.1)."""
     found: dict[str, object] = {}
     if "acr" in claims:
-        found["acr"] = text(claims["acr"])
+        found["acr"] = text(claims["acr"], "acr")
     if "amr" in claims:
-        found["amr"] = tuple(texts(claims["amr"]))
+        found["amr"] = tuple(texts(claims["amr"], "amr"))
     return found
 
 
@@ -129,9 +134,9 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     for name in ("scope", "scp"):
         value = claims.get(name, "")
         if not isinstance(value, str):
-            found.update(texts(value))
+            found.update(texts(value, name))
         elif UNSAFE_TEXT.search(value):
-            raise ClaimFault
+            raise ClaimFault(f"claim {name!r} has a control character")
         else:
             found.update(value.split(" "))
     return frozenset(found) - {""}

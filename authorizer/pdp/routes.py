@@ -134,6 +134,10 @@ class Routes(Struct, frozen=True):
             return _AMBIGUOUS
         return _match(*found, frozenset(doubtful))
 
+    def knows(self, host: str) -> bool:
+        """Whether some route is for this host."""
+        return self._table(host) is not None
+
     def _table(self, host: str) -> _Table | None:
         tables = self.tables
         found = tables.get(host)

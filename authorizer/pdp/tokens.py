@@ -3,9 +3,11 @@
 Sources: RFC 7519 section 7.2, RFC 8725 section 3, RFC 9068 section 4, RFC 9700.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
+
+from msgspec.structs import replace
 
 from authorizer.jose.encoding import read_object
 from authorizer.jose.jwk import VerifyKey
@@ -29,6 +31,7 @@ _EXPIRED = reason("token_expired")
 _NOT_YET = reason("token_not_yet")
 _LIFETIME = reason("token_lifetime")
 _UNBOUND = reason("token_unbound")
+_LISTED = 5
 
 
 class Memo:
@@ -109,8 +112,8 @@ def verify(token: str, trust: Trust, facts: Facts, memo: Memo, now: float) -> Id
         issuer, claims, expires = verified
     try:
         identity = identify(claims, issuer, facts, expires)
-    except ClaimFault:
-        return _CLAIMS
+    except ClaimFault as fault:
+        return _because(_CLAIMS, str(fault))
     memo.keep(digest, size, identity)
     return identity
 
@@ -127,11 +130,11 @@ def _verify(token: str, trust: Trust, now: float) -> tuple[Issuer, Mapping[str, 
     # Not yet verified: it only chooses whose keys and rules to verify with.
     issuer = trust.issuers.get(named) if isinstance(named, str) else None
     if issuer is None:
-        return _ISSUER
+        return _because(_ISSUER, f"claim 'iss' must be one of: {_listed(trust.issuers)}")
     if jws.algorithm not in issuer.algorithms:
-        return _ALGORITHM
+        return _because(_ALGORITHM, f"issuer {issuer.name!r} has the algorithms: {_listed(issuer.algorithms)}")
     if media_type(jws.type) not in issuer.types:
-        return _TYPE
+        return _because(_TYPE, f"issuer {issuer.name!r} has the types: {_listed(map(repr, issuer.types))}")
     key = _key(jws, issuer)
     if isinstance(key, Reason):
         return key
@@ -140,8 +143,8 @@ def _verify(token: str, trust: Trust, now: float) -> tuple[Issuer, Mapping[str, 
         return fault
     try:
         expires = _check(claims, issuer, now)
-    except ClaimFault:
-        return _CLAIMS
+    except ClaimFault as fault:
+        return _because(_CLAIMS, str(fault))
     return expires if isinstance(expires, Reason) else (issuer, claims, expires)
 
 
@@ -150,10 +153,12 @@ def _key(jws: Jws, issuer: Issuer) -> VerifyKey | Reason:
         # Keys change with the snapshot only: an unknown key id costs one look-up and starts nothing.
         key = issuer.keys_by_id.get(jws.key_id)
         if key is None:
-            return _KEY
+            return _because(_KEY, f"issuer {issuer.name!r} has the keys: {_listed(issuer.keys_by_id)}")
         return key if jws.algorithm in key.algorithms else _ALGORITHM
     fitting = [key for key in issuer.keys if jws.algorithm in key.algorithms]
-    return fitting[0] if len(fitting) == 1 else _KEY
+    if len(fitting) == 1:
+        return fitting[0]
+    return _because(_KEY, f"the token names no key, and {len(fitting)} of issuer {issuer.name!r} fit its algorithm")
 
 
 def _check(claims: Mapping[str, Any], issuer: Issuer, now: float) -> float | Reason:
@@ -164,18 +169,30 @@ def _check(claims: Mapping[str, Any], issuer: Issuer, now: float) -> float | Rea
         return _TYPE  # a security event or logout token (RFC 8417 section 2.2), whatever its header says
     expires, issued, starts = numeric_date(claims, "exp"), numeric_date(claims, "iat"), numeric_date(claims, "nbf")
     if (numeric_date(claims, "auth_time") or 0.0) > now + issuer.leeway:
-        return _CLAIMS  # a login still to come would count as the freshest of all
-    if expires is None or any(claim(claims, path) is None for path in issuer.required):
-        return _CLAIMS
-    text(claims.get("sub"))
+        # It would count as the freshest login of all.
+        return _because(_CLAIMS, "claim 'auth_time' is in the future")
+    absent = [path for path in ("exp", *issuer.required) if claim(claims, path) is None]
+    if expires is None or absent:
+        return _because(_CLAIMS, f"absent claims: {_listed(absent)}")
+    text(claims.get("sub"), "sub")
     audience = claims.get("aud")
-    audiences = [audience] if isinstance(audience, str) else texts(audience)
+    audiences = [audience] if isinstance(audience, str) else texts(audience, "aud")
     if issuer.audiences.isdisjoint(audiences):
-        return _AUDIENCE
+        return _because(_AUDIENCE, f"claim 'aud' must hold one of: {_listed(issuer.audiences)}")
     if now >= expires + issuer.leeway:
         return _EXPIRED
     if max(issued or 0.0, starts or 0.0) > now + issuer.leeway:
         return _NOT_YET
     if expires - (now if issued is None else issued) > issuer.max_lifetime:
-        return _LIFETIME
+        return _because(_LIFETIME, f"issuer {issuer.name!r} has a max_lifetime of {issuer.max_lifetime}s")
     return expires + issuer.leeway
+
+
+def _because(why: Reason, detail: str) -> Reason:
+    return replace(why, detail=detail)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Return what is configured: a few names, for a log line has an end."""
+    found = sorted(names)
+    return ", ".join(found[:_LISTED]) + (f" and {len(found) - _LISTED} more" if len(found) > _LISTED else "") or "none"

@@ -44,10 +44,12 @@ class Fake:
     decision: Decision | Exception = field(default_factory=lambda: Decision(reason=ALLOWED, allowed=True))
     asked: list[Request] = field(default_factory=list)
     refused: list[tuple[Request, Decision]] = field(default_factory=list)
+    details: list[str] = field(default_factory=list)
 
-    def refuse(self, code: str, request: Request) -> Decision:
+    def refuse(self, code: str, request: Request, detail: str = "") -> Decision:
         decision = Decision(reason=reason(code), id="refused-1")
         self.refused.append((request, decision))
+        self.details.append(detail)
         return decision
 
     def check(self, request: Request) -> Decision:
@@ -154,6 +156,9 @@ async def test_a_missing_header_is_a_denial_and_not_a_guess(client, profile, par
     reply = await client.call(target, {n: v for n, v in headers.items() if not n.lower().endswith(part)})
     assert (reply.status, reply.reason) == (403, "forwarded_missing")
     assert client.fake.asked == []
+    (detail,) = client.fake.details
+    assert detail.startswith("the gateway did not send: x-")
+    assert detail.endswith(part)
 
 
 @pytest.mark.parametrize("profile", ["traefik", "caddy", "nginx"])
@@ -261,6 +266,7 @@ async def test_every_method_is_asked_about(client, method):
 async def test_what_is_no_profile_is_denied(client, target):
     reply = await client.call(target, FORWARDED, method="OPTIONS")
     assert (reply.status, reply.reason, client.fake.asked) == (403, "forwarded_missing", [])
+    assert client.fake.details[0].startswith("no gateway has this address")
 
 
 @pytest.mark.parametrize("target", ["door:80", "/authz/envoy/x"])

@@ -372,3 +372,27 @@ def test_a_change_of_facts_checks_no_signature_again_and_a_change_of_issuers_doe
     tokens.verify(text, MAIN, known, following.successor().successor(), NOW)
     tokens.verify(text, MAIN, known, tokens.Memo(), NOW)
     assert checked == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "changes", "expected"),
+    [
+        (MAIN, {"groups": "secret"}, "claim 'groups' must be a list, for it says each group"),
+        (MAIN, {"groups": [""]}, "claim 'groups' must hold 1 to 1024 characters of text without controls"),
+        (MAIN, {"sub": 7}, "claim 'sub' must hold 1 to 1024 characters of text without controls"),
+        (MAIN, {"sub": "p/secret"}, "claim 'sub' has a name in another issuer's namespace"),
+        (MAIN, {"brl": [["secret"]]}, "claim 'brl' must be a list of pairs: [role, location], or an object of both"),
+        (MAIN, {"place": "secret"}, "claim 'place.sites': what stands above 'sites' is no object"),
+        (MAIN, {"nbf": "secret"}, "claim 'nbf' must be a number of seconds since 1970"),
+        (MAIN, {"auth_time": NOW + 999}, "claim 'auth_time' is in the future"),
+        (STRICT, {"exp": ...}, "absent claims: a.b, client_id, exp"),
+        (MAIN, {"iss": "secret"}, "claim 'iss' must be one of: https://a.example, https://b.example"),
+        (MAIN, {"aud": "secret"}, "claim 'aud' must hold one of: orders"),
+    ],
+)
+def test_the_log_is_told_what_was_expected_and_never_what_came(
+    trusted: trust.Trust, changes: dict[str, object], expected: str
+) -> None:
+    found = verify(token(**changes), trusted)
+    assert isinstance(found, Reason)
+    assert found.detail == expected

@@ -124,3 +124,21 @@ def test_a_grant_whose_obligation_nobody_would_hear_of_does_not_grant():
     assert Authorizer(build(documents, {}, Options())).check(OPEN).allowed
     decision = Authorizer(build(documents, {}, Options(performs=frozenset()))).check(OPEN)
     assert (decision.allowed, decision.reason.code) == (False, "obligation_unknown")
+
+
+@pytest.mark.parametrize(
+    ("asked", "detail"),
+    [
+        (replace(OPEN, host="other.example"), "no application has the host other.example"),
+        (replace(OPEN, method="POST"), "no route of api.example has this method and path"),
+    ],
+)
+def test_the_log_tells_an_unknown_host_from_an_unknown_path(snapshot, asked, detail):
+    decision = Authorizer(snapshot).check(asked)
+    assert (decision.reason.code, decision.detail) == ("no_route", detail)
+
+
+def test_a_refusal_says_to_the_log_what_the_door_knows():
+    decision = Authorizer().refuse("forwarded_missing", Request(), "no gateway has this address")
+    assert decision.detail == "no gateway has this address"
+    assert Authorizer().refuse("forwarded_missing", Request()).detail == decision.reason.text
