@@ -6,32 +6,25 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
-from msgspec import Struct
 
 from authorizer.demo.parts import ControlPlane
+from authorizer.errors import Problem, problem_from
 
 _LOOK = 0.3  # seconds between two looks
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
-class Remark(Struct, frozen=True):
-    """One problem of a document; an ``error`` keeps all documents from being published."""
-
-    text: str
-    error: bool
-
-
-async def follow_documents(plane: ControlPlane) -> AsyncIterator[tuple[Remark, ...]]:
+async def follow_documents(plane: ControlPlane) -> AsyncIterator[tuple[Problem, ...]]:
     """Yield at each change of the documents what is wrong with them; without an error they are published.
 
     Raises ClientError or TimeoutError when the control plane does not answer.
     """
-    last: tuple[object, tuple[Remark, ...]] | None = None
+    last: tuple[object, tuple[Problem, ...]] | None = None
     async with _session(plane) as session:
         while True:
             status = await _get(session, "/v1/status")
             published = {kind: each["revision"] for kind, each in status["bundles"].items()}
-            problems = tuple(map(_remark, (await _get(session, "/v1/problems"))["problems"]))
+            problems = tuple(map(problem_from, (await _get(session, "/v1/problems"))["problems"]))
             if last not in (None, (published, problems)):
                 yield problems
             last = published, problems
@@ -69,10 +62,3 @@ async def _get(session: aiohttp.ClientSession, path: str) -> Mapping[str, Any]:
         found = await answer.json()
     assert isinstance(found, dict)
     return found
-
-
-def _remark(problem: Mapping[str, Any]) -> Remark:
-    where = f"{problem['file']}:{problem['line']}:{problem['column']}"
-    hint = f" ({problem['hint']})" if problem["hint"] else ""
-    text = f"{where}: {problem['severity']} {problem['code']}: {problem['message']}{hint}"
-    return Remark(text, problem["severity"] == "error")

@@ -114,9 +114,9 @@ async def _decisions(estate: Estate, screen: Screen) -> None:
 async def _documents(estate: Estate, screen: Screen) -> None:
     with contextlib.suppress(aiohttp.ClientError, TimeoutError):  # its end is told by _live
         async for problems in follow_documents(estate.control_plane):
-            errors = [problem for problem in problems if problem.error]
+            errors = [problem for problem in problems if problem.severity == "error"]
             for problem in problems:
-                screen.note(f" {problem.text}", "red" if problem.error else "yellow")
+                screen.note(f" {problem.render()}", "red" if problem.severity == "error" else "yellow")
             verdict = (
                 " refused: what was in force stays in force"
                 if errors
@@ -127,14 +127,16 @@ async def _documents(estate: Estate, screen: Screen) -> None:
 
 async def _invite(screen: Screen, estate: Estate, home: Path) -> None:
     found = await discovered(estate.control_plane)
-    token = home / "tokens" / "alice"
+    tokens = home / "tokens"
     screen.note()
     if found:
         named = (f"{name} ({'guarded' if guarded else 'no policy: denied'})" for name, guarded in sorted(found.items()))
         screen.note(f" discovered behind Envoy: {', '.join(named)}", "cyan")
     screen.note(f" gateway {estate.gateway.url}   control plane {estate.control_plane.url}   stop: Ctrl-C", "bold")
-    screen.note(f" edit:  {home / 'policies' / 'orders.yaml'}")
-    screen.note(f' try:   curl -H "Authorization: Bearer $(cat {token})" {estate.gateway.url}/orders/17')
+    screen.note(f" edit:  {home / 'policies' / 'orders.yaml'} (rules), facts.yaml beside it (who has what)")
+    others = ", ".join(str(tokens / name) for name in estate.tokens if name != "alice")
+    screen.note(f" tokens of the others: {others}")
+    screen.note(f' try:   curl -H "Authorization: Bearer $(cat {tokens / "alice"})" {estate.gateway.url}/orders/17')
     screen.note()
 
 

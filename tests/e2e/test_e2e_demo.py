@@ -120,6 +120,7 @@ async def test_editing_a_policy_changes_the_next_answer_and_breaking_it_changes_
     async with demo("--dir", tmp_path) as running:
         assert "reports (no policy: denied)" in await running.until("discovered .*")
         url = await running.until(r"gateway (http://\S+)")
+        assert str(tmp_path / "tokens" / "dana") in await running.until("tokens of the others: .*")
         await running.until("try: ")
         token = (tmp_path / "tokens" / "alice").read_text()
         orders = tmp_path / "policies" / "orders.yaml"
@@ -141,6 +142,8 @@ async def test_editing_a_policy_changes_the_next_answer_and_breaking_it_changes_
         await running.until(r"/orders/18 +alice +200 +orders/read: sales-own-customers")
         orders.write_text(sound.replace("to: {group: sales}", "to: {grup: sales}"))
         assert await running.until(r"orders\.yaml:(\d+:\d+): error")
+        await running.until(r"to: \{grup: sales\}")
+        await running.until(r"^ +\^$")
         await running.until("refused: what was in force stays in force")
         assert await ask() == 200
         running.process.send_signal(signal.SIGINT)
