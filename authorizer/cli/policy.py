@@ -81,13 +81,21 @@ def _check(args: argparse.Namespace) -> int:
     else:
         for problem in sources.problems:
             print(problem.render(), file=sys.stderr)
-        print(f"{errors} errors, {len(sources.problems) - errors} warnings")
+        print(f"{_counted(errors, 'error')}, {_counted(len(sources.problems) - errors, 'warning')}")
     return DocumentError.exit_status if errors else 0
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _test(args: argparse.Namespace) -> int:
     sources = compile_documents(read_files(args.paths))
-    found = snapshot.build(sources.documents(), {}, snapshot.Options())
+    documents = sources.documents()
+    if sources.tests and not documents["policy"]["applications"]:
+        hint = "give the documents that the cases are about too, or their directory"
+        raise DocumentError([Problem("T305", "no Application among the paths given", Place(args.paths[0]), hint)])
+    found = snapshot.build(documents, {}, snapshot.Options())
     report = testing.run(sources.tests, partial(rehearsal.ask, found))
     if not report.results:
         raise DocumentError([Problem("T304", "no test cases", Place(args.paths[0]), "add a document of kind Tests")])

@@ -39,11 +39,11 @@ class Findings:
         near = suggestion(word, known) if len(self.problems) < _SUGGESTED else ""
         self.error(code, place, f"unknown {what} {word!r}{where}" + (f"; {near}" if near else ""))
 
-    def mapping(self, node: Node | None, what: str) -> MapNode | None:
+    def mapping(self, node: Node | None, what: str, hint: str = "") -> MapNode | None:
         """Return ``node`` as a mapping; nothing at all is None without a problem."""
         if node is None or isinstance(node, MapNode):
             return node
-        self.error("AZ209", node.place, f"{what} must be a mapping")
+        self.error("AZ209", node.place, f"{what} must be a mapping", hint)
         return None
 
     def fields(self, node: Node | None, what: str, known: Iterable[str]) -> MapNode | None:

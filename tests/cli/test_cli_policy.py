@@ -43,7 +43,7 @@ def test_check(documents, capsys):
     documents(GOOD.replace("right: app/r, to", "right: app/q, to"))
     assert main(["policy", "check", str(folder)]) == 3
     shown = capsys.readouterr()
-    assert shown.out == "1 errors, 0 warnings\n"
+    assert shown.out == "1 error, 0 warnings\n"
     assert shown.err.splitlines()[0] == f"{folder}/policies.yaml:8:31: error R004: unknown right 'q' in 'app'"
     assert shown.err.splitlines()[2].index("^") == 4 + 30
 
@@ -90,6 +90,7 @@ def test_a_failing_case_tells_why(documents, capsys):
         (GOOD.partition("---\nkind: Tests")[0], "T304"),
         (GOOD.replace("model: pbac", "model: pbca"), "A003"),
         ("", "T304"),
+        ("kind: Tests" + GOOD.partition("kind: Tests")[2], "T305"),
     ],
 )
 def test_what_cannot_be_run_is_refused(documents, capsys, text, code):

@@ -492,3 +492,25 @@ def test_wide_leaves_are_told():
     told_apart = policies.replace("resource.value: {lte: ", "resource.note: {eq: n")
     found = problems(APP, f"{{kind: Policies, policies: [{told_apart}]}}")
     assert [problem for problem in found if "L003" not in problem] == []
+
+
+def test_an_unknown_model_is_the_only_error_that_it_causes():
+    assert problems(
+        "{kind: Application, id: a, model: pbcc, fields: {x: {type: string}}, resourceTypes: {B: {fields: [x]}},"
+        " rights: {r: {on: B}}, http: {hosts: [h], routes: {'GET /{i}': {right: r, resource: {id: path.i, x: path.i}}}}}",
+        "{kind: Policies, policies: [{id: p, right: a/r, to: {anyone: true}, where: {resource.x: {eq: y}}}]}",
+    ) == ["A003 1:35"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "hint"),
+    [
+        ("to: staff", "to: {group: NAME}"),
+        ("to: {group: g}, where: x", "{FIELD: {eq: VALUE}}"),
+        ("to: {group: g}, where: {env.risk: 3}", "{eq: VALUE}"),
+    ],
+)
+def test_what_must_be_a_mapping_is_shown(rule, hint):
+    nodes = load("{kind: Application, id: a, model: pbac, rights: {r: {}}}", "a.yaml")
+    nodes += load(f"{{kind: Policies, policies: [{{id: p, right: a/r, {rule}}}]}}", "f.yaml")
+    assert [(p.code, p.hint) for p in pbac.check_and_compile(nodes).problems] == [("AZ209", hint)]

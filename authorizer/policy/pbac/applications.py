@@ -58,7 +58,7 @@ def _read_shell(document: MapNode, catalog: Catalog, findings: Findings) -> Appl
         elif field.name in _BUILT_IN:
             findings.error("A007", field.place, f"field {field.name!r} is built in", "choose another name")
         own[field.name] = field
-    shell = Application(node.text, model or "none", own, {}, {}, (), (), (), node.place)
+    shell = Application(node.text, model, own, {}, {}, (), (), (), node.place)
     if model:
         for key, section in _SECTIONS.items():
             if key in document.entries:

@@ -53,7 +53,7 @@ def read_condition(node: Node, scope: Scope, findings: Findings) -> Condition | 
 
 
 def _read_map(node: Node, scope: Scope, findings: Findings, *, depth: int, in_named: bool) -> Condition | None:
-    where = findings.mapping(node, "a condition")
+    where = findings.mapping(node, "a condition", "{FIELD: {eq: VALUE}}")
     if where is None:
         return None
     if not where.entries:
@@ -100,7 +100,7 @@ def _read_use(node: Node, scope: Scope, findings: Findings, *, depth: int, in_na
 
 def _read_comparisons(key: Scalar, node: Node, scope: Scope, findings: Findings) -> list[Condition | None]:
     found = _field(key.text, key.place, scope, findings)
-    comparisons = findings.mapping(node, f"the condition on {key.text!r}")
+    comparisons = findings.mapping(node, f"the condition on {key.text!r}", "{eq: VALUE}")
     if found is None or comparisons is None:
         return [None]
     if not comparisons.entries:

@@ -115,7 +115,10 @@ class Role(Struct, frozen=True):
 
 
 class Application(Struct, frozen=True):
-    """An application with its security set-up."""
+    """An application with its security set-up.
+
+    ``model`` is "" after an error: then nothing is said of what the model would lack.
+    """
 
     id: str
     model: str
@@ -129,7 +132,7 @@ class Application(Struct, frozen=True):
 
     def has(self, section: str) -> bool:
         """Whether the model has a section."""
-        return section in MODELS[self.model]
+        return not self.model or section in MODELS[self.model]
 
 
 class Catalog(Struct, frozen=True):

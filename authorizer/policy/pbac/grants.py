@@ -94,7 +94,7 @@ def _split(
 
 def read_assignee(node: Node | None, title: str, place: Place, findings: Findings) -> str:
     """Read ``to``, which must name exactly one assignee, as its token; "" with a problem."""
-    to = findings.mapping(node, "to")
+    to = findings.mapping(node, "to", "to: {group: NAME}")
     count = len(to.entries) if to is not None else 0
     if count != 1 or to is None:
         if node is None or to is not None:
