@@ -131,15 +131,10 @@ async def nginx(children: Children, directory: Path, door: str, api: str) -> str
         (DEPLOY / "nginx" / "authorizer.conf").read_text(),
         {"127.0.0.1:8080": listen, "127.0.0.1:9192": door, "127.0.0.1:8081": api},
     )
-    temporary = "".join(
-        f"{name}_temp_path {directory}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    config = directory / "nginx.conf"
-    config.write_text(
-        f"daemon off;\nmaster_process off;\npid {directory}/nginx.pid;\nerror_log stderr warn;\n"
-        f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{site}}}\n"
-    )
-    await children.start("nginx", [program, "-p", directory, "-c", config], log=directory / "nginx.log")
+    (directory / "authorizer.conf").write_text(site)
+    config = shutil.copy(DEPLOY / "nginx" / "nginx.conf", directory)
+    command = [program, "-p", directory, "-e", "stderr", "-c", config, "-g", "master_process off;"]
+    await children.start("nginx", command, log=directory / "nginx.log")
     await listening(listen)
     return f"http://{listen}"
 
