@@ -15,8 +15,10 @@ from authorizer.demo.processes import Children
 from authorizer.jose.sign import generate, public_jwk
 from authorizer.pdp import rehearsal
 from authorizer.pdp.decide import find
-from authorizer.pdp.snapshot import Snapshot
+from authorizer.pdp.facts import compile_facts
+from authorizer.pdp.snapshot import Options, Snapshot, build
 from authorizer.pdp.sources import compile_documents
+from authorizer.policy.documents import load
 from authorizer.policy.testing import Case, failures
 from authorizer.service import Authorizer
 from tests.e2e.shop import Clock, snapshot
@@ -81,8 +83,16 @@ def claims(case: Case) -> dict[str, Any]:
     return said
 
 
-def facts(case: Case, routes: Snapshot) -> bytes:
-    """Serve what the tenant has bought, and what is known of the resource."""
+def served(files: Mapping[str, bytes], case: Case, routes: Snapshot) -> Snapshot:
+    """Put the facts of a case beside the documents. They are not held against the policies: one case has bad ones."""
+    documents = compile_documents(zoned(files, case)).documents()
+    compiled, problems = compile_facts(load(facts(case, routes), "facts.yaml"))
+    assert problems == []
+    return build({**documents, "facts": compiled}, {}, Options())
+
+
+def facts(case: Case, routes: Snapshot) -> str:
+    """Say what the tenant has bought, and what is known of the resource."""
     document: dict[str, Any] = {"kind": "Facts"}
     sold = {name: value for name, value in case.attributes.items() if name in SOLD}
     if sold:
@@ -91,7 +101,7 @@ def facts(case: Case, routes: Snapshot) -> bytes:
     if case.data and hasattr(operation, "guard"):
         table = operation.guard.route.lookup_table
         document["lookups"] = {table: {operation.match.params["id"]: dict(case.data)}}
-    return yaml.safe_dump(document).encode()
+    return yaml.safe_dump(document)
 
 
 @pytest.mark.parametrize("suite", ["b2b", "insurance"])
@@ -108,7 +118,7 @@ async def test_each_case_of_a_suite_through_envoy(suite: str, children: Children
         gateway = await envoy(children, tmp_path, Check(address=doors.grpc, body_bytes=8192), api.address, unguarded)
         for case in cases:
             clock.now = moment(case)
-            authorizer.snapshot = snapshot({**zoned(files, case), "facts.yaml": facts(case, routes)})
+            authorizer.snapshot = served(files, case, routes)
             headers = [("Authorization", f"Bearer {token(claims(case), key, clock.now)}")]
             headers += [("Content-Type", "application/json")] if case.body else []
             doors.decisions.clear()
