@@ -77,6 +77,14 @@ class ForwardAuth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         FilePath,
         Meta(description="file with a secret; who sends it in x-authorizer-secret is trusted from any address"),
     ] = ""
+    hops: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=16,
+            description="trusted proxies that add to X-Forwarded-For; the client is that many from the right",
+        ),
+    ] = 1
 
 
 class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

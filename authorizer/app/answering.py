@@ -89,7 +89,8 @@ class Answering:
             addresses["ext_authz"] = self._grpc.address
         if listen := self.settings.forward_auth.listen:
             peers = forward_auth_peers.trust(self.settings.forward_auth.trusted_peers, self._secrets)
-            self._forward = forward_auth.ForwardAuth(self.authorizer, peers, track=self.metrics.track)
+            hops = self.settings.forward_auth.hops
+            self._forward = forward_auth.ForwardAuth(self.authorizer, peers, track=self.metrics.track, hops=hops)
             self._http = await open_http(listen, self._forward.handle, self._forward.malformed, shared=shared)
             addresses["forward_auth"] = self._http.address
         return addresses

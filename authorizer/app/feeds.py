@@ -74,10 +74,10 @@ async def attempt(reading: Reading, activation: Activation, metrics: Metrics, *,
         if not quiet:
             metrics.bundle_refused("policy", error.code)
             tell(error.problems, metrics)
-            log.error("the change is refused: what was in force stays")  # noqa: TRY400 - the problems are told already
+            log.error("the change is refused: what was in force stays")
     except AuthorizerError as error:
         metrics.bundle_refused("policy", error.code)
-        log.error("the policies stay as they were: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
+        log.error("the policies stay as they were: %s", error)
     else:
         if not quiet:
             tell(warnings, metrics)
@@ -130,7 +130,7 @@ async def resume(settings: Settings, activation: Activation, metrics: Metrics) -
         joined = await activation.join(found.bundle for found in kept)
     except AuthorizerError as error:
         metrics.bundle_refused("kept", error.code)
-        log.error("the kept bundles are refused: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
+        log.error("the kept bundles are refused: %s", error)
         joined = frozenset()
     for found in kept:
         if found.bundle.kind in joined:

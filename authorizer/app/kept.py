@@ -57,7 +57,7 @@ class KeptBundles:
             joined = await self._activation.join(found.bundle for found in newer)
         except AuthorizerError as error:
             self._metrics.bundle_refused("kept", error.code)
-            log.error("the kept bundles are refused: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
+            log.error("the kept bundles are refused: %s", error)
             joined = frozenset()
         for found in newer:
             made = found.bundle
@@ -81,7 +81,7 @@ class KeptBundles:
                 bundle.refuse_older(found.bundle, now.serial, now.revision)
         except AuthorizerError as error:
             self._metrics.bundle_refused(kind, error.code)
-            log.error("a kept bundle is refused: %s", error)  # noqa: TRY400 - the error is for people, its trace is not
+            log.error("a kept bundle is refused: %s", error)
             return None
         same = found is not None and (found.bundle.serial, found.bundle.revision) == (now.serial, now.revision)
         return None if same else found

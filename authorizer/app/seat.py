@@ -68,7 +68,7 @@ class Seat:
         try:
             await self._hear(channel, greet, ledger)
         except ChannelError as error:
-            log.error("worker %d is not understood and killed: %s", self.number, error)  # noqa: TRY400 - one line says it
+            log.error("worker %d is not understood and killed: %s", self.number, error)
             self.kill()
         finally:
             self.is_open = self._ready = False
@@ -148,7 +148,7 @@ class Seat:
             try:
                 self._channel.send(message)
             except ChannelError as error:
-                log.error("worker %d is killed: %s", self.number, error)  # noqa: TRY400 - one line says it
+                log.error("worker %d is killed: %s", self.number, error)
                 self.kill()
 
     def stop(self, drain: float) -> None:

@@ -154,7 +154,7 @@ class _Fleet:
             try:
                 status = await seat.live(self._greet, self._ledger)
             except OSError as error:
-                log.error("worker %d cannot be started: %s", seat.number, error)  # noqa: TRY400 - one line says it
+                log.error("worker %d cannot be started: %s", seat.number, error)
                 status = 1
             if self._closing.is_set():
                 return

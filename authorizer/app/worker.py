@@ -119,7 +119,7 @@ class _Worker:
                         pass
             log.warning("the supervisor has gone: this worker ends")
         except ChannelError as error:
-            log.error("the supervisor is not understood, this worker ends: %s", error)  # noqa: TRY400 - one line says it
+            log.error("the supervisor is not understood, this worker ends: %s", error)
         self._stopping.ask(0.0)
 
     def report(self) -> None:

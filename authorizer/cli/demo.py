@@ -27,7 +27,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo. Raises DemoError when a part of it cannot be started or ends."""
-    # Imported here: the other verbs need not wait for it.
-    from authorizer.demo.run import demo  # noqa: PLC0415
+    from authorizer.demo.run import demo  # noqa: PLC0415 - the help of all verbs need not wait for it
 
     return asyncio.run(demo(args.dir, once=args.once))

@@ -68,11 +68,6 @@ class Canonical(Struct, frozen=True):
     softs: frozenset[str] = frozenset()
     readings: tuple[tuple[str, ...], ...] = ()
 
-    @property
-    def first_soft(self) -> Reason | None:
-        """Return the denial for the first of ``softs``, in the order of SOFT_REASONS, or None."""
-        return refuse(self.softs)
-
 
 _NONE: frozenset[str] = frozenset()
 _OVERRIDDEN = frozenset({"method_override"})

@@ -92,6 +92,7 @@ def test_every_problem_is_told_at_once_at_its_place():
         ("policies: p\nidentity_headers: {x_auth: subject}\n", "AZ105"),
         ("policies: p\nidentity_headers: {x-auth: password}\n", "AZ105"),
         ("policies: p\nidentity_headers: {content-length: subject}\n", "AZ105"),
+        ("policies: p\nforward_auth: {hops: 0}\n", "AZ105"),
         ("realm: x\n", "AZ106"),
         ("policies: p\nworkers: 0\n", "AZ105"),
         ("policies: p\nworkers: 257\n", "AZ105"),
