@@ -279,7 +279,7 @@ async def test_a_long_poll_ends_with_the_news(plane: Plane) -> None:
     await asyncio.sleep(0.1)
     assert not waiting.done()
     await plane.put("a.yaml", TWO)
-    status, _, data = await asyncio.wait_for(waiting, 1)
+    status, _, data = await asyncio.wait_for(waiting, 10)
     assert (status, applications(plane.config, data)) == (200, {"two"})
 
 
@@ -293,7 +293,7 @@ async def test_the_first_bundle_can_be_waited_for(plane: Plane) -> None:
     waiting = asyncio.create_task(plane.bundle(prefer="wait=20"))
     await asyncio.sleep(0.1)
     await plane.put("a.yaml", ONE)
-    assert (await asyncio.wait_for(waiting, 1))[0] == 200
+    assert (await asyncio.wait_for(waiting, 10))[0] == 200
 
 
 async def test_the_number_of_those_who_wait_is_bounded(plane: Plane, monkeypatch) -> None:
@@ -330,7 +330,7 @@ async def test_who_waits_is_let_go_when_the_server_ends(config: Config) -> None:
             waiting = asyncio.create_task(other.bundle(**{"if-none-match": etag, "prefer": "wait=30"}))
             await asyncio.sleep(0.1)
             before = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - before < 2
+        assert asyncio.get_running_loop().time() - before < 20
         assert (await waiting)[0] == 304
 
 
@@ -385,7 +385,7 @@ async def test_a_directory_is_followed_and_named_in_its_problems(tmp_path) -> No
         waiting = asyncio.create_task(plane.bundle(**known))
         await asyncio.sleep(0.1)
         (policies / "a.yaml").write_bytes(TWO)
-        status, _, data = await asyncio.wait_for(waiting, 1)
+        status, _, data = await asyncio.wait_for(waiting, 10)
         assert applications(plane.config, data) == {"two"}
         assert (await plane.get("/v1/problems"))["problems"] == []
         await plane.put("b.yaml", THREE)

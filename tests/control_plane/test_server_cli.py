@@ -142,7 +142,7 @@ async def test_from_documents_to_bundles_and_back_to_file_line_and_column(tmp_pa
         assert not waiting.done()
 
         (policies / "orders.yaml").write_text(good.replace("sales-export", "sales-may-export"))
-        status, headers, _ = await asyncio.wait_for(waiting, 2)
+        status, headers, _ = await asyncio.wait_for(waiting, 10)
         assert (status, headers["etag"] != etags["policy"]) == (200, True)
         assert (await plane.ask("GET", "/v1/bundles/facts"))[1]["etag"] == etags["facts"]
     secrets = [(tmp_path / "state" / f"{role}.token").read_text().strip() for role in ("authorizer", "admin")]
