@@ -1,0 +1,48 @@
+"""What an evaluation is given beside the input: the time, chance, and how much it may cost.
+
+One unit of cost is about one statement of a plan, or 16 bytes or one element that a builtin function reads or makes.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+DEFAULT_BUDGET: Final = 500_000
+"""Units of cost of one evaluation unless a caller says otherwise: some tens of milliseconds at the worst."""
+
+
+class BudgetError(Exception):
+    """An evaluation would cost more than it may, in steps, bytes or depth: it cannot be evaluated."""
+
+
+class Budget:
+    """What is left of an evaluation's allowance."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, units: int = DEFAULT_BUDGET) -> None:
+        self.left = units
+
+    def charge(self, units: int) -> None:
+        """Take ``units`` away. Raises BudgetError when nothing is left.
+
+        INVARIANT: what is charged for has not happened yet, so that one large step cannot overrun.
+        """
+        self.left -= units
+        if self.left < 0:
+            raise BudgetError
+
+
+class Context:
+    """One evaluation's surroundings.
+
+    ``now_ns`` is nanoseconds since the epoch; ``random`` gives that many random bytes; ``cache`` is where builtin
+    functions keep what must be the same throughout one evaluation, keyed by their name.
+    """
+
+    __slots__ = ("budget", "cache", "now_ns", "random")
+
+    def __init__(self, now_ns: int, random: Callable[[int], bytes], budget: Budget | None = None) -> None:
+        self.now_ns = now_ns
+        self.random = random
+        self.budget = Budget() if budget is None else budget
+        self.cache: dict[Any, Any] = {}
