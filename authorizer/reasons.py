@@ -110,6 +110,25 @@ _CREDENTIAL = {
             "token_unbound": "the token is bound to a key that was not shown",
         },
     ),
+    **_family(
+        "invalid_proof",
+        401,
+        {
+            "proof_missing": "the token is bound to a key, and no proof of that key was sent",
+            "proof_repeated": "more than one proof was sent",
+            "proof_malformed": "the proof is malformed",
+            "proof_signature": "the proof's signature is wrong",
+            "proof_request": "the proof is for another request",
+            "proof_time": "the proof is too old, or from the future",
+            "proof_token": "the proof is for another token",
+            "proof_key": "the proof is of another key than the token's",
+            "proof_replayed": "the proof was used before",
+            "proof_nonce": "the proof needs the nonce that this answer brings",
+            "proof_store": "it cannot be told whether the proof was used before",
+            "certificate_missing": "the token is bound to a certificate, and none was shown",
+            "certificate_other": "the token is bound to another certificate",
+        },
+    ),
 }
 _DECISION = {
     **_family("no_route", 403, {"no_route": "no policy covers this operation"}),

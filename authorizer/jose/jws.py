@@ -45,13 +45,13 @@ class Jws(Struct, frozen=True, kw_only=True):
     signature: bytes
 
 
-def _header_fault(header: Mapping[str, Any]) -> Reason | None:
+def _header_fault(header: Mapping[str, Any], carries: frozenset[str]) -> Reason | None:
     if "crit" in header:
         return _CRITICAL  # no extension is understood, so none may be critical (RFC 7515 4.1.11)
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         return _ALGORITHM
-    if not _FORBIDDEN.isdisjoint(header):
+    if not _FORBIDDEN.isdisjoint(header.keys() - carries):
         return _HEADER
     if any(name in header and not isinstance(header[name], str) for name in _KNOWN_TEXT):
         return _HEADER
@@ -64,8 +64,10 @@ def _header_fault(header: Mapping[str, Any]) -> Reason | None:
     return None
 
 
-def parse(token: str, *, limit: int = MAX_TOKEN) -> Jws | Reason:
+def parse(token: str, *, limit: int = MAX_TOKEN, carries: frozenset[str] = frozenset()) -> Jws | Reason:
     """Take a token of at most ``limit`` characters apart, or say why not. Never raises; checks no signature.
+
+    ``carries`` are header members that this kind of token has, although an access token must not (a proof's ``jwk``).
 
     Exactly three non-empty parts of canonical base64url; a header that is one strict JSON object with an accepted
     ``alg``, no ``crit`` and nothing that brings keys or changes the reading.
@@ -83,7 +85,7 @@ def parse(token: str, *, limit: int = MAX_TOKEN) -> Jws | Reason:
     header = read_object(head)
     if header is None:
         return _MALFORMED
-    fault = _header_fault(header)
+    fault = _header_fault(header, carries)
     if fault is not None:
         return fault
     if not payload:
