@@ -13,6 +13,7 @@ from authorizer.pdp.facts import compile_facts
 from authorizer.pdp.trust import compile_issuers
 from authorizer.policy import documents, pbac
 from authorizer.policy.documents import MapNode, Node, Scalar
+from authorizer.policy.pbac.declared import Estate
 from authorizer.policy.testing import Case, read_suites
 
 TEXT_SUFFIXES = (".yaml", ".yml")
@@ -26,12 +27,13 @@ class Sources(Struct, frozen=True, kw_only=True):
     """What was compiled: a document for each of ``model.KINDS``, or none when one of ``problems`` is an error.
 
     ``tests`` are the cases of the suites, none when one of these has an error; ``problems`` are in the order of their
-    places.
+    places; ``estate`` is what the policy documents declare, None with an error in one of them.
     """
 
     compiled: Mapping[str, dict[str, Any]]
     tests: tuple[Case, ...]
     problems: tuple[Problem, ...]
+    estate: Estate | None = None
 
     def documents(self) -> Mapping[str, dict[str, Any]]:
         """Return the documents by kind. Raises DocumentError with all problems when there is an error."""
@@ -80,6 +82,7 @@ def compile_documents(files: Mapping[str, bytes]) -> Sources:
         compiled=made,
         tests=tests,
         problems=ordered(documents.excerpted(problems, texts)),
+        estate=compiled.estate,
     )
 
 

@@ -10,6 +10,7 @@ from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac import lint
 from authorizer.policy.pbac.applications import read_applications
 from authorizer.policy.pbac.compile import compile_form
+from authorizer.policy.pbac.declared import Estate
 from authorizer.policy.pbac.eligibility import read_eligibility
 from authorizer.policy.pbac.names import Vocabulary, vocabulary
 from authorizer.policy.pbac.policies import World, read_policies
@@ -27,11 +28,13 @@ class Compiled(Struct, frozen=True):
     """All problems, in the order of their places, and the compiled form, None when one of them is an error.
 
     ``vocabulary`` is None with an error too, and when there is no application, so that nothing is declared.
+    ``estate`` is what was compiled, with the place of every comparison; None with an error.
     """
 
     problems: tuple[Problem, ...]
     data: dict[str, Any] | None = None
     vocabulary: Vocabulary | None = None
+    estate: Estate | None = None
 
 
 def check_and_compile(documents: Sequence[Node]) -> Compiled:
@@ -61,7 +64,9 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
         message = f"{size} policies for the same subjects and right differ in no equality: each check reads them all"
         findings.warn("L001", places[name], message, "add a comparison by eq or in that tells them apart")
     names = vocabulary(catalog, applications, policies) if applications else None
-    return Compiled(ordered(findings.problems), data, names)
+    return Compiled(
+        ordered(findings.problems), data, names, Estate(catalog, applications, policies, tuple(eligibility))
+    )
 
 
 def _by_kind(documents: Sequence[Node], findings: Findings) -> dict[str, list[MapNode]]:

@@ -197,3 +197,12 @@ class Eligibility(Struct, frozen=True):
     token: str
     point: str
     place: Place
+
+
+class Estate(Struct, frozen=True):
+    """Everything that a set of documents declares, for those who study policies instead of asking them."""
+
+    catalog: Catalog
+    applications: Mapping[str, Application]
+    policies: tuple[Policy, ...]
+    eligibility: tuple[Eligibility, ...] = ()
