@@ -1,0 +1,1 @@
+"""Rego's builtin functions."""
