@@ -8,7 +8,8 @@ AuthorizerError
 ├── ControlPlaneError  AZ5xx  exit 69       the control plane could not be reached or refused
 ├── DiscoveryError     AZ6xx  exit 69       a gateway could not be read
 ├── ListenError        AZ7xx  exit 69       a door could not be opened
-└── DemoError          AZ8xx  exit 69       a process of the demo is missing, did not start, or ended
+├── DemoError          AZ8xx  exit 69       a process of the demo is missing, did not start, or ended
+└── GatewayError       AZ90x  exit 3        a gateway's configuration could not be made or read (from AZ910: findings)
 """
 
 from collections.abc import Iterable
@@ -149,3 +150,9 @@ class DemoError(AuthorizerError):
     """A process of the demo is missing, did not start, or ended."""
 
     exit_status = 69
+
+
+class GatewayError(AuthorizerError):
+    """A gateway's configuration could not be made, or could not be read."""
+
+    exit_status = 3

@@ -17,7 +17,6 @@ from msgspec import Struct
 from authorizer.demo.callers import issue
 from authorizer.demo.control_plane import discovered, follow_documents
 from authorizer.demo.decisions import Decisions
-from authorizer.demo.envoy import Backend, Check, bootstrap
 from authorizer.demo.gateway import Gateway, find_envoy, start_envoy
 from authorizer.demo.parts import CONTROL_PLANE, ControlPlane, free_port, start_authorizer, start_control_plane
 from authorizer.demo.processes import Children, children
@@ -25,6 +24,7 @@ from authorizer.demo.scenario import STEPS, Answer, ask
 from authorizer.demo.show import Screen, coloured
 from authorizer.demo.upstream import upstream
 from authorizer.errors import DemoError
+from authorizer.gateways.envoy import Backend, Check, bootstrap
 
 T = TypeVar("T")
 _APIS = ("orders", "payments", "reports")

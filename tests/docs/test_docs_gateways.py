@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from authorizer.demo.envoy import Check, ext_authz
 from authorizer.doors.forward_auth_profiles import PROFILES
+from authorizer.gateways.envoy import Check, ext_authz
 from authorizer.settings import IDENTITY_HEADERS
 
 DOCS = Path(__file__).parents[2] / "docs"

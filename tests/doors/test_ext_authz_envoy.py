@@ -10,11 +10,11 @@ from aiohttp import web
 from grpc import aio
 from yarl import URL
 
-from authorizer.demo.envoy import Backend, Check, bootstrap
 from authorizer.demo.gateway import find_envoy, start_envoy
 from authorizer.demo.processes import children
 from authorizer.doors import grpcio
 from authorizer.errors import DemoError
+from authorizer.gateways.envoy import Backend, Check, bootstrap
 from authorizer.model import Decision
 from authorizer.reasons import ALLOWED, REASONS
 

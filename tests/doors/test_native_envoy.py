@@ -7,11 +7,11 @@ import os
 import pytest
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
-from authorizer.demo.envoy import Check
 from authorizer.demo.gateway import find_envoy
 from authorizer.demo.processes import children
 from authorizer.doors import native
 from authorizer.errors import DemoError
+from authorizer.gateways.envoy import Check
 from authorizer.http2.limits import Limits
 from tests.doors.native_world import Core, serving
 from tests.e2e.world import Reply, envoy, sample_api, send

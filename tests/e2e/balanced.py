@@ -9,9 +9,9 @@ from typing import Any
 
 import aiohttp
 
-from authorizer.demo.envoy import Backend, Check, bootstrap
 from authorizer.demo.gateway import Gateway, start_envoy
 from authorizer.demo.processes import Children
+from authorizer.gateways.envoy import Backend, Check, bootstrap
 from tests.e2e.fleet import until
 
 HEALTH = {

@@ -9,8 +9,8 @@ import grpc
 import pytest
 from grpc import aio
 
-from authorizer.demo.envoy import Check
 from authorizer.demo.processes import Children
+from authorizer.gateways.envoy import Check
 from authorizer.pdp.snapshot import Options, build
 from authorizer.pdp.sources import compile_documents
 from authorizer.service import Authorizer

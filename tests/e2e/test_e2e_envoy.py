@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from authorizer.demo.envoy import Backend, Check, bootstrap
 from authorizer.demo.processes import Children
 from authorizer.discovery.catalogue import discover_once
+from authorizer.gateways.envoy import Backend, Check, bootstrap
 from tests.e2e.shop import shop
 from tests.e2e.world import DEPLOY, Api, careless, connection_manager, envoy, open_doors, send
 

@@ -11,10 +11,10 @@ import yaml
 from msgspec.structs import replace
 
 from authorizer.demo.callers import issue
-from authorizer.demo.envoy import Check
 from authorizer.demo.parts import free_port
 from authorizer.demo.processes import Children
 from authorizer.doors import ext_authz, native
+from authorizer.gateways.envoy import Check
 from authorizer.pdp.snapshot import EMPTY
 from authorizer.policy import pbac
 from authorizer.service import Authorizer

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from authorizer.demo.envoy import Check
 from authorizer.demo.processes import Children
+from authorizer.gateways.envoy import Check
 from authorizer.reasons import REASONS, authored
 from tests.e2e.shop import shop
 from tests.e2e.world import Api, Doors, Reply, caddy, careless, envoy, nginx, open_doors, send

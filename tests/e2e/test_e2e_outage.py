@@ -15,10 +15,10 @@ from aiohttp import web
 from authorizer import bundle
 from authorizer.bundle import archive
 from authorizer.demo.callers import issue
-from authorizer.demo.envoy import Check
 from authorizer.demo.gateway import Gateway
 from authorizer.demo.parts import CONTROL_PLANE, ControlPlane, free_port, start_authorizer, start_control_plane
 from authorizer.demo.processes import Children
+from authorizer.gateways.envoy import Check
 from authorizer.jose.sign import generate
 from authorizer.pdp.sources import compile_documents
 from tests.e2e.shop import POLICIES

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from authorizer.demo.callers import AUDIENCE, ISSUER, token
-from authorizer.demo.envoy import Check
 from authorizer.demo.processes import Children
+from authorizer.gateways.envoy import Check
 from authorizer.jose.sign import generate, public_jwk
 from authorizer.pdp import rehearsal
 from authorizer.pdp.decide import find

@@ -12,7 +12,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from authorizer.demo.envoy import Backend, Check, bootstrap
 from authorizer.demo.gateway import Gateway, start_envoy
 from authorizer.demo.parts import free_port
 from authorizer.demo.processes import Children
@@ -20,6 +19,7 @@ from authorizer.doors import grpcio
 from authorizer.doors.forward_auth import ForwardAuth
 from authorizer.doors.forward_auth_peers import trust
 from authorizer.doors.http1 import open_http
+from authorizer.gateways.envoy import Backend, Check, bootstrap
 from authorizer.model import Decision, Request
 from authorizer.service import Authorizer
 
