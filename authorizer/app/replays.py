@@ -1,0 +1,87 @@
+"""Which proofs were shown before, shared by all workers of a machine: one memory-mapped file of fixed size.
+
+A proof's digest has its place in one bucket of 64. A bucket is read and written under its own byte-range lock, so that
+of two workers that are shown the same proof at once, one is told that it is new. A restart forgets nothing.
+"""
+
+import fcntl
+import mmap
+import os
+import struct
+from pathlib import Path
+
+BUCKET = 64
+_SLOT = struct.Struct("<16sd")
+_BYTES = BUCKET * _SLOT.size
+_HEAD = struct.Struct("<8sQ")
+_MAGIC = b"AZproof1"
+# Another process holds a bucket for microseconds. One that was stopped in them may not stop the others.
+_TRIES = 1000
+
+
+class Replays:
+    """A bounded set of digests that are forgotten when their time is over.
+
+    ``entries`` is how many it holds, a multiple of 64 (24 bytes each). A set found in the file is kept, unless it was
+    made for another number of entries. Raises OSError when the file cannot be made or mapped.
+    """
+
+    def __init__(self, path: Path, entries: int) -> None:
+        self._buckets = max(entries // BUCKET, 1)
+        size = _HEAD.size + self._buckets * _BYTES
+        head = _HEAD.pack(_MAGIC, self._buckets)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX, _HEAD.size)
+            if os.fstat(self._file).st_size != size or os.pread(self._file, _HEAD.size, 0) != head:
+                os.ftruncate(self._file, 0)
+                os.ftruncate(self._file, size)
+                os.pwrite(self._file, head, 0)
+            fcntl.lockf(self._file, fcntl.LOCK_UN, _HEAD.size)
+            self._map = mmap.mmap(self._file, size)
+        except OSError:
+            os.close(self._file)
+            raise
+
+    def spend(self, digest: bytes, until: float, now: float) -> bool | None:
+        """Note a digest of 16 bytes as shown, to be remembered ``until`` (POSIX seconds).
+
+        True if it was not there yet, False if it was, None when it cannot be told: its bucket is full of digests that
+        must not be forgotten yet, or is held by another process.
+        """
+        start = _HEAD.size + int.from_bytes(digest[:8], "little") % self._buckets * _BYTES
+        if not self._lock(start):
+            return None
+        try:
+            return self._note(start, digest, until, now)
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, _BYTES, start)
+
+    def _note(self, start: int, digest: bytes, until: float, now: float) -> bool | None:
+        free = None
+        for index, (known, end) in enumerate(_SLOT.iter_unpack(self._map[start : start + _BYTES])):
+            if end < now:
+                if free is None:
+                    free = index
+            elif known == digest:
+                return False
+        if free is None:
+            return None
+        _SLOT.pack_into(self._map, start + free * _SLOT.size, digest, until)
+        return True
+
+    def _lock(self, start: int) -> bool:
+        for _ in range(_TRIES):
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, _BYTES, start)
+            except (BlockingIOError, PermissionError):
+                os.sched_yield()
+                continue
+            return True
+        return False
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._map.close()
+        os.close(self._file)

@@ -1,0 +1,102 @@
+"""Proofs are remembered across processes, restarts and their whole time, and within the bound."""
+
+import fcntl
+import multiprocessing
+from hashlib import blake2b
+from pathlib import Path
+
+import pytest
+
+from authorizer.app.replays import BUCKET, Replays
+
+
+def digest(name):
+    return blake2b(str(name).encode(), digest_size=16).digest()
+
+
+@pytest.fixture
+def replays(tmp_path):
+    made = Replays(tmp_path / "state" / "proofs", 64 * BUCKET)
+    yield made
+    made.close()
+
+
+def test_a_proof_is_new_once(replays):
+    assert replays.spend(digest(1), 160, 100) is True
+    assert replays.spend(digest(1), 160, 100) is False
+    assert replays.spend(digest(1), 170, 160) is False, "the last moment of its time"
+    assert replays.spend(digest(2), 160, 100) is True
+    assert replays.spend(digest(1), 220, 160.5) is True, "afterwards it is refused for its age"
+
+
+def test_a_restart_forgets_nothing(tmp_path):
+    first = Replays(tmp_path / "proofs", BUCKET)
+    assert first.spend(digest(1), 160, 100)
+    first.close()
+    again = Replays(tmp_path / "proofs", BUCKET)
+    assert again.spend(digest(1), 160, 100) is False
+    again.close()
+    assert (tmp_path / "proofs").stat().st_mode & 0o777 == 0o600
+
+
+def test_another_size_or_a_damaged_file_starts_empty(tmp_path):
+    path = tmp_path / "proofs"
+    path.write_bytes(b"damaged")
+    for entries in (BUCKET, 2 * BUCKET):
+        made = Replays(path, entries)
+        assert made.spend(digest(1), 160, 100) is True
+        made.close()
+
+
+def test_a_link_is_not_followed(tmp_path):
+    (tmp_path / "proofs").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="proofs"):
+        Replays(tmp_path / "proofs", BUCKET)
+
+
+def test_when_it_is_full_it_cannot_be_told(tmp_path):
+    made = Replays(tmp_path / "proofs", BUCKET)
+    assert [made.spend(digest(n), 160, 100) for n in range(BUCKET + 1)] == [True] * BUCKET + [None]
+    assert made.spend(digest(0), 160, 100) is False
+    assert made.spend(digest(BUCKET), 260, 161) is True, "what is over makes room"
+    made.close()
+
+
+def test_a_bucket_that_another_process_holds_cannot_be_told(tmp_path):
+    made = Replays(tmp_path / "proofs", BUCKET)
+    context = multiprocessing.get_context("fork")
+    holding, release = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(tmp_path / "proofs", holding, release))
+    process.start()
+    assert holding.wait(10)
+    assert made.spend(digest(1), 160, 100) is None
+    release.set()
+    process.join(10)
+    assert made.spend(digest(1), 160, 100) is True
+    made.close()
+
+
+def hold(path: Path, holding, release):
+    with path.open("r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        holding.set()
+        release.wait(10)
+
+
+def test_of_all_workers_one_is_told_that_a_proof_is_new(tmp_path):
+    made = Replays(tmp_path / "proofs", 16 * BUCKET)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    workers = [context.Process(target=race, args=(tmp_path / "proofs", results)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    answers = [results.get(timeout=30) for _ in workers]
+    for worker in workers:
+        worker.join(10)
+    assert [sum(column) for column in zip(*answers, strict=True)] == [1] * 300
+    made.close()
+
+
+def race(path, results):
+    mine = Replays(path, 16 * BUCKET)
+    results.put([mine.spend(digest(n), 160, 100) is True for n in range(300)])
