@@ -108,6 +108,10 @@ _CREDENTIAL = {
             "token_not_yet": "the token is not valid yet",
             "token_lifetime": "the token lives longer than is accepted",
             "token_unbound": "the token is bound to a key that was not shown",
+            "api_key_malformed": "the API key is malformed",
+            "api_key_unknown": "the API key is not known",
+            "api_key_expired": "the API key has expired",
+            "api_key_not_yet": "the API key is not valid yet",
         },
     ),
     **_family(

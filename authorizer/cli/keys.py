@@ -1,0 +1,57 @@
+"""``authorizer keys``: make an API key. The key is shown once; what is kept is its hash, in a document."""
+
+import argparse
+import secrets
+from pathlib import Path
+from typing import Any
+
+from authorizer.errors import KeyMaterialError
+from authorizer.pdp.api_keys import ID_BYTES, SECRET_BYTES, make
+
+_MIN_PEPPER = 16
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the verb group."""
+    verbs = subparsers.add_parser("keys", help="API keys", description=__doc__).add_subparsers(required=True)
+    new = verbs.add_parser("new", help="make a key and the document row that belongs to it")
+    owner = new.add_mutually_exclusive_group(required=True)
+    owner.add_argument("--client", metavar="NAME", help="the program that the key belongs to")
+    owner.add_argument("--person", metavar="NAME", help="the person that the key belongs to")
+    new.add_argument("--scope", metavar="SCOPE", action="append", default=[], help="a scope that the key has")
+    new.add_argument("--expires", metavar="TIME", help="until when it is valid, as 2027-01-31T00:00:00Z")
+    new.add_argument(
+        "--pepper-file", metavar="FILE", help="the secret that the authorizers hash keys with (api_keys.pepper_file)"
+    )
+    new.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a key and its row. Raises AuthorizerError."""
+    pepper = read_pepper(Path(args.pepper_file)) if args.pepper_file else b""
+    text, name, written = make(secrets.token_bytes(ID_BYTES + SECRET_BYTES), pepper)
+    kind, owner = ("client", args.client) if args.client else ("person", args.person)
+    print(f"# {text}\n# The key above is shown once: hand it over, and keep what follows.")
+    print(f"kind: ApiKeys\nkeys:\n  {name}:\n    hash: {written}\n    is: {{{kind}: [{_quoted(owner)}]}}")
+    if args.scope:
+        print(f"    scopes: [{', '.join(map(_quoted, args.scope))}]")
+    if args.expires:
+        print(f"    expires: {_quoted(args.expires)}")
+    return 0
+
+
+def read_pepper(path: Path) -> bytes:
+    """Read the secret in a file, without the white space around it. Raises KeyMaterialError AZ432."""
+    try:
+        pepper = path.read_bytes().strip()
+    except OSError as error:
+        raise KeyMaterialError("AZ432", f"the pepper {str(path)!r} cannot be read: {error.strerror}") from None
+    if len(pepper) < _MIN_PEPPER:
+        raise KeyMaterialError(
+            "AZ432", f"the pepper must have at least {_MIN_PEPPER} bytes", hint="openssl rand -hex 32"
+        )
+    return pepper
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
