@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from authorizer import files
-from authorizer.cli.policy import read_files
+from authorizer.cli.policy_documents import read_files
 from authorizer.errors import KeyMaterialError
 from authorizer.jose import sign
 from authorizer.jose.algorithms import ALGORITHMS

@@ -1,0 +1,99 @@
+"""What the verbs of ``authorizer policy`` share: the documents that they are given, and JSON that they print."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from authorizer import directory
+from authorizer.errors import DocumentError, Place, Problem
+from authorizer.model import Decision
+from authorizer.pdp import rehearsal, snapshot
+from authorizer.pdp.sources import Sources, compile_documents
+from authorizer.policy.pbac.declared import Estate
+from authorizer.policy.testing import Case
+
+Form = Mapping[str, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the paths of documents and the form of what is printed."""
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="document, or directory of documents")
+    add_output(parser)
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add the form of what is printed."""
+    parser.add_argument("--output", choices=("text", "json"), default="text", help="default: text")
+
+
+def read_files(paths: Sequence[str], *, inside: bool = False) -> dict[str, bytes]:
+    """Read documents by the names that problems will show; ``inside`` names those of a directory from there on.
+
+    Raises DocumentError when a path has none or two get one name, OSError.
+    """
+    files: dict[str, bytes] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise DocumentError([Problem("AZ200", "no such file or directory", Place(str(path)))])
+        if path.is_dir():
+            reading = directory.read(path)
+            if reading.problems:
+                raise DocumentError(reading.problems)
+            if not reading.files:
+                raise DocumentError([Problem("AZ200", "no documents in this directory", Place(str(path)))])
+            root, found = path, reading.files
+        else:
+            root, found = path.parent, {path.name: path.read_bytes()}
+        for name, content in found.items():
+            shown = name if inside else (root / name).as_posix()
+            if shown in files:
+                raise DocumentError([Problem("AZ200", "given twice", Place(shown))])
+            files[shown] = content
+    return files
+
+
+def with_cases(paths: Sequence[str]) -> Sources:
+    """Compile documents that must hold test cases and what they are about. Raises DocumentError."""
+    sources = compile_documents(read_files(paths))
+    applications = sources.documents()["policy"]["applications"]
+    if not sources.tests:
+        raise DocumentError([Problem("T304", "no test cases", Place(paths[0]), "add a document of kind Tests")])
+    if not applications:
+        hint = "give the documents that the cases are about too, or their directory"
+        raise DocumentError([Problem("T305", "no Application among the paths given", Place(paths[0]), hint)])
+    return sources
+
+
+def estate_of(sources: Sources) -> Estate:
+    """Return what documents declare. Raises DocumentError when one has an error."""
+    if sources.estate is None:
+        raise DocumentError(sources.problems)
+    return sources.estate
+
+
+def answering(sources: Sources) -> Callable[[Form | None], Callable[[Case], Decision]]:
+    """Return what makes, of a compiled form (None: the documents' own), the function that answers cases by it."""
+    documents = sources.documents()
+    revisions = dict.fromkeys(documents, "0")
+    first = snapshot.build(documents, revisions, snapshot.Options())
+    built = 0
+
+    def answers(form: Form | None) -> Callable[[Case], Decision]:
+        nonlocal built
+        found = first
+        if form is not None:
+            built += 1
+            asked = {**documents, "policy": form}
+            found = snapshot.build(asked, {**revisions, "policy": str(built)}, first.options, first)
+        return partial(rehearsal.ask, found)
+
+    return answers
+
+
+def print_json(shown: Mapping[str, object]) -> None:
+    """Print one JSON object with the version of its shape."""
+    print(orjson.dumps({"version": 1, **shown}, option=orjson.OPT_INDENT_2).decode())
