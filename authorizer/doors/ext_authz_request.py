@@ -4,9 +4,13 @@ Source: envoy/service/auth/v3/attribute_context.proto. What is missing stays emp
 is unknown is skipped. Filter metadata is not read: other filters may have made it from what the client sent.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
-from authorizer.doors.wire.ext_authz_pb2 import AttributeContext, CheckRequest, HeaderMap
+from google.protobuf.message import DecodeError
+
+from authorizer.doors.map_entries import header, pairs, remembered
+from authorizer.doors.wire.ext_authz_pb2 import AttributeContext, HeaderMap, Question
 from authorizer.model import BodyState, Headers, Request
 
 # Added by Envoy wherever it buffers a body; it never tells the client's own copy.
@@ -15,20 +19,29 @@ _PARTIAL_BODY = "x-envoy-auth-partial-body"
 VOUCHED = ("body", "buffered")
 """The context extension by which a gateway says that each body of a route is sent along."""
 
+_NO_CONTEXT: Mapping[str, str] = {}
+
 
 def decode(message: bytes) -> Request:
     """Read one CheckRequest.
 
     Raises google.protobuf.message.DecodeError for bytes that are not one, text outside of UTF-8 included.
     """
-    attributes = CheckRequest.FromString(message).attributes
+    attributes = Question.FromString(message).attributes
     http = attributes.request.http
-    source = attributes.source
-    # A gateway fills one of the two forms; the raw one keeps repeated lines apart and bytes untouched.
-    raw = http.header_map.headers
-    headers = _headers(_raw_lines(http.header_map) if raw else http.headers.items())
+    address, principal = _peer(attributes.source)
     body = http.raw_body or http.body.encode()
-    context = dict(attributes.context_extensions)
+    try:
+        # A gateway fills one of the two forms; the raw one keeps repeated lines apart and bytes untouched.
+        if http.HasField("header_map") and http.header_map.headers:
+            pairs(http.headers)  # for what is not text in it
+            headers = _collected(_raw_lines(http.header_map))
+        else:
+            headers = _headers(http.headers[:])
+        extensions = attributes.context_extensions
+        context = pairs(extensions) if extensions else _NO_CONTEXT
+    except UnicodeDecodeError:
+        raise DecodeError("text that is not UTF-8") from None
     return Request(
         method=http.method,
         target=http.path,
@@ -36,12 +49,41 @@ def decode(message: bytes) -> Request:
         scheme=http.scheme,
         headers=headers,
         body=body,
-        body_state=_body_state(http, headers, len(body), context),
-        peer=source.address.socket_address.address,
-        principal=source.principal,
+        body_state=_body_state(headers, len(body), http.size, context),
+        peer=address,
+        principal=principal,
         context=context,
         transport="grpc",
     )
+
+
+def _peer(source: bytes) -> tuple[str, str]:
+    """Return address and principal of whoever connected to the gateway; its connection has many requests."""
+    return _remembered(source) if len(source) <= _LONG_PEER else _read_peer(source)
+
+
+def _read_peer(source: bytes) -> tuple[str, str]:
+    peer = AttributeContext.Peer.FromString(source)
+    return peer.address.socket_address.address, peer.principal
+
+
+_LONG_PEER = 256
+_remembered = lru_cache(maxsize=1024)(_read_peer)  # 0.1 us for 1.2
+
+
+def _headers(entries: Sequence[bytes]) -> Headers:
+    """Collect the entries of a map of headers by name, without pseudo-headers: those have fields of their own."""
+    headers: dict[str, tuple[str, ...]] = {}
+    skipped = 0
+    for entry in entries:
+        name, values = remembered(entry) or header(entry)
+        if name:
+            headers[name] = values
+        else:
+            skipped += 1
+    if len(headers) + skipped != len(entries):
+        return _collected(pairs(entries).items())
+    return headers
 
 
 def _raw_lines(header_map: HeaderMap) -> Iterator[tuple[str, str]]:
@@ -50,8 +92,8 @@ def _raw_lines(header_map: HeaderMap) -> Iterator[tuple[str, str]]:
         yield line.key, raw.decode("utf-8", "surrogateescape") if raw else line.value
 
 
-def _headers(lines: Iterable[tuple[str, str]]) -> Headers:
-    """Collect header lines by name, without pseudo-headers: method, target, host and scheme have their own fields."""
+def _collected(lines: Iterable[tuple[str, str]]) -> Headers:
+    """Collect header lines by name, repeats kept apart, without pseudo-headers."""
     headers: dict[str, tuple[str, ...]] = {}
     repeated: dict[str, list[str]] = {}
     for name, value in lines:
@@ -70,16 +112,14 @@ def _headers(lines: Iterable[tuple[str, str]]) -> Headers:
     return headers
 
 
-def _body_state(
-    http: AttributeContext.HttpRequest, headers: Headers, length: int, context: Mapping[str, str]
-) -> BodyState:
+def _body_state(headers: Headers, length: int, size: int, context: Mapping[str, str]) -> BodyState:
     """Tell how much of the body was sent; anything but a plain "it is whole" counts as a part.
 
     That no body came proves nothing: where Envoy does not buffer, a body without content-length leaves no trace in the
     check, since Envoy takes transfer-encoding away and HTTP/2 has none.
     """
     partial = headers.get(_PARTIAL_BODY)
-    if partial not in {None, ("false",)} or http.size > length:
+    if partial not in {None, ("false",)} or size > length:
         return "partial"
     if length:
         return "complete"

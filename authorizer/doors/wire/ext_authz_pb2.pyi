@@ -112,6 +112,73 @@ class AttributeContext(_message.Message):
     route_metadata_context: Metadata
     def __init__(self, source: _Optional[_Union[AttributeContext.Peer, _Mapping]] = ..., destination: _Optional[_Union[AttributeContext.Peer, _Mapping]] = ..., request: _Optional[_Union[AttributeContext.Request, _Mapping]] = ..., context_extensions: _Optional[_Mapping[str, str]] = ..., metadata_context: _Optional[_Union[Metadata, _Mapping]] = ..., tls_session: _Optional[_Union[AttributeContext.TLSSession, _Mapping]] = ..., route_metadata_context: _Optional[_Union[Metadata, _Mapping]] = ...) -> None: ...
 
+class Question(_message.Message):
+    __slots__ = ("attributes",)
+    class Context(_message.Message):
+        __slots__ = ("source", "destination", "request", "context_extensions", "metadata_context", "tls_session", "route_metadata_context")
+        SOURCE_FIELD_NUMBER: _ClassVar[int]
+        DESTINATION_FIELD_NUMBER: _ClassVar[int]
+        REQUEST_FIELD_NUMBER: _ClassVar[int]
+        CONTEXT_EXTENSIONS_FIELD_NUMBER: _ClassVar[int]
+        METADATA_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+        TLS_SESSION_FIELD_NUMBER: _ClassVar[int]
+        ROUTE_METADATA_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+        source: bytes
+        destination: AttributeContext.Peer
+        request: Question.Request
+        context_extensions: _containers.RepeatedScalarFieldContainer[bytes]
+        metadata_context: Metadata
+        tls_session: AttributeContext.TLSSession
+        route_metadata_context: Metadata
+        def __init__(self, source: _Optional[bytes] = ..., destination: _Optional[_Union[AttributeContext.Peer, _Mapping]] = ..., request: _Optional[_Union[Question.Request, _Mapping]] = ..., context_extensions: _Optional[_Iterable[bytes]] = ..., metadata_context: _Optional[_Union[Metadata, _Mapping]] = ..., tls_session: _Optional[_Union[AttributeContext.TLSSession, _Mapping]] = ..., route_metadata_context: _Optional[_Union[Metadata, _Mapping]] = ...) -> None: ...
+    class Request(_message.Message):
+        __slots__ = ("time", "http")
+        TIME_FIELD_NUMBER: _ClassVar[int]
+        HTTP_FIELD_NUMBER: _ClassVar[int]
+        time: _timestamp_pb2.Timestamp
+        http: Question.HttpRequest
+        def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., http: _Optional[_Union[Question.HttpRequest, _Mapping]] = ...) -> None: ...
+    class HttpRequest(_message.Message):
+        __slots__ = ("id", "method", "headers", "path", "host", "scheme", "query", "fragment", "size", "protocol", "body", "raw_body", "header_map")
+        ID_FIELD_NUMBER: _ClassVar[int]
+        METHOD_FIELD_NUMBER: _ClassVar[int]
+        HEADERS_FIELD_NUMBER: _ClassVar[int]
+        PATH_FIELD_NUMBER: _ClassVar[int]
+        HOST_FIELD_NUMBER: _ClassVar[int]
+        SCHEME_FIELD_NUMBER: _ClassVar[int]
+        QUERY_FIELD_NUMBER: _ClassVar[int]
+        FRAGMENT_FIELD_NUMBER: _ClassVar[int]
+        SIZE_FIELD_NUMBER: _ClassVar[int]
+        PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+        BODY_FIELD_NUMBER: _ClassVar[int]
+        RAW_BODY_FIELD_NUMBER: _ClassVar[int]
+        HEADER_MAP_FIELD_NUMBER: _ClassVar[int]
+        id: str
+        method: str
+        headers: _containers.RepeatedScalarFieldContainer[bytes]
+        path: str
+        host: str
+        scheme: str
+        query: str
+        fragment: str
+        size: int
+        protocol: str
+        body: str
+        raw_body: bytes
+        header_map: HeaderMap
+        def __init__(self, id: _Optional[str] = ..., method: _Optional[str] = ..., headers: _Optional[_Iterable[bytes]] = ..., path: _Optional[str] = ..., host: _Optional[str] = ..., scheme: _Optional[str] = ..., query: _Optional[str] = ..., fragment: _Optional[str] = ..., size: _Optional[int] = ..., protocol: _Optional[str] = ..., body: _Optional[str] = ..., raw_body: _Optional[bytes] = ..., header_map: _Optional[_Union[HeaderMap, _Mapping]] = ...) -> None: ...
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    attributes: Question.Context
+    def __init__(self, attributes: _Optional[_Union[Question.Context, _Mapping]] = ...) -> None: ...
+
+class MapEntry(_message.Message):
+    __slots__ = ("key", "value")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
 class CheckResponse(_message.Message):
     __slots__ = ("status", "denied_response", "ok_response", "error_response", "dynamic_metadata")
     STATUS_FIELD_NUMBER: _ClassVar[int]
