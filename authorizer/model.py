@@ -51,6 +51,8 @@ def assignee_token(kind: str, *parts: str) -> str:
 
 
 ANYONE = assignee_token("anyone")
+AUTHENTICATED = assignee_token("authenticated")
+"""Whoever showed a credential that was verified."""
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -118,8 +120,8 @@ PERFORMED = frozenset({"notification"})
 class Identity(Struct, frozen=True, kw_only=True):
     """A verified caller. ``tokens`` are the assignee tokens it holds; ``attributes`` and ``env`` are not yet typed.
 
-    ``expires`` is POSIX seconds; the identity must not be used from then on. ``typed`` remembers ``attributes`` as each
-    application reads them; it belongs to the snapshot that made the identity.
+    ``expires`` is POSIX seconds; the identity must not be used from then on. ``typed`` remembers what it is to each
+    application (``Program.subject``); it belongs to the snapshot that made the identity.
     """
 
     issuer: str = ""
@@ -132,7 +134,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     claims: Mapping[str, object] = {}
     auth_time: float | None = None
     expires: float = float("inf")
-    typed: dict[str, Mapping[str, Any]] = {}
+    typed: dict[str, Any] = {}
 
 
 ANONYMOUS = Identity()

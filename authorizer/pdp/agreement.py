@@ -7,15 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from authorizer.errors import Problem
-from authorizer.model import ANYONE
 from authorizer.policy.documents import ListNode, MapNode, Node, Scalar
 from authorizer.policy.pbac import Vocabulary
+from authorizer.policy.pbac.grants import EVERYBODY
 from authorizer.policy.pbac.types import Converter, FieldType, converter
 from authorizer.policy.pbac.values import HINTS
 from authorizer.policy.reading import Findings
+from authorizer.policy.testing import CLAIMED
 
 _TENANT = "tenant"  # it chooses the subscription, whether or not a policy reads it
 _FIELD, _ENV = ("T401", "field"), ("T402", "env field")
+_UNLISTED = frozenset({*EVERYBODY, "scope", *CLAIMED})  # what a token may say without a claim that an issuer names
 _SHOWN = 12  # an enum's values are listed when they are no more than these
 
 Readers = Mapping[str, Sequence[tuple[FieldType, Converter]]]
@@ -115,7 +117,7 @@ def _nobody(findings: Findings, vocabulary: Vocabulary, issuers: Sequence[Mappin
     namespaces = [issuer["namespace"] for issuer in issuers]
     for assigned in vocabulary.assigned:
         kind, _, name = assigned.token.partition(":")
-        if assigned.token == ANYONE or kind in listed:
+        if kind in listed or kind in _UNLISTED:
             continue
         speaking = [issuer["namespace"] for issuer in issuers if kind in issuer["claims"]["names"]]
         if not any(_owned(name.split("\x1f"), namespace, namespaces) for namespace in speaking):

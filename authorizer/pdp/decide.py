@@ -96,15 +96,15 @@ def judge(
 ) -> Decision:
     """Ask the policies about an operation; ``resource`` and ``env`` are raw values by field."""
     route = guard.route
-    assignee = identity.typed.get(route.application)
-    if assignee is None:
-        typed = snapshot.program.assignee(route.application, identity.attributes)
+    subject = identity.typed.get(route.application)
+    if subject is None:
+        typed = snapshot.program.subject(route.application, identity)
         if isinstance(typed, BadAttribute):
             why = msgspec.structs.replace(reason("bad_attribute"), detail=str(typed))
             return _known(deny(why, decision_id), snapshot, guard, identity)
-        identity.typed[route.application] = assignee = typed
+        identity.typed[route.application] = subject = typed
     verdict = snapshot.program.decide(
-        Question(route=route, tokens=identity.tokens, assignee=assignee, resource=resource, env=env, now=now)
+        Question(route=route, tokens=subject.tokens, assignee=subject.fields, resource=resource, env=env, now=now)
     )
     if verdict.allow and all(duty.type in snapshot.options.performs for duty in verdict.obligations):
         return allow(snapshot, guard, identity, verdict, decision_id)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from authorizer.grammar import UNSAFE_TEXT
-from authorizer.model import ANYONE, ASSIGNEE_KINDS, Identity, assignee_token
+from authorizer.model import ANYONE, ASSIGNEE_KINDS, AUTHENTICATED, Identity, assignee_token
 from authorizer.pdp.claims import ClaimFault, claim, numeric_date, text, texts
 from authorizer.pdp.facts import Facts, Membership
 from authorizer.pdp.trust import Issuer
@@ -46,12 +46,14 @@ def identify(claims: Mapping[str, Any], issuer: Issuer, facts: Facts, expires: f
     tenant = attributes.get("tenant")
     if isinstance(tenant, str):
         attributes |= facts.subscriptions.get(tenant, {})
+    scopes = _scopes(claims)
+    names["scope"] = frozenset(assignee_token("scope", _own(issuer, scope, "scope")) for scope in scopes)
     return Identity(
         issuer=issuer.issuer,
         subject=subject,
         client=client,
-        scopes=_scopes(claims),
-        tokens=frozenset({ANYONE}).union(*names.values()),
+        scopes=scopes,
+        tokens=frozenset({ANYONE, AUTHENTICATED}).union(*names.values()),
         attributes=attributes,
         env=env,
         claims=claims,

@@ -13,9 +13,9 @@ from typing import Literal
 from msgspec import Struct
 
 from authorizer.errors import DocumentError, Place
-from authorizer.model import ANYONE, ASSIGNEE_KINDS, Decision, assignee_token
+from authorizer.model import ANYONE, ASSIGNEE_KINDS, AUTHENTICATED, Decision, assignee_token
 from authorizer.policy.documents import MapNode, Node, Scalar, plain
-from authorizer.policy.pbac.grants import ASSIGNEES
+from authorizer.policy.pbac.grants import ASSIGNEES, EVERYBODY
 from authorizer.policy.pbac.types import FieldType
 from authorizer.policy.pbac.values import read_value
 from authorizer.policy.reading import Findings
@@ -23,6 +23,9 @@ from authorizer.policy.reading import Findings
 _SUITE_KEYS = ("kind", "suite", "now", "subjects", "cases")
 _CASE_KEYS = ("name", "as", "http", "headers", "attrs", "env", "data", "body", "now", "expect")
 _EXPECT_KEYS = ("decision", "reason", "by", "missing", "requestable", "step", "obl", "advice", "overrode")
+CLAIMED = ("right", "role")
+"""What a token's claims can give a subject besides memberships: rights and roles, written ``application/name``."""
+
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
 
@@ -158,17 +161,18 @@ def read_suites(suites: Sequence[Node]) -> tuple[Case, ...]:
 
 
 def _read_tokens(node: Node | None, findings: Findings) -> frozenset[str]:
-    tokens = {ANYONE}
+    tokens = {ANYONE, AUTHENTICATED}
+    known = (*ASSIGNEES, *CLAIMED)
     for kind, key, value in findings.named(node, "is"):
-        if kind not in ASSIGNEES:
-            findings.unknown("R006", key.place, "assignee", kind, ASSIGNEES)
+        if kind not in known:
+            findings.unknown("R006", key.place, "assignee", kind, known)
         elif ASSIGNEE_KINDS.get(kind) == "pairs":
             for pair in findings.items(value, kind):
                 parts = tuple(findings.text(part, kind) for part in findings.items(pair, kind))
                 if len(parts) != 2:
                     findings.error("T301", pair.place, f"{kind} takes pairs", "write [[role, location]]")
                 tokens.add(assignee_token(kind, *parts))
-        elif kind != "anyone":
+        elif kind not in EVERYBODY:
             tokens.update(assignee_token(kind, name) for name in findings.texts(value, kind))
     return frozenset(tokens)
 

@@ -19,6 +19,7 @@ from authorizer.service import Authorizer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
 EXAMPLE = dict(re.findall(r"^```yaml\n# file: (\S+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
+RUN = dict(re.findall(r"^```yaml\n# run: (\S+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
 KEY = generate("ES256")
 NOW = 1_795_168_800  # 2026-11-20T10:00:00Z
 
@@ -44,7 +45,18 @@ def ask(target: str, **claims: object) -> Decision:
 
 
 def test_every_block_is_part_of_the_example():
-    assert PAGE.count("```yaml") == len(EXAMPLE) == 2
+    assert len(EXAMPLE) == 2
+    assert PAGE.count("```yaml") == len(EXAMPLE) + len(RUN)
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_small_examples_have_no_problem_and_decide_as_they_say(name):
+    found = compile_documents({name: RUN[name].encode()})
+    assert [str(problem) for problem in found.problems] == []
+    now = build(found.documents(), {}, Options())
+    report = testing.run(found.tests, lambda case: rehearsal.ask(now, case))
+    assert [(r.case.name, r.failures, r.decision.detail) for r in report.failed] == []
+    assert report.results
 
 
 def test_the_example_has_no_problem():

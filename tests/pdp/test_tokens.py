@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authorizer.jose import sign
-from authorizer.model import ANYONE, Identity, Reason, assignee_token
+from authorizer.model import ANYONE, AUTHENTICATED, Identity, Reason, assignee_token
 from authorizer.pdp import facts, tokens, trust
 from authorizer.policy import documents
 from tests import forge
@@ -81,6 +81,7 @@ def test_claims_become_assignee_tokens() -> None:
     )
     assert found.tokens == {
         ANYONE,
+        AUTHENTICATED,
         "person:ann",
         "client:web",
         "group:g1",
@@ -169,7 +170,7 @@ def test_login_and_scopes() -> None:
 
 def test_each_issuer_has_names_of_its_own() -> None:
     found = identity(iss="https://b.example", groups=["sales"], client_id="web", tenant="acme")
-    assert found.tokens == {ANYONE, "person:p/ann", "group:p/sales", "client:p/web"}
+    assert found.tokens == {ANYONE, AUTHENTICATED, "person:p/ann", "group:p/sales", "client:p/web"}
     assert (found.subject, found.client, found.attributes) == ("p/ann", "p/web", {"tenant": "fixed"})
 
 
@@ -209,9 +210,9 @@ FACTS = facts.load(
 
 def test_facts_win_over_claims() -> None:
     found = identity(FACTS, groups=["token"], roles=["boss"], teams=["t"], tenant="umbrella", risk=1)
-    assert found.tokens == {ANYONE, "person:ann", "group:fact", "collection:t"}
+    assert found.tokens == {ANYONE, AUTHENTICATED, "person:ann", "group:fact", "collection:t"}
     assert (found.attributes, found.env) == ({"tenant": "acme", "plan": "pro"}, {"risk": "85"})
-    assert identity(FACTS, sub="bob", groups=["token"]).tokens == {ANYONE, "person:bob", "group:token"}
+    assert identity(FACTS, sub="bob", groups=["token"]).tokens == {ANYONE, AUTHENTICATED, "person:bob", "group:token"}
     assert identity(FACTS, sub="bob", tenant="acme").attributes == {"tenant": "acme", "plan": "pro"}
     assert identity(FACTS, sub="bob", iss="https://b.example").attributes == {"tenant": "fixed", "plan": "free"}
     assert identity(FACTS, iss="https://b.example").attributes == {"tenant": "acme", "plan": "pro"}

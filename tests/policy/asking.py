@@ -2,7 +2,7 @@
 
 import json
 
-from authorizer.model import ANYONE
+from authorizer.model import ANYONE, Identity
 from authorizer.policy import pbac
 from authorizer.policy.documents import load
 
@@ -34,8 +34,10 @@ def verdict(
 ) -> pbac.Verdict:
     """Ask about the route that is written ``METHOD /template``."""
     route = next(route for route in program.routes if f"{route.method} {route.template}" == operation)
-    typed = program.assignee(route.application, assignee or {})
-    if isinstance(typed, pbac.BadAttribute):
-        return pbac.Verdict(False, "bad_attribute", detail=str(typed))
-    question = pbac.Question(route, frozenset({ANYONE, *tokens}), typed, resource or {}, env or {}, now)
+    caller = program.subject(
+        route.application, Identity(tokens=frozenset({ANYONE, *tokens}), attributes=assignee or {})
+    )
+    if isinstance(caller, pbac.BadAttribute):
+        return pbac.Verdict(False, "bad_attribute", detail=str(caller))
+    question = pbac.Question(route, caller.tokens, caller.fields, resource or {}, env or {}, now)
     return program.decide(question)

@@ -431,7 +431,6 @@ def test_a_form_that_cannot_be_read_is_refused(spoil):
 
 def test_nothing():
     assert pbac.NOTHING.routes == ()
-    assert pbac.NOTHING.assignee("app", {"a": 1}) == {}
 
 
 def test_routes_tell_what_the_rest_needs():

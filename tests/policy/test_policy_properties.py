@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authorizer.model import ANYONE, assignee_token
+from authorizer.model import ANYONE, Identity, assignee_token
 from authorizer.policy import pbac
 from authorizer.policy.documents import load
 from authorizer.policy.pbac import index
@@ -147,10 +147,10 @@ def ask(loaded: pbac.Program, request: tuple) -> pbac.Verdict:
     right, is_, point, sides, login, day = request
     tokens = {assignee_token(kind, name) for kind, names in is_.items() for name in names} | {ANYONE}
     route = next(route for route in loaded.routes if route.right == right)
-    typed = loaded.assignee("app", sides["assignee"])
-    assert not isinstance(typed, pbac.BadAttribute)
+    caller = loaded.subject("app", Identity(tokens=frozenset(tokens), attributes=sides["assignee"]))
+    assert isinstance(caller, pbac.Subject)
     resource = {**sides["resource"], "point": point}
-    return loaded.decide(pbac.Question(route, frozenset(tokens), typed, resource, login, float(day * DAY)))
+    return loaded.decide(pbac.Question(route, caller.tokens, caller.fields, resource, login, float(day * DAY)))
 
 
 def outcome(found: pbac.Verdict) -> tuple:
@@ -248,9 +248,8 @@ ODD = program(
     assignee=st.dictionaries(st.sampled_from(["own", "owned", "most"]), JUNK),
 )
 def test_no_value_makes_it_raise(resource, env, assignee):
-    typed = ODD.assignee("app", assignee)
-    if isinstance(typed, pbac.BadAttribute):
-        typed = {}
+    caller = ODD.subject("app", Identity(attributes=assignee))
+    typed = {} if isinstance(caller, pbac.BadAttribute) else caller.fields
     for route in ODD.routes:
         found = ODD.decide(pbac.Question(route, frozenset(), typed, resource, env, 0.0))
         assert not found.allow or found.by

@@ -3,7 +3,7 @@
 import pytest
 
 from authorizer.errors import DocumentError
-from authorizer.model import ANYONE, Decision, Duty, Missing, StepUp, assignee_token
+from authorizer.model import ANYONE, AUTHENTICATED, Decision, Duty, Missing, StepUp, assignee_token
 from authorizer.policy.documents import load
 from authorizer.policy.testing import Case, Expect, failures, read_suites, run
 from authorizer.reasons import ALLOWED, reason
@@ -41,6 +41,7 @@ def test_a_case():
     assert case.now == 1767225600.0
     assert case.tokens == {
         ANYONE,
+        AUTHENTICATED,
         assignee_token("group", "g"),
         assignee_token("group", "h"),
         assignee_token("business_role_location", "clerk", "oslo"),

@@ -10,6 +10,7 @@ from authorizer.policy.pbac.check import KINDS, OTHER_KINDS, Compiled, check_and
 from authorizer.policy.pbac.names import Vocabulary
 from authorizer.policy.pbac.program import NOTHING, Program, load
 from authorizer.policy.pbac.question import BadAttribute, Question, Route, Source, Verdict
+from authorizer.policy.pbac.subjects import Subject
 
 __all__ = [
     "KINDS",
@@ -21,6 +22,7 @@ __all__ = [
     "Question",
     "Route",
     "Source",
+    "Subject",
     "Verdict",
     "Vocabulary",
     "check_and_compile",

@@ -4,21 +4,22 @@ from collections.abc import Callable, Mapping, Sequence
 
 from authorizer.errors import Place
 from authorizer.policy.documents import MapNode, Node, Scalar
-from authorizer.policy.pbac.conditions import find_field
+from authorizer.policy.pbac.belonging import find_field, lacks
 from authorizer.policy.pbac.declared import MODELS, Application, Catalog, Field, Right, Role
 from authorizer.policy.pbac.routes import read_http
+from authorizer.policy.pbac.scopes import read_scopes
 from authorizer.policy.pbac.vocabulary import read_fields
 from authorizer.policy.reading import Findings
 
-_BUILT_IN = ("id", "point")
-_SECTIONS = {"fields": "fields", "resourceTypes": "resources", "rights": "rights", "roles": "rights", "http": "rights"}
-_KEYS = ("kind", "id", "model", "system", *_SECTIONS, "conditions")
-_TITLES = {
-    "fields": "field types",
-    "resources": "resource types",
-    "points": "assignment points",
-    "conditions": "conditions, gates and denies",
+_SECTIONS = {
+    "fields": "fields",
+    "resourceTypes": "resources",
+    "rights": "rights",
+    "roles": "rights",
+    "scopes": "rights",
+    "http": "rights",
 }
+_KEYS = ("kind", "id", "model", "system", *_SECTIONS, "conditions")
 
 
 def read_applications(documents: Sequence[MapNode], catalog: Catalog, findings: Findings) -> dict[str, Application]:
@@ -36,18 +37,10 @@ def read_applications(documents: Sequence[MapNode], catalog: Catalog, findings: 
     return {name: _complete(document, shell, catalog, known, findings) for name, (document, shell) in shells.items()}
 
 
-def lacks(application: Application, section: str, place: Place, findings: Findings) -> bool:
-    """Whether the model lacks a section, which is then an error at ``place``."""
-    if application.has(section):
-        return False
-    findings.error("A002", place, f"model {application.model!r} has no {_TITLES.get(section, section)}")
-    return True
-
-
 def _read_shell(document: MapNode, catalog: Catalog, findings: Findings) -> Application | None:
     findings.fields(document, "the application", _KEYS)
     node = findings.required(document, "id", "the application")
-    model = findings.choice(findings.required(document, "model", "the application"), "model", MODELS, "A003")
+    model = findings.choice(document.get("model"), "model", MODELS, "A003") if "model" in document.entries else "pbac"
     if not isinstance(node, Scalar) or not findings.name(node):
         return None
     own = {}
@@ -55,8 +48,6 @@ def _read_shell(document: MapNode, catalog: Catalog, findings: Findings) -> Appl
         if field.name in catalog.fields:
             message = f"field {field.name!r} is universal already"
             findings.error("A007", field.place, message, "use the universal one, or choose another name")
-        elif field.name in _BUILT_IN:
-            findings.error("A007", field.place, f"field {field.name!r} is built in", "choose another name")
         own[field.name] = field
     shell = Application(node.text, model, own, {}, {}, (), (), (), node.place)
     if model:
@@ -96,8 +87,18 @@ def _complete(
                 findings.unknown("R004", word.place, "right", word.text, rights, f" in {shell.id!r}")
         if findings.name(key):
             roles[name] = Role(name, tuple(word.text for word in held), key.place)
+    scopes = read_scopes(document.get("scopes"), find, findings)
     return Application(
-        shell.id, shell.model, shell.fields, rights, roles, http.hosts, http.routes, http.accepts, shell.place
+        shell.id,
+        shell.model,
+        shell.fields,
+        rights,
+        roles,
+        http.hosts,
+        http.routes,
+        http.accepts,
+        shell.place,
+        scopes=scopes,
     )
 
 

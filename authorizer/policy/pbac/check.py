@@ -16,6 +16,7 @@ from authorizer.policy.pbac.names import Vocabulary, vocabulary
 from authorizer.policy.pbac.policies import World, read_policies
 from authorizer.policy.pbac.program import load
 from authorizer.policy.pbac.routes import same_routes
+from authorizer.policy.pbac.rules import expand
 from authorizer.policy.pbac.vocabulary import read_catalog
 from authorizer.policy.reading import Findings
 
@@ -41,6 +42,8 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
     """Check documents together and compile them. Documents of ``OTHER_KINDS`` are left to their readers."""
     findings = Findings()
     kinds = _by_kind(documents, findings)
+    kinds["Application"], rules = expand(kinds["Application"], findings)
+    kinds["Policies"] += rules
     catalog = read_catalog(kinds["Catalog"], kinds["Plans"], kinds["AssignmentPoints"], findings)
     applications = read_applications(kinds["Application"], catalog, findings)
     used: set[Place] = set()

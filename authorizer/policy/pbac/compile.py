@@ -110,6 +110,8 @@ def _application(application: Application, catalog: Catalog, type_index: Any) ->
             for name, right in sorted(application.rights.items())
         },
         roles={name: list(role.rights) for name, role in sorted(application.roles.items())},
+        scopes={name: list(implied) for name, implied in sorted(application.scopes.implied.items()) if implied},
+        wildcards=dict(sorted(application.scopes.wildcards.items())),
     )
 
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from authorizer.errors import Place
 from authorizer.policy.documents import ListNode, Node, Scalar, suggestion
+from authorizer.policy.pbac.belonging import find_field
 from authorizer.policy.pbac.declared import (
     SIDES,
     AllOf,
@@ -14,20 +15,25 @@ from authorizer.policy.pbac.declared import (
     Application,
     Catalog,
     Condition,
-    Field,
     Leaf,
     Negation,
     Side,
 )
+from authorizer.policy.pbac.grants import read_token
+from authorizer.policy.pbac.patterns import fault as pattern_fault
+from authorizer.policy.pbac.scopes import check_scope
+from authorizer.policy.pbac.subjects import IS
 from authorizer.policy.pbac.types import ALL_OPERATORS, FieldType, comparable, converter
 from authorizer.policy.pbac.values import HINTS
 from authorizer.policy.reading import Findings
 
 MAX_DEPTH = 12
 MAX_LITERALS = 1000
-_RESERVED = ("any", "not", "use")
+_RESERVED = ("all", "any", "is", "not", "use")
+_TOKENS = FieldType("string", many=True)
 _RESOURCE_ID = FieldType("string")
 _TWO_BOUNDS = frozenset({"between", "outside"})
+_LISTS = frozenset({"in", "not_in", "has_any", "has_all"})
 _REFERENCE = re.compile(r"\$[a-z_]+\.[a-z_]", re.IGNORECASE)
 
 
@@ -64,13 +70,16 @@ def _read_map(node: Node, scope: Scope, findings: Findings, *, depth: int, in_na
         return None
     parts: list[Condition | None] = []
     for name, entry in where.entries.items():
-        if name == "any":
-            options = findings.items(entry.value, "any")
+        if name in {"all", "any"}:
+            options = findings.items(entry.value, name)
             if not options:
-                findings.error("C008", entry.value.place, "'any' has nothing to choose from")
+                findings.error("C008", entry.value.place, f"{name!r} has nothing in it")
             read = [_read_map(item, scope, findings, depth=depth + 1, in_named=in_named) for item in options]
             whole = [part for part in read if part is not None]
-            parts.append(AnyOf(tuple(whole)) if whole and len(whole) == len(read) else None)
+            joined = AllOf(tuple(whole)) if name == "all" else AnyOf(tuple(whole))
+            parts.append(joined if whole and len(whole) == len(read) else None)
+        elif name == "is":
+            parts += _read_is(entry.value, scope, findings)
         elif name == "not":
             part = _read_map(entry.value, scope, findings, depth=depth + 1, in_named=in_named)
             parts.append(Negation(part) if part is not None else None)
@@ -96,6 +105,28 @@ def _read_use(node: Node, scope: Scope, findings: Findings, *, depth: int, in_na
         return None
     scope.used.add(scope.named[name].place)
     return _read_map(scope.named[name], scope, findings, depth=depth + 1, in_named=True)
+
+
+def _read_is(node: Node, scope: Scope, findings: Findings) -> list[Condition | None]:
+    """Read ``is``: what the caller must be besides, each kind by one name or by a list of which one is enough."""
+    kinds = findings.mapping(node, "is", "{group: NAME}")
+    if kinds is None or not kinds.entries:
+        if kinds is not None:
+            findings.error("C008", kinds.place, "an empty 'is'", "{group: NAME}")
+        return [None]
+    parts: list[Condition | None] = []
+    for entry in kinds.entries.values():
+        several = isinstance(entry.value, ListNode)
+        names = entry.value.items if isinstance(entry.value, ListNode) else (entry.value,)
+        if not 0 < len(names) <= MAX_LITERALS:
+            findings.error("C010", entry.value.place, f"'is' takes a name, or a list of 1 to {MAX_LITERALS}")
+        tokens = [read_token(entry.key, name, "the condition", findings) for name in names]
+        for name, token in zip(names, tokens, strict=True):
+            check_scope(token, scope.application, name.place, findings)
+        operator = "has_any" if several else "has"
+        leaf = Leaf("assignee", IS, _TOKENS, operator, tuple(tokens), None, entry.value.place)
+        parts.append(leaf if tokens and all(tokens) else None)
+    return parts
 
 
 def _read_comparisons(key: Scalar, node: Node, scope: Scope, findings: Findings) -> list[Condition | None]:
@@ -135,7 +166,7 @@ def _read_leaf(
     if isinstance(node, Scalar) and node.text.startswith("$") and not node.quoted:
         return _read_reference(side, name, kind, operator, node, scope, findings)
     literal = FieldType("cidr") if kind.base == "ip" and operator in {"in", "not_in"} else kind.element
-    if operator in {"in", "not_in"} or operator in _TWO_BOUNDS:
+    if operator in _LISTS or operator in _TWO_BOUNDS:
         if not isinstance(node, ListNode) or not node.items or len(node.items) > MAX_LITERALS:
             takes = f"a list of 1 to {MAX_LITERALS} values" + ("" if kind.base == "timeofday" else ", or a set field")
             findings.error("C010", node.place, f"{operator!r} takes {takes}")
@@ -146,18 +177,21 @@ def _read_leaf(
         nodes = node.items
     else:
         nodes = (node,)
-    texts = [_literal(item, name, literal, scope, findings) for item in nodes]
+    texts = [_literal(item, name, literal, operator, scope, findings) for item in nodes]
     if operator in _TWO_BOUNDS and texts[0] == texts[1] and texts[0]:
         findings.error("C010", node.place, f"{operator!r} takes two different values")
         return None
     return Leaf(side, name, kind, operator, tuple(texts), None, node.place) if all(texts) else None
 
 
-def _literal(node: Node, field: str, kind: FieldType, scope: Scope, findings: Findings) -> str:
+def _literal(node: Node, field: str, kind: FieldType, operator: str, scope: Scope, findings: Findings) -> str:
     text = findings.text(node, f"a value of {field!r}")
     if isinstance(node, Scalar) and _seems_reference(node, kind, scope):
         hint = "write $side.field, unquoted and not in a list, for the value of a field"
         findings.error("C017", node.place, f"{text!r} is compared as a text, but looks like a field", hint)
+        return ""
+    if operator == "like" and text and (fault := pattern_fault(text)):
+        findings.error("C010", node.place, f"{text[:80]!r} is not a pattern: {fault}", "as in admin-*")
         return ""
     if text and converter(kind)(text) is None:
         if kind.base == "enum":
@@ -196,12 +230,15 @@ def _read_reference(
         message = f"{node.text!r} is compared with itself"
         findings.error("C016", node.place, message, "name another field; or ask 'exists: true'")
         return None
-    if operator in {"in", "not_in"}:
-        fits = other.base == "cidr" if kind.base == "ip" else other.many and comparable(kind, other.element)
+    if operator == "like":
+        findings.error("C012", node.place, "'like' takes a pattern, not a field", "for a field use eq or prefix")
+        return None
+    if operator in _LISTS:
+        fits = other.base == "cidr" if kind.base == "ip" else other.many and comparable(kind.element, other.element)
     else:
         fits = not other.many and comparable(kind.element, other)
     if not fits:
-        wanted = " (a set of it is needed)" if operator in {"in", "not_in"} and not other.many else ""
+        wanted = " (a set of it is needed)" if operator in _LISTS and not other.many else ""
         message = f"type mismatch: {name!r} is {kind}, {node.text!r} is {other}{wanted}"
         if kind.base == "enum" == other.base and not wanted:
             message = f"type mismatch: {name!r} and {node.text!r} have different values"
@@ -238,28 +275,3 @@ def _field(text: str, place: Place, scope: Scope, findings: Findings) -> tuple[S
         findings.error("C004", place, f"field {name!r} is not linked to {scope.guarded}", hint)
         return None
     return side, name, field.type
-
-
-def find_field(
-    name: str,
-    place: Place,
-    application: Application,
-    catalog: Catalog,
-    applications: Mapping[str, Application],
-    findings: Findings,
-) -> Field | None:
-    """Return the application's own or the universal field of a name, or None with a problem."""
-    field = application.fields.get(name) or catalog.fields.get(name)
-    if field is None:
-        owner = next((app.id for _, app in sorted(applications.items()) if name in app.fields), None)
-        if owner is not None:
-            message = f"field type {name!r} belongs to application {owner!r}; make it universal to share it"
-            findings.error("C003", place, message)
-            return None
-        known = [*application.fields, *catalog.fields]
-        findings.unknown("C001", place, "field", name, known, f" in {application.id!r}")
-        return None
-    if not application.has("fields"):
-        findings.error("A002", place, f"model {application.model!r} has no field types")
-        return None
-    return field

@@ -93,6 +93,35 @@ class Route(Struct, frozen=True):
     sources: tuple[Source, ...]
     trusted: bool
     place: Place
+    on_miss: str = "unknown"
+    mode: str = "decide"
+
+
+class Emit(Struct, frozen=True):
+    """A header that an allow sets: towards upstream or response, and where its value comes from."""
+
+    towards: str
+    header: str
+    kind: str
+    key: str
+    place: Place
+
+
+class Claims(Struct, frozen=True):
+    """The claims that an application reads itself; ``fields`` is assignee field to claim."""
+
+    issuers: tuple[str, ...]
+    rights: str
+    roles: str
+    fields: Mapping[str, str]
+    place: Place
+
+
+class Scopes(Struct, frozen=True):
+    """Declared scopes: all that each implies, and for one with ``*`` the field that holds what stands for it."""
+
+    implied: Mapping[str, tuple[str, ...]] = {}
+    wildcards: Mapping[str, str] = {}
 
 
 class Right(Struct, frozen=True):
@@ -104,6 +133,7 @@ class Right(Struct, frozen=True):
     feature: str
     must_constrain: tuple[str, ...]
     place: Place
+    emit: tuple[Emit, ...] = ()
 
 
 class Role(Struct, frozen=True):
@@ -129,6 +159,10 @@ class Application(Struct, frozen=True):
     routes: tuple[Route, ...]
     accepts: tuple[str, ...]
     place: Place
+    scopes: Scopes = Scopes()
+    claims: Claims | None = None
+    emit: tuple[Emit, ...] = ()
+    unmapped: str = "deny"
 
     def has(self, section: str) -> bool:
         """Whether the model has a section."""
@@ -145,6 +179,7 @@ class Catalog(Struct, frozen=True):
     point_types: tuple[str, ...]
     points: Mapping[str, str]
     plans: Mapping[str, frozenset[str]]
+    trees: Mapping[str, tuple[str, ...]] = {}
 
 
 class Duty(Struct, frozen=True):
@@ -184,6 +219,7 @@ class Policy(Struct, frozen=True):
     require: Requirement | None = None
     obligations: tuple[Duty, ...] = ()
     advice: tuple[Duty, ...] = ()
+    emit: tuple[Emit, ...] = ()
 
 
 class Eligibility(Struct, frozen=True):

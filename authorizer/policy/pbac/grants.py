@@ -1,5 +1,6 @@
 """Reads what policies and eligibility rules have in common: what they are about, for whom, and where."""
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -8,11 +9,18 @@ from msgspec import Struct
 from authorizer import model
 from authorizer.errors import Place
 from authorizer.policy.documents import MapNode, Node, Scalar
-from authorizer.policy.pbac.applications import lacks
+from authorizer.policy.pbac.belonging import lacks
 from authorizer.policy.pbac.declared import Application, Catalog, Right
 from authorizer.policy.reading import Findings
 
-ASSIGNEES = (*model.ASSIGNEE_KINDS, "anyone")
+EVERYBODY = {"anyone": model.ANYONE, "authenticated": model.AUTHENTICATED}
+"""Assignees that are no names: ``true`` is all that stands after them."""
+
+ASSIGNEES = (*model.ASSIGNEE_KINDS, "scope", *EVERYBODY)
+
+
+is_scope = re.compile(r"[!#-\[\]-~]+").fullmatch
+"""Whether a text is a scope-token (RFC 6749, section 3.3)."""
 
 
 class Target(Struct, frozen=True):
@@ -101,26 +109,35 @@ def read_assignee(node: Node | None, title: str, place: Place, findings: Finding
             where = to.place if to is not None else place
             findings.error("R005", where, f"{title} must have exactly one assignee (has {count})")
         return ""
-    ((kind, entry),) = to.entries.items()
+    (entry,) = to.entries.values()
+    return read_token(entry.key, entry.value, title, findings)
+
+
+def read_token(key: Scalar, node: Node, title: str, findings: Findings) -> str:
+    """Read a kind of assignee and its name as an assignee token; "" with a problem."""
+    kind = key.text
     if kind not in ASSIGNEES:
-        findings.unknown("R006", entry.key.place, "assignee", kind, ASSIGNEES)
+        findings.unknown("R006", key.place, "assignee", kind, ASSIGNEES)
         return ""
-    if kind == "anyone":
-        if findings.flag(entry.value, "anyone"):
-            return model.ANYONE
-        if isinstance(entry.value, Scalar) and entry.value.text == "false":
-            findings.error(
-                "R019", entry.value.place, f"{title} is for nobody", "write 'anyone: true', or who it is for"
-            )
+    if kind in EVERYBODY:
+        if findings.flag(node, kind):
+            return EVERYBODY[kind]
+        if isinstance(node, Scalar) and node.text == "false":
+            findings.error("R019", node.place, f"{title} is for nobody", f"write '{kind}: true', or who it is for")
         return ""
-    if model.ASSIGNEE_KINDS[kind] == "pairs":
-        pair = findings.fields(entry.value, kind, ("role", "location"))
+    if model.ASSIGNEE_KINDS.get(kind) == "pairs":
+        pair = findings.fields(node, kind, ("role", "location"))
         if pair is None:
             return ""
         role = findings.subject_name(findings.required(pair, "role", kind), "role")
         location = findings.subject_name(findings.required(pair, "location", kind), "location")
         return model.assignee_token(kind, role, location) if role and location else ""
-    name = findings.subject_name(entry.value, kind)
+    name = findings.subject_name(node, kind)
+    if kind == "scope" and name and not is_scope(name):
+        findings.error(
+            "A005", node.place, f"{name!r} is not a scope", "visible ASCII without spaces, quotes, backslashes"
+        )
+        return ""
     return model.assignee_token(kind, name) if name else ""
 
 

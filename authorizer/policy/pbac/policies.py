@@ -8,10 +8,11 @@ from msgspec import Struct
 from authorizer.errors import Place
 from authorizer.model import PERFORMED
 from authorizer.policy.documents import MapNode, Node, unknown_keys
-from authorizer.policy.pbac.applications import lacks
+from authorizer.policy.pbac.belonging import lacks
 from authorizer.policy.pbac.conditions import Scope, read_condition
 from authorizer.policy.pbac.declared import Application, Catalog, Condition, Duty, Policy, Requirement
 from authorizer.policy.pbac.grants import Target, read_assignee, read_id, read_point, read_right, read_right_or_role
+from authorizer.policy.pbac.scopes import check_scope
 from authorizer.policy.pbac.trees import constrains
 from authorizer.policy.pbac.types import FieldType
 from authorizer.policy.pbac.values import read_value
@@ -76,6 +77,7 @@ def _read_policy(name: str, node: MapNode, world: World, findings: Findings) -> 
     if target is None:
         return None
     application = target.application
+    check_scope(token, application, to.place if to is not None else node.place, findings)
     if not application.has("rights"):
         findings.error("A002", node.place, f"model {application.model!r} has no rights that a policy could be about")
         return None

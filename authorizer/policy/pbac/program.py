@@ -7,13 +7,15 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from authorizer.model import Identity
 from authorizer.policy.pbac.decide import decide
 from authorizer.policy.pbac.form import FORMAT, ApplicationForm, Form, RouteForm, lookup_table
 from authorizer.policy.pbac.index import leaves, rows, wide
 from authorizer.policy.pbac.question import BadAttribute, Question, Route, Source, Verdict
 from authorizer.policy.pbac.rows import Policies, refused
+from authorizer.policy.pbac.subjects import Reader, Subject, make_reader
 from authorizer.policy.pbac.tables import EnvReading, RightTable, RouteTable, Shared
-from authorizer.policy.pbac.types import BASES, Converter, FieldType, Value, converter
+from authorizer.policy.pbac.types import BASES, FieldType, converter
 
 _TEXT = FieldType("string")
 _MAX_POINT_DEPTH = 64
@@ -32,26 +34,18 @@ class Program:
         shared: Shared,
         tables: tuple[RouteTable, ...],
         rights: Mapping[tuple[str, str], RightTable],
-        assignees: Mapping[str, tuple[tuple[str, FieldType, Converter], ...]],
+        subjects: Mapping[str, Reader],
     ) -> None:
         self.routes = routes
         self.zone = zone
         self._shared = shared
         self._tables = tables
         self._rights = rights
-        self._assignees = assignees
+        self._subjects = subjects
 
-    def assignee(self, application: str, attributes: Mapping[str, object]) -> Mapping[str, Value] | BadAttribute:
-        """Return the subject's attributes that an application knows, typed; the same for every request of a subject."""
-        typed: dict[str, Value] = {}
-        for name, kind, convert in self._assignees.get(application, ()):
-            raw = attributes.get(name)
-            if raw is not None:
-                value = convert(raw)
-                if value is None:
-                    return BadAttribute(f"assignee.{name}", str(kind))
-                typed[name] = value
-        return typed
+    def subject(self, application: str, identity: Identity) -> Subject | BadAttribute:
+        """Return what an identity is to one of this program's applications; the same for every request of it."""
+        return self._subjects[application](identity)
 
     def decide(self, question: Question) -> Verdict:
         """Answer a question about one of this program's routes. Never raises for bad data."""
@@ -130,11 +124,11 @@ def load(compiled: Mapping[str, Any]) -> Program:
         )
         for route in routes
     )
-    assignees = {
-        name: tuple((field, _at(types, kind), converter(_at(types, kind))) for field, kind in one.assignee.items())
-        for name, one in form.applications.items()
-    }
-    return Program(routes, _zone(form.zone), shared, tables, rights, assignees)
+    try:
+        subjects = {name: make_reader(name, one, types) for name, one in form.applications.items()}
+    except LookupError:
+        raise refused("a type is not known") from None
+    return Program(routes, _zone(form.zone), shared, tables, rights, subjects)
 
 
 def _zone(name: str | None) -> ZoneInfo | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from authorizer.policy.pbac.patterns import parse as parse_pattern
 from authorizer.policy.pbac.types import ALL_OPERATORS, FieldType, converter, rank
 
 Sides = tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
@@ -176,7 +177,10 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "in": lambda value, several: value in several,
     "not_in": lambda value, several: value not in several,
     "prefix": str.startswith,
+    "like": lambda value, pattern: pattern.matches(value),
     "has": operator.contains,
+    "has_all": operator.ge,
+    "has_any": lambda several, values: not several.isdisjoint(values),
     "between": _inside,
     "outside": lambda value, bounds: not _inside(value, bounds),
 }
@@ -249,7 +253,7 @@ def _param(node: Mapping[str, Any], prepare: dict[int, Prepare], how: Prepare) -
 
 def _preparer(op: str, kind: FieldType) -> Prepare:
     literal = FieldType("cidr") if kind.base == "ip" and op in {"in", "not_in"} else kind.element
-    convert = converter(literal)
+    convert = parse_pattern if op == "like" else converter(literal)
 
     def prepare(texts: list[str]) -> Any:
         values = tuple(convert(text) for text in texts)
@@ -259,7 +263,7 @@ def _preparer(op: str, kind: FieldType) -> Prepare:
             if len(values) != 2 or values[0] == values[1]:
                 raise BadTemplateError("not two bounds")
             return values
-        if op in {"in", "not_in"}:
+        if op in {"in", "not_in", "has_all", "has_any"}:
             return values if kind.base == "ip" else frozenset(values)
         if len(values) != 1:
             raise BadTemplateError("not one value")

@@ -45,7 +45,7 @@ _ORDER = ("gt", "gte", "lt", "lte")
 _MEMBER = ("in", "not_in")
 
 OPERATORS: dict[str, tuple[str, ...]] = {
-    "string": (*_EQUAL, *_MEMBER, "prefix"),
+    "string": (*_EQUAL, *_MEMBER, "prefix", "like"),
     "enum": (*_EQUAL, *_MEMBER),
     "int": (*_EQUAL, *_ORDER),
     "decimal": (*_EQUAL, *_ORDER),
@@ -56,7 +56,8 @@ OPERATORS: dict[str, tuple[str, ...]] = {
     "ip": (*_EQUAL, *_MEMBER),
     "cidr": _EQUAL,
 }
-ALL_OPERATORS = frozenset({"has", "exists"}).union(*OPERATORS.values())
+_SET = ("has", "has_all", "has_any")
+ALL_OPERATORS = frozenset({*_SET, "exists"}).union(*OPERATORS.values())
 
 
 class FieldType(Struct, frozen=True):
@@ -71,7 +72,7 @@ class FieldType(Struct, frozen=True):
     def operators(self) -> tuple[str, ...]:
         """The operators that fit, in the order of the alphabet; ``exists`` fits every type."""
         if self.many:
-            return ("has",)
+            return _SET
         return tuple(sorted(OPERATORS[self.base] + (_ORDER if self.ordered else ())))
 
     @property

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from authorizer.errors import Place
 from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac.declared import Catalog, EnvField, Field
+from authorizer.policy.pbac.subjects import IS
 from authorizer.policy.pbac.types import BASES, FieldType
 from authorizer.policy.pbac.values import read_value
 from authorizer.policy.reading import Findings
@@ -13,6 +14,9 @@ from authorizer.policy.reading import Findings
 SCOPES = ("resource", "assignee")
 REQUEST_ENV = frozenset({"acr", "amr", "auth_age", "now", "source_ip", "time"})
 """Attributes of the moment that only the request or the verified login can say; no fact or other claim sets them."""
+
+BUILT_IN = ("id", "point", IS)
+"""Names of fields that every application has: a resource's id and point, and all that the assignee is."""
 
 _FIELD_KEYS = ("type", "scope", "values", "ordered", "many")
 _DECLARED_ENV_KEYS = ("type", "values", "ordered", "many", "default")
@@ -72,6 +76,8 @@ def read_fields(node: Node | None, owner: str, findings: Findings) -> Iterable[F
         declared = findings.fields(value, f"field {name!r}", _FIELD_KEYS)
         if not findings.name(key, field=True) or declared is None:
             continue
+        if name in BUILT_IN:
+            findings.error("A007", key.place, f"field {name!r} is built in", "choose another name")
         kind = _read_type(declared, f"field {name!r}", findings)
         scope = declared.get("scope")
         words = (scope.text,) if isinstance(scope, Scalar) else findings.texts(scope, "scope")
