@@ -83,3 +83,52 @@ def test_mutants_of_failing_cases_are_not_asked(folder, capsys):
     (folder / "policies.yaml").write_text(GOOD.replace("by: [staff]", "by: [x]"))
     assert main(["policy", "mutate", str(folder)]) == 4
     assert capsys.readouterr().err == "error: 1 cases fail without any mutant; see authorizer policy test\n"
+
+
+FACTS = "---\nkind: Facts\nmemberships: {eve: {group: [staff]}, kim: {group: [guests]}}\n"
+
+
+def test_who_can(folder, capsys):
+    (folder / "policies.yaml").write_text(GOOD + FACTS)
+    assert main(["policy", "who-can", "app/r", str(folder)]) == 0
+    assert out(capsys) == [f"group staff: staff ({folder}/policies.yaml:9:12), where resource.line eq a: eve"]
+    assert main(["policy", "who-can", "app/r", str(folder), "--output", "json"]) == 0
+    (grant,) = json.loads(capsys.readouterr().out)["grants"]
+    assert (grant["assignee"], grant["members"], grant["policy"]) == ("group staff", ["eve"], "staff")
+    assert main(["policy", "who-can", "app/rr", str(folder)]) == 3
+    assert capsys.readouterr().err == "the command line: error T306: no right 'app/rr' (did you mean 'app/r'?)\n"
+    assert main(["policy", "who-can", "app/r", str(folder), "--at", "site:s"]) == 3
+
+
+def test_what_can(folder, capsys):
+    gate = "  - {id: g, effect: gate, on: app/*, where: {resource.line: {exists: true}}, reason: no_line}"
+    (folder / "policies.yaml").write_text(
+        GOOD.replace("policies: [", f"policies:\n{gate}\n  - ")
+        .replace("]\n---\nkind: Tests", "\n---\nkind: Tests", 1)
+        .replace("eq: a}}}]", "eq: a}}}")
+        + FACTS
+    )
+    for subject in ("eve", "group:staff"):
+        assert main(["policy", "what-can", subject, str(folder)]) == 0
+        shown = out(capsys)
+        assert shown[0].startswith("app/r: staff (")
+        assert shown[1].startswith("unless gate g (")
+    assert main(["policy", "what-can", "kim", str(folder), "--output", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["grants"] == []
+
+
+def test_diff(folder, capsys):
+    new = folder.parent / "new.yaml"
+    new.write_text(GOOD.replace("to: {group: staff}", "to: {group: guests}").replace("GET /r/", "GET /q/"))
+    assert main(["policy", "diff", str(folder), str(new)]) == 0
+    assert out(capsys) == [
+        f"group guests gained app/r by staff ({new}:9:12), when resource.line = a",
+        f"group staff lost app/r by staff ({folder}/policies.yaml:9:12), when resource.line = a",
+        f"whoever has app/r gained GET h.example/q/{{id}} ({new}:6:37)",
+        f"whoever has app/r lost GET h.example/r/{{id}} ({folder}/policies.yaml:6:37)",
+        "2 gained, 2 lost",
+    ]
+    assert main(["policy", "diff", str(folder), str(new), "--no-new-access", "--output", "json"]) == 4
+    assert [one["way"] for one in json.loads(capsys.readouterr().out)["rights"]] == ["gained", "lost"]
+    assert main(["policy", "diff", str(folder), str(folder), "--no-new-access"]) == 0
+    assert out(capsys) == ["0 gained, 0 lost"]

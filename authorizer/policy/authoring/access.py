@@ -1,0 +1,116 @@
+"""Who may do what: the grants about a right, or of a subject, with all that stands in their way."""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from authorizer.model import ANYONE, ASSIGNEE_KINDS, AUTHENTICATED, assignee_token
+from authorizer.policy.authoring.surgery import written
+from authorizer.policy.authoring.trials import rights_of
+from authorizer.policy.pbac.declared import Estate, Policy
+from authorizer.timestamps import rfc3339
+
+Memberships = Mapping[str, Mapping[str, Iterable[str | Iterable[str]]]]
+"""Subject -> assignee kind -> names, or pairs of names, as the facts say them."""
+
+
+class Access(Struct, frozen=True):
+    """A grant of one right: the allow, and the denials and gates that a request must pass besides."""
+
+    right: str
+    allow: Policy
+    denials: tuple[Policy, ...]
+    gates: tuple[Policy, ...]
+
+
+def who_can(estate: Estate, application: str, right: str, point: str = "") -> tuple[Access, ...]:
+    """Return the grants of a right, by assignee; with ``point`` (``type:name``) those that hold there."""
+    about = _about(estate, application, right)
+    here = chain(estate, point) if point else ()
+    allows = [one for one in about if one.effect == "allow" and (not point or not one.point or one.point in here)]
+    return tuple(_access(right, allow, about, here) for allow in sorted(allows, key=lambda one: (one.token, one.id)))
+
+
+def what_can(estate: Estate, tokens: frozenset[str]) -> tuple[Access, ...]:
+    """Return the grants of whoever holds all of ``tokens``, by application and right."""
+    held = tokens | {ANYONE}
+    found = []
+    for name, application in sorted(estate.applications.items()):
+        for right in sorted(application.rights):
+            about = _about(estate, name, right)
+            mine = [one for one in about if one.effect == "allow" and one.token in held]
+            found += [_access(right, allow, about, ()) for allow in sorted(mine, key=lambda one: one.id)]
+    return tuple(found)
+
+
+def _about(estate: Estate, application: str, right: str) -> list[Policy]:
+    declared = estate.applications[application]
+    mine = (one for one in estate.policies if one.application == application)
+    return [one for one in mine if right in rights_of(one, declared)]
+
+
+def _access(right: str, allow: Policy, about: Iterable[Policy], here: tuple[str, ...]) -> Access:
+    against = [one for one in about if one.effect != "allow" and one.id not in allow.overrides]
+    at = [one for one in against if not one.point or not here or one.point in here]
+    denials = sorted((one for one in at if one.effect == "deny"), key=lambda one: one.id)
+    gates = sorted((one for one in at if one.effect == "gate"), key=lambda one: one.id)
+    return Access(right, allow, tuple(denials), tuple(gates))
+
+
+def chain(estate: Estate, point: str) -> tuple[str, ...]:
+    """Return a point and all above it; empty for one that is not in the tree."""
+    found = []
+    while point in estate.catalog.points and point not in found:
+        found.append(point)
+        point = estate.catalog.points[point]
+    return tuple(found)
+
+
+def tokens_of(subject: str, memberships: Memberships) -> frozenset[str]:
+    """Return what a subject is: ``kind:name`` alone, or a name with all that the facts say of it.
+
+    A pair is written ``business_role_location:ROLE,LOCATION``. Somebody without a kind is taken for a person who has
+    logged in.
+    """
+    kind, colon, name = subject.partition(":")
+    if colon and kind in ASSIGNEE_KINDS:
+        parts = name.split(",", 1) if ASSIGNEE_KINDS[kind] == "pairs" else [name]
+        return frozenset({assignee_token(kind, *parts), AUTHENTICATED})
+    tokens = {assignee_token("person", subject), AUTHENTICATED}
+    for listed, names in memberships.get(subject, {}).items():
+        tokens.update(assignee_token(listed, *((one,) if isinstance(one, str) else one)) for one in names)
+    return frozenset(tokens)
+
+
+def members(token: str, memberships: Memberships) -> tuple[str, ...]:
+    """Return the subjects of whom the facts say that they hold a token."""
+    return tuple(sorted(subject for subject in memberships if token in tokens_of(subject, memberships)))
+
+
+def assignee(token: str) -> str:
+    """Write an assignee token as a person would."""
+    if token in {"", ANYONE}:
+        return "anyone"
+    kind, _, name = token.partition(":")
+    return f"{kind} {' at '.join(name.split(chr(0x1F)))}" if name else kind
+
+
+def terms(policy: Policy) -> str:
+    """Write what a policy says besides its right and its assignee: place, time, login, condition."""
+    words = []
+    if policy.point:
+        words.append(f"at {policy.point}")
+    if policy.start is not None:
+        words.append(f"from {rfc3339(policy.start)}")
+    if policy.end is not None:
+        words.append(f"until {rfc3339(policy.end)}")
+    if policy.require is not None:
+        if policy.require.acr is not None:
+            words.append(f"with a login of {policy.require.acr}")
+        if policy.require.max_age is not None:
+            words.append(f"with a login at most {policy.require.max_age} s old")
+    if policy.feature_gate:
+        words.append("when the plan has the right's feature")
+    if policy.condition is not None:
+        words.append(f"where {written(policy.condition)}")
+    return ", ".join(words)
