@@ -5,7 +5,7 @@ and what it says of the moment goes before what ``now`` tells.
 """
 
 from authorizer.model import Decision, Identity, Reason, Request
-from authorizer.pdp.decide import deny, environment, find, judge
+from authorizer.pdp.decide import deny, environment, find, judge, numbered
 from authorizer.pdp.snapshot import Snapshot
 from authorizer.policy.testing import Case
 
@@ -24,7 +24,7 @@ def ask(snapshot: Snapshot, case: Case) -> Decision:
         return deny(found, case.name)
     resource = {**found, **case.data}
     env = {**environment(snapshot, request, identity, case.now), **case.env}
-    return judge(snapshot, operation.guard, identity, resource, env, case.now, case.name)
+    return numbered(snapshot, judge(snapshot, operation.guard, identity, resource, env, case.now), case.name)
 
 
 def request_of(case: Case) -> Request:

@@ -9,6 +9,7 @@ from authorizer.errors import BundleError
 from authorizer.model import ANYONE, KINDS, PERFORMED, Identity
 from authorizer.pdp import facts as facts_document
 from authorizer.pdp import trust as trust_document
+from authorizer.pdp.answers import Answers
 from authorizer.pdp.attributes import Extractor, make_extractor
 from authorizer.pdp.facts import Facts
 from authorizer.pdp.routes import Entry, Routes
@@ -20,11 +21,15 @@ from authorizer.policy.pbac import Program, Route
 
 
 class Guard(Struct, frozen=True):
-    """What stands behind a matched route: the policy language's route, how to fill in its resource, and its title."""
+    """What stands behind a matched route: the policy language's route, how to fill in its resource, and its title.
+
+    ``depends`` is ``Program.depends``.
+    """
 
     route: Route
     extract: Extractor
     operation: str
+    depends: tuple[str, ...] | None
 
 
 class Options(Struct, frozen=True):
@@ -40,7 +45,10 @@ class Options(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """INVARIANT: nothing in it changes after ``build``, but for ``memo`` and the ``typed`` caches of its identities."""
+    """INVARIANT: nothing in it changes after ``build`` but ``memo``, ``answers`` and the ``typed`` of identities.
+
+    ``id_headers`` are those of ``options.identity_headers`` that say the decision's id.
+    """
 
     program: Program
     routes: Routes
@@ -49,6 +57,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     options: Options
     revisions: Mapping[str, str]
     memo: Memo
+    answers: Answers
+    id_headers: tuple[str, ...]
     managed: frozenset[str]
     anonymous: Identity
     ready: bool
@@ -93,6 +103,8 @@ def build(
         options=options,
         revisions=dict(revisions),
         memo=memo,
+        answers=Answers(),
+        id_headers=tuple(name for name, source in options.identity_headers.items() if source == "decision_id"),
         managed=managed | {"authorization"},
         anonymous=Identity(tokens=frozenset({ANYONE})),
         ready=all(kind in documents for kind in KINDS),
@@ -108,7 +120,10 @@ def _routes(program: Program) -> Routes:
                 method=route.method,
                 template=route.template,
                 payload=Guard(
-                    route, make_extractor(route.sources, route.lookup_table), f"{route.method} {route.template}"
+                    route,
+                    make_extractor(route.sources, route.lookup_table),
+                    f"{route.method} {route.template}",
+                    program.depends(route),
                 ),
                 accepts=route.accepts,
             )

@@ -51,6 +51,24 @@ class Program:
         """Answer a question about one of this program's routes. Never raises for bad data."""
         return decide(self._shared, self._tables[question.route.index], question)
 
+    def depends(self, route: Route) -> tuple[str, ...] | None:
+        """Return the resource fields that a verdict about a route hangs on besides the subject, each a text or unknown.
+
+        None when it hangs on more: on the moment, or on a body.
+        """
+        table = self._tables[route.index]
+        if table.env or table.right.momentary or any(source.kind == "body" for source in route.sources):
+            return None
+        # What the token and the policies say is the same for each request of a subject. A text of the path that no
+        # policy reads cannot even be of a wrong type.
+        texts = {name for name, kind, _ in table.fields if kind == _TEXT} - table.right.reads
+        varying = {
+            source.field
+            for source in route.sources
+            if source.kind not in {"token", "literal"} and not (source.kind == "path" and source.field in texts)
+        }
+        return tuple(sorted(varying))
+
     def policies_about(self, application: str, right: str) -> tuple[str, ...]:
         """Return the ids of the policies about a right, its roles' and the application's own and broken ones included.
 

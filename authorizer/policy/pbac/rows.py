@@ -42,6 +42,8 @@ class Policies:
         self.gates: dict[Target, list[Row]] = defaultdict(list)
         self.broken: dict[Target, list[str]] = defaultdict(list)
         self.env: dict[str, set[str]] = defaultdict(set)
+        self.reads: dict[Target, set[str]] = defaultdict(set)
+        self.momentary: set[Target] = set()
         for raw in form.policies:
             self._add(raw)
         self.eligible: dict[Target, list[tuple[str, str, Row]]] = defaultdict(list)
@@ -63,6 +65,9 @@ class Policies:
             return
         if row.template is not None:
             self.env[policy.application] |= row.template.env
+            self.reads[target] |= row.template.resource
+        if _momentary(row):
+            self.momentary.add(target)
         if policy.effect == "gate":
             self.gates[target].append(row)
         else:
@@ -145,6 +150,8 @@ class Policies:
             excluded=self._of(targets, "excluded"),
             broken=tuple(sorted(name for target in targets for name in self.broken[target])),
             denied_at_points=any(bucket.at for bucket in denials),
+            reads=frozenset().union(*(self.reads[target] for target in targets)),
+            momentary=any(target in self.momentary for target in targets),
         )
 
     def _of(self, targets: list[Target], what: str) -> tuple[Bucket, ...]:
@@ -157,3 +164,11 @@ class Policies:
                     self.buckets[key] = build_bucket(rows[target], denials=what == "denials")
                 found.append(self.buckets[key])
         return tuple(found)
+
+
+def _momentary(row: Row) -> bool:
+    """Tell whether what a policy says depends on when it is asked, not only on whom and what it is asked about."""
+    extras = row.extras
+    timed = row.start is not None or row.end is not None
+    login = extras.acr is not None or extras.max_age is not None
+    return timed or login or (row.template is not None and bool(row.template.env))

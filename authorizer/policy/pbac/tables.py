@@ -13,6 +13,8 @@ class RightTable(Struct, frozen=True):
 
     ``gates`` are in the order in which they speak. ``broken`` are policies that could not be built: the right is
     denied. ``denied_at_points`` says that a denial stands at a point, so that a request without one cannot be judged.
+    ``reads`` are the resource fields that its policies read; ``momentary`` says that some of them read the moment (its
+    attributes, the time in their windows, how fresh a login is), so that what holds now need not hold in a second.
     """
 
     name: str
@@ -24,6 +26,8 @@ class RightTable(Struct, frozen=True):
     excluded: tuple[Bucket, ...]
     broken: tuple[str, ...]
     denied_at_points: bool
+    reads: frozenset[str]
+    momentary: bool
 
 
 class EnvReading(Struct, frozen=True):

@@ -18,6 +18,8 @@ Sides = tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
 Params = tuple[Any, ...]
 Test = Callable[[Sides, Params], bool | None]
 Prepare = Callable[[list[str]], Any]
+Read = dict[str, set[str]]
+"""Side -> the fields of it that a condition reads."""
 
 SIDE_INDEX = {"resource": 0, "assignee": 1, "env": 2}
 MAX_DEPTH = 40
@@ -44,26 +46,35 @@ class Part(Struct, frozen=True):
 
 
 class Template(Struct, frozen=True):
-    """A condition without its literals. ``prepare`` makes each typed parameter from its texts."""
+    """A condition without its literals. ``prepare`` makes each typed parameter from its texts.
+
+    ``env`` and ``resource`` name the fields of these sides that it reads.
+    """
 
     test: Test
     prepare: tuple[Prepare, ...]
     parts: tuple[Part, ...]
     keys: tuple[Key, ...]
     env: frozenset[str]
+    resource: frozenset[str]
 
 
 def build(node: Mapping[str, Any], types: tuple[FieldType, ...]) -> Template:
     """Make one template. Raises BadTemplateError."""
     prepare: dict[int, Prepare] = {}
-    env: set[str] = set()
-    test = _test(node, types, prepare, env, 0)
+    read: Read = {side: set() for side in SIDE_INDEX}
+    test = _test(node, types, prepare, read, 0)
     if sorted(prepare) != list(range(len(prepare))):
         raise BadTemplateError("parameters are not numbered from 0")
     whole = _conjuncts(node)
-    parts = tuple(Part(_test(part, types, {}, set(), 0), part) for part in whole)
+    parts = tuple(Part(_test(part, types, {}, {side: set() for side in SIDE_INDEX}, 0), part) for part in whole)
     return Template(
-        test, tuple(prepare[k] for k in range(len(prepare))), parts, tuple(_keys(whole, types)), frozenset(env)
+        test,
+        tuple(prepare[k] for k in range(len(prepare))),
+        parts,
+        tuple(_keys(whole, types)),
+        env=frozenset(read["env"]),
+        resource=frozenset(read["resource"]),
     )
 
 
@@ -89,7 +100,7 @@ def _keys(parts: Iterable[Mapping[str, Any]], types: tuple[FieldType, ...]) -> I
 
 
 def _test(
-    node: Mapping[str, Any], types: tuple[FieldType, ...], prepare: dict[int, Prepare], env: set[str], depth: int
+    node: Mapping[str, Any], types: tuple[FieldType, ...], prepare: dict[int, Prepare], read: Read, depth: int
 ) -> Test:
     if not isinstance(node, dict) or depth > MAX_DEPTH:
         raise BadTemplateError("not a condition")
@@ -98,10 +109,10 @@ def _test(
             parts = node[name]
             if len(node) != 1 or not isinstance(parts, list) or not parts:
                 raise BadTemplateError(f"not a list under {name!r}")
-            return combine(tuple(_test(part, types, prepare, env, depth + 1) for part in parts))
+            return combine(tuple(_test(part, types, prepare, read, depth + 1) for part in parts))
     if "not" in node:
-        return _negation(_test(node["not"], types, prepare, env, depth + 1))
-    return _comparison(node, types, prepare, env)
+        return _negation(_test(node["not"], types, prepare, read, depth + 1))
+    return _comparison(node, types, prepare, read)
 
 
 def _all(tests: tuple[Test, ...]) -> Test:
@@ -196,21 +207,19 @@ def _compare(op: str, kind: FieldType) -> Callable[[Any, Any], bool]:
     return compare
 
 
-def _comparison(
-    node: Mapping[str, Any], types: tuple[FieldType, ...], prepare: dict[int, Prepare], env: set[str]
-) -> Test:
+def _comparison(node: Mapping[str, Any], types: tuple[FieldType, ...], prepare: dict[int, Prepare], read: Read) -> Test:
     op, number = node.get("op"), node.get("type")
     if not isinstance(number, int) or not 0 <= number < len(types) or op not in ALL_OPERATORS:
         raise BadTemplateError("not a comparison")
     kind = types[number]
-    side, name = _field(node.get("left"), env)
+    side, name = _field(node.get("left"), read)
     if op == "exists":
         return _exists(side, name, _param(node, prepare, _truth))
     if op not in kind.operators:
         raise BadTemplateError(f"{op!r} does not apply to {kind}")
     compare = _compare(op, kind)
     if "right" in node:
-        other_side, other_name = _field(node["right"], env)
+        other_side, other_name = _field(node["right"], read)
 
         def against_field(sides: Sides, _params: Params) -> bool | None:
             value = sides[side].get(name)
@@ -235,11 +244,10 @@ def _exists(side: int, name: str, position: int) -> Test:
     return exists
 
 
-def _field(pair: object, env: set[str]) -> tuple[int, str]:
+def _field(pair: object, read: Read) -> tuple[int, str]:
     if not isinstance(pair, list) or len(pair) != 2 or pair[0] not in SIDE_INDEX or not isinstance(pair[1], str):
         raise BadTemplateError("not a field")
-    if pair[0] == "env":
-        env.add(pair[1])
+    read[pair[0]].add(pair[1])
     return SIDE_INDEX[pair[0]], pair[1]
 
 
