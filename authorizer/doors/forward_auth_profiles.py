@@ -2,7 +2,8 @@
 
 A profile reads its own headers and never falls back to those of another: a header that a gateway does not set is the
 client's own word. Sources: Envoy ``http_service`` of ext_authz; Traefik ``ForwardAuth``; nginx
-``ngx_http_auth_request_module``; Caddy ``forward_auth``.
+``ngx_http_auth_request_module``; Caddy ``forward_auth``; APISIX ``forward-auth``; for HAProxy and Kong our own Lua of
+``authorizer gateway``.
 """
 
 import ipaddress
@@ -65,6 +66,10 @@ PROFILES: Mapping[str, Profile] = {
     "traefik": replace(_FORWARDED, sends_body=True),
     # Before 2.11.2 Caddy lets the client's copy of a header pass that the answer lacks; a blank one overwrites it.
     "caddy": replace(_FORWARDED, unset="blank"),
+    # Each of these takes the client's own identity headers away before it sets ours; APISIX can send a body (POST).
+    "haproxy": _FORWARDED,
+    "kong": _FORWARDED,
+    "apisix": replace(_FORWARDED, sends_body=True),
     # auth_request passes 401 and 403 on and makes a 500 of the rest. A variable without a value removes the header.
     "nginx": Profile(
         method="x-original-method",

@@ -1,19 +1,45 @@
 """The recommended way to ask the authorizer from Envoy, as a configuration that Envoy runs.
 
-``deploy/envoy/envoy.yaml`` shows the same to people. The gateway and the authorizer must read the same request: so
-Envoy normalises paths or refuses them, strips ports and trailing dots of hosts, and refuses header names with
-underscores. The authorizer refuses on its own all the same.
+``authorizer demo`` runs it, ``authorizer gateway envoy`` prints it. The gateway and the authorizer must read the same
+request: so Envoy normalises paths or refuses them, strips ports and trailing dots of hosts, and refuses header names
+with underscores. The authorizer refuses on its own all the same.
 """
 
+import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
 
+from authorizer.gateways import yaml_text
+from authorizer.gateways.site import Site, doors, is_local
+
 Json = dict[str, Any]
 _TYPE = "type.googleapis.com/envoy."
 _HTTP = "extensions.filters.http"
 _PROTOCOLS = "extensions.upstreams.http.v3.HttpProtocolOptions"
+_PREVIOUS = "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+
+CA_FILE = "/etc/authorizer/ca.pem"
+CERTIFICATE_FILE = "/etc/authorizer/gateway.pem"
+KEY_FILE = "/etc/authorizer/gateway.key"
+BUFFER_BYTES = 1 << 20
+"""What Envoy keeps of one connection; it can hold back no larger body than that."""
+
+HEALTH: Json = {
+    "timeout": "0.5s",
+    "interval": "1s",
+    "no_traffic_interval": "1s",
+    "unhealthy_threshold": 1,
+    "healthy_threshold": 1,
+    "grpc_health_check": {"service_name": "envoy.service.auth.v3.Authorization"},
+}
+
+# By default Envoy gathers what it learns of health for a second before it acts, and makes 3 retries at once.
+SPREAD: Json = {
+    "common_lb_config": {"update_merge_window": "0s"},
+    "circuit_breakers": {"thresholds": [{"max_retries": 1024}]},
+}
 
 
 class Backend(Struct, frozen=True):
@@ -29,7 +55,9 @@ class Check(Struct, frozen=True, kw_only=True):
 
     ``fail_open`` lets requests pass when no answer comes: the authorizer answers every check it gets, so this is about
     a process that is gone, and it is off unless somebody decides otherwise. ``body_bytes`` is how much of a body goes
-    along for policies that read one; a longer one is cut there and marked as a part. 0 sends none.
+    along for policies that read one; a longer one is cut there and marked as a part. 0 sends none. ``workers`` are
+    the doors of further workers: checks are spread over all, and what reached none of them is asked of another. ``tls``
+    and ``client_certificate``: what the gRPC door asks for; the files are those of ``CA_FILE`` and its neighbours.
     """
 
     address: str
@@ -37,6 +65,29 @@ class Check(Struct, frozen=True, kw_only=True):
     timeout: float = 0.5
     fail_open: bool = False
     body_bytes: int = 0
+    workers: tuple[str, ...] = ()
+    tls: bool = False
+    client_certificate: bool = False
+
+
+def text(site: Site) -> str:
+    """Return the whole configuration as a person reads it. Raises GatewayError."""
+    protocol: Literal["grpc", "http"] = "grpc" if site.grpc or not site.http else "http"
+    first, *others = doors(site, protocol, "Envoy", abstract=True)
+    secured = site.tls and protocol == "grpc"
+    check = Check(
+        address=first, protocol=protocol, timeout=site.timeout, body_bytes=site.body_bytes, workers=tuple(others),
+        tls=secured, client_certificate=secured and site.client_certificate,
+    )  # fmt: skip
+    config = bootstrap(check, [Backend("api", "/", site.api)], listen=site.listen, admin="127.0.0.1:9901")
+    notes = [*_HEAD]
+    if protocol == "http" and site.secret:
+        notes.append(
+            "TO DO BY HAND: the door wants a shared secret; see http_service.authorization_request in the docs."
+        )
+    if not secured and not all(map(is_local, (first, *others))):
+        notes.append("The authorizer is on another machine and speaks plain text: see ext_authz.tls.")
+    return yaml_text.render(config, _COMMENTS, notes)
 
 
 def bootstrap(
@@ -45,12 +96,12 @@ def bootstrap(
     """Return Envoy's bootstrap: one plain HTTP listener that asks about each request and routes by path."""
     backends = list(backends)
     return {
-        "admin": {"address": _address(admin)},
+        "admin": {"address": address_of(admin)},
         "static_resources": {
-            "listeners": [_listener(listen, _connection_manager(check, backends))],
+            "listeners": [_listener(listen, _connection_manager(check, backends), _buffer(check))],
             "clusters": [
-                _cluster("authorizer", check.address, http2=check.protocol == "grpc"),
-                *(_cluster(backend.name, backend.address) for backend in backends),
+                _authorizer(check),
+                *(_cluster(backend.name, [backend.address]) for backend in backends),
             ],
         },
     }
@@ -73,7 +124,11 @@ def ext_authz(check: Check) -> Json:
     timeout = f"{check.timeout:.3f}s"
     if check.protocol == "grpc":
         config["encode_raw_headers"] = True
-        config["grpc_service"] = {"envoy_grpc": {"cluster_name": "authorizer"}, "timeout": timeout}
+        config["include_peer_certificate"] = True
+        service: Json = {"envoy_grpc": {"cluster_name": "authorizer"}, "timeout": timeout}
+        if check.workers:
+            service["retry_policy"] = retry()
+        config["grpc_service"] = service
     else:
         every_header = {"patterns": [{"safe_regex": {"regex": ".*"}}]}
         config["http_service"] = {
@@ -83,6 +138,16 @@ def ext_authz(check: Check) -> Json:
         }
         config["allowed_headers"] = every_header
     return {"name": "authorizer", "typed_config": _any(f"{_HTTP}.ext_authz.v3.ExtAuthz", config)}
+
+
+def retry() -> Json:
+    """Return how a check that reached no worker is asked of another. Safe, for a check changes nothing."""
+    return {
+        "retry_on": "connect-failure,refused-stream",
+        "num_retries": 3,
+        "retry_host_predicate": [{"name": "others", "typed_config": _any(_PREVIOUS, {})}],
+        "host_selection_retry_max_attempts": 5,
+    }
 
 
 def _connection_manager(check: Check, backends: Iterable[Backend]) -> Json:
@@ -95,6 +160,7 @@ def _connection_manager(check: Check, backends: Iterable[Backend]) -> Json:
     config = {
         "stat_prefix": "gateway",
         "use_remote_address": True,
+        "forward_client_cert_details": "SANITIZE",
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
@@ -112,31 +178,113 @@ def _route(backend: Backend) -> Json:
     return {"name": backend.name, "match": match, "route": {"cluster": backend.name, "timeout": "15s"}}
 
 
-def _listener(listen: str, connection_manager: Json) -> Json:
+def _listener(listen: str, connection_manager: Json, buffer_bytes: int) -> Json:
     filters = [{"name": "http", "typed_config": connection_manager}]
-    return {"name": "gateway", "address": _address(listen), "filter_chains": [{"filters": filters}]}
-
-
-def _cluster(name: str, address: str, *, http2: bool = False) -> Json:
-    endpoint = {"endpoint": {"address": _address(address)}}
-    cluster: Json = {
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "0.250s",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+    return {
+        "name": "gateway",
+        "address": address_of(listen),
+        "per_connection_buffer_limit_bytes": buffer_bytes,
+        "filter_chains": [{"filters": filters}],
     }
-    if http2:
-        protocol: Json = {"explicit_http_config": {"http2_protocol_options": {}}}
+
+
+def _buffer(check: Check) -> int:
+    """Envoy answers 413 to a body that it should hold back and has no room for."""
+    return max(BUFFER_BYTES, check.body_bytes + 64 * 1024)
+
+
+def _authorizer(check: Check) -> Json:
+    cluster = _cluster("authorizer", (check.address, *check.workers))
+    if check.protocol == "grpc":
+        # Pings tell a connection that a firewall has dropped from one that nobody uses.
+        http2 = {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
+        protocol: Json = {"explicit_http_config": {"http2_protocol_options": http2}}
         cluster["typed_extension_protocol_options"] = {f"envoy.{_PROTOCOLS}": _any(_PROTOCOLS, protocol)}
+        if check.workers:
+            cluster |= {**SPREAD, "health_checks": [dict(HEALTH)]}
+    if check.tls:
+        cluster["transport_socket"] = _tls(check)
     return cluster
 
 
-def _address(address: str) -> Json:
+def _tls(check: Check) -> Json:
+    name = check.address.rpartition(":")[0].strip("[]") if not check.address.startswith("unix:") else "authorizer"
+    kind = "IP_ADDRESS" if _is_ip(name) else "DNS"
+    common: Json = {
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "validation_context": {
+            "trusted_ca": {"filename": CA_FILE},
+            "match_typed_subject_alt_names": [{"san_type": kind, "matcher": {"exact": name}}],
+        },
+    }
+    if check.client_certificate:
+        files = {"certificate_chain": {"filename": CERTIFICATE_FILE}, "private_key": {"filename": KEY_FILE}}
+        common["tls_certificates"] = [files]
+    context = {"common_tls_context": common, **({} if kind == "IP_ADDRESS" else {"sni": name})}
+    kind = "extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+    return {"name": "tls", "typed_config": _any(kind, context)}
+
+
+def _cluster(name: str, addresses: Iterable[str]) -> Json:
+    addresses = tuple(addresses)
+    endpoints = [{"endpoint": {"address": address_of(address)}} for address in addresses]
+    return {
+        "name": name,
+        "type": "STATIC" if all(map(_is_fixed, addresses)) else "STRICT_DNS",
+        "connect_timeout": "0.250s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+    }
+
+
+def address_of(address: str) -> Json:
+    """Return ``HOST:PORT`` or ``unix:...`` as Envoy's ``config.core.v3.Address``."""
     if address.startswith("unix:"):
         return {"pipe": {"path": address.removeprefix("unix:")}}
     host, _, port = address.rpartition(":")
     return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}
 
 
+def _is_fixed(address: str) -> bool:
+    return address.startswith("unix:") or _is_ip(address.rpartition(":")[0].strip("[]"))
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _any(kind: str, config: Mapping[str, Any]) -> Json:
     return {"@type": _TYPE + kind, **config}
+
+
+_HEAD = (
+    "Envoy asks the authorizer about each request and sends what may pass to one API.",
+    "Made by `authorizer gateway envoy`. To adapt: where clients come (listeners), the API (clusters).",
+)
+
+_COMMENTS: Mapping[str, str] = {
+    "admin": "No login: never open it to others.",
+    "use_remote_address": "From here on: Envoy, the authorizer and the API must read one request in one way.",
+    "forward_client_cert_details": "A client's own x-forwarded-client-cert never passes.",
+    "headers_with_underscores_action": "x_auth_subject is not x-auth-subject.",
+    "per_connection_buffer_limit_bytes": "No larger body can be held back until the check is answered.",
+    "failure_mode_allow": "No answer means no ...",
+    "status_on_error": "... and says that the fault is on this side.",
+    "validate_mutations": "A faulty answer is an error, not a header that splits a request in two.",
+    "with_request_body": "For policies that read bodies; what is longer is cut there, marked, and denied by them.",
+    "encode_raw_headers": "Headers as sent: repeats kept apart, no byte replaced.",
+    "include_peer_certificate": "Whose certificate it is, for tokens and policies that are bound to one.",
+    "path_prefix": "The original path follows it.",
+    "allowed_headers": "Without it policies would find no header but Authorization.",
+    "allowed_upstream_headers": "Who the caller is, as the authorizer found out.",
+    "retry_policy": "What reached no worker is asked of another: a check changes nothing.",
+    "context_extensions": "Vouches that bodies are held back for the check: never without with_request_body.",
+    "health_checks": "Each worker has an address of its own; one that drains or hangs is left out.",
+    "common_lb_config": "Act at once on what health checks find.",
+    "circuit_breakers": "3 by default: too few when a worker goes.",
+    "connection_keepalive": "Finds connections that were dropped on the way.",
+    "match_typed_subject_alt_names": "The authorizer, not just anybody with a certificate of that authority.",
+}

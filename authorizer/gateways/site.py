@@ -50,7 +50,7 @@ def doors(site: Site, door: str, gateway: str, *, sockets: bool = True, abstract
     for address in addresses:
         parsed = parse(address)
         if isinstance(parsed, TcpAddress) and parsed.port == 0:
-            hint = "give the door a fixed port, or name the actual address with --door"
+            hint = "give the door a fixed port"
             raise GatewayError("AZ903", f"{address} is not known before the door opens", hint=hint)
         if (isinstance(parsed, UnixAddress) and not sockets) or (isinstance(parsed, AbstractAddress) and not abstract):
             raise GatewayError("AZ903", f"{gateway} cannot connect to {address}", hint="let the door listen on a port")

@@ -260,7 +260,7 @@ async def test_every_method_is_asked_about(client, method):
 
 @pytest.mark.parametrize(
     "target",
-    ["/", "/authz", "/authz/", "/authz/kong", "/authz/traefik/x", "/authz/nginx/../envoy/x", "/AUTHZ/envoy/", "*",
+    ["/", "/authz", "/authz/", "/authz/zuul", "/authz/traefik/x", "/authz/nginx/../envoy/x", "/AUTHZ/envoy/", "*",
      "/authz/envoyx/", "http://door/authz/envoy/x", "//authz/envoy/"],
 )  # fmt: skip
 async def test_what_is_no_profile_is_denied(client, target):

@@ -8,41 +8,22 @@ import pytest
 import yaml
 
 from authorizer.demo.processes import Children
-from authorizer.gateways.envoy import Check
 from authorizer.reasons import REASONS, authored
 from tests.e2e.shop import shop
-from tests.e2e.world import Api, Doors, Reply, caddy, careless, envoy, nginx, open_doors, send
+from tests.e2e.world import Api, Doors, Reply, caddy, marked, open_doors, send, start
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "gateways.yaml").read_text())["cases"]
 
 
-async def gateway(name: str, children: Children, directory: Path, doors: Doors, api: Api) -> str:
-    match name:
-        case "envoy":
-            return (await envoy(children, directory, Check(address=doors.grpc), api.address, careless)).url
-        case "envoy-http":
-            check = Check(address=doors.http, protocol="http")
-            return (await envoy(children, directory, check, api.address, careless)).url
-        case "nginx":
-            return await nginx(children, directory, doors.http, api.address)
-        case _:
-            return await caddy(children, directory, doors.http, api.address)
+GATEWAYS = marked("envoy", "envoy-http", "nginx", "caddy", "haproxy", "traefik")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "envoy",
-        "envoy-http",
-        pytest.param("nginx", marks=pytest.mark.interop),
-        pytest.param("caddy", marks=pytest.mark.interop),
-    ],
-)
+@pytest.mark.parametrize("name", GATEWAYS)
 async def test_every_gateway_gets_the_same_decisions(name: str, children: Children, api: Api, tmp_path: Path) -> None:
     authorizer, tokens = shop(tmp_path)
     wrong = []
     async with open_doors(authorizer) as doors:
-        url = await gateway(name, children, tmp_path, doors, api)
+        url = await start(name, children, tmp_path, doors.grpc, doors.http, api.address)
         for case in CASES:
             doors.decisions.clear()
             api.seen.clear()
@@ -91,7 +72,7 @@ def differences(name: str, case: Mapping[str, Any], reply: Reply, doors: Doors, 
         wrong.append(f"the API saw {len(api.seen)} requests")
     elif api.seen:
         method, target, headers = api.seen[0]
-        if (method, target) != (case.get("method", "GET"), case["target"]):
+        if (method, target) != (case.get("method", "GET"), case.get("cleaned", {}).get(name, case["target"])):
             wrong.append(f"the API saw {method} {target}")
         for header, value in case.get("upstream", {}).items():
             if (headers.get(header) or None) != value:

@@ -1,7 +1,8 @@
-"""Real gateways in front of an authorizer in this process: doors, a sample API, Envoy, nginx and Caddy."""
+"""Real gateways in front of an authorizer in this process: doors, a sample API, and gateways as we print them."""
 
 import asyncio
 import contextlib
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,11 +20,15 @@ from authorizer.doors import grpcio
 from authorizer.doors.forward_auth import ForwardAuth
 from authorizer.doors.forward_auth_peers import trust
 from authorizer.doors.http1 import open_http
+from authorizer.gateways import caddy as caddy_files
+from authorizer.gateways import haproxy as haproxy_files
+from authorizer.gateways import nginx as nginx_files
+from authorizer.gateways import traefik as traefik_files
 from authorizer.gateways.envoy import Backend, Check, bootstrap
+from authorizer.gateways.site import Site
 from authorizer.model import Decision, Request
 from authorizer.service import Authorizer
-
-DEPLOY = Path(__file__).parents[2] / "deploy"
+from authorizer.settings import IDENTITY_HEADERS
 
 
 @dataclass
@@ -109,54 +114,89 @@ def careless(config: dict[str, Any]) -> None:
 
 def needed(program: str) -> str:
     """Return the path of a gateway that is no Python package, or skip."""
-    found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "authorizer"
+    found = shutil.which(program) or shutil.which(program, path=f"/usr/sbin:/usr/local/sbin:{cache}")
     if found is None:
         pytest.skip(f"{program} is not installed; .ci/interop says how to get it")
     return found
 
 
-def placed(text: str, addresses: Mapping[str, str]) -> str:
-    """Put the addresses of a test in the place of those of a set-up from ``deploy``."""
-    for shown, actual in addresses.items():
-        assert shown in text
-        text = text.replace(shown, actual)
-    return text
+def site(door: str, api: str) -> Site:
+    """Return what a gateway with a free port is made from."""
+    listen = f"127.0.0.1:{free_port()}"
+    return Site(http=(door,), listen=listen, api=api, identity=tuple(IDENTITY_HEADERS))
+
+
+def written(directory: Path, files: Mapping[str, str], places: Mapping[str, str] | None = None) -> None:
+    """Write what was printed; ``places`` are files that stand elsewhere than the print says."""
+    for name, text in files.items():
+        placed = text
+        for shown, actual in (places or {}).items():
+            placed = placed.replace(shown, actual)
+        (directory / name).write_text(placed)
 
 
 async def nginx(children: Children, directory: Path, door: str, api: str) -> str:
-    """Start nginx with ``deploy/nginx``; return its base URL."""
-    program = needed("nginx")
-    listen = f"127.0.0.1:{free_port()}"
-    site = placed(
-        (DEPLOY / "nginx" / "authorizer.conf").read_text(),
-        {"127.0.0.1:8080": listen, "127.0.0.1:9192": door, "127.0.0.1:8081": api},
-    )
-    (directory / "authorizer.conf").write_text(site)
-    config = shutil.copy(DEPLOY / "nginx" / "nginx.conf", directory)
-    command = [program, "-p", directory, "-e", "stderr", "-c", config, "-g", "master_process off;"]
+    """Start nginx as we print it; return its base URL."""
+    program, made = needed("nginx"), site(door, api)
+    written(directory, nginx_files.files(made))
+    command = [program, "-p", directory, "-e", "stderr", "-c", directory / "nginx.conf", "-g", "master_process off;"]
     await children.start("nginx", command, log=directory / "nginx.log")
-    await listening(listen)
-    return f"http://{listen}"
+    await listening(made.listen)
+    return f"http://{made.listen}"
 
 
 async def caddy(children: Children, directory: Path, door: str, api: str) -> str:
-    """Start Caddy with ``deploy/caddy``; return its base URL."""
-    program = needed("caddy")
-    port = free_port()
-    site = placed(
-        (DEPLOY / "caddy" / "Caddyfile").read_text(),
-        {":8080": f":{port}", "127.0.0.1:9192": door, "127.0.0.1:8081": api},
-    )
-    config = directory / "Caddyfile"
-    config.write_text("{\n\tadmin off\n\tauto_https off\n}\n" + site)
+    """Start Caddy as we print it; return its base URL."""
+    program, made = needed("caddy"), site(door, api)
+    written(directory, {"Caddyfile": "{\n\tadmin off\n\tauto_https off\n}\n" + caddy_files.files(made)["Caddyfile"]})
     await children.start(
         "caddy",
-        [program, "run", "--config", config, "--adapter", "caddyfile"],
+        [program, "run", "--config", directory / "Caddyfile", "--adapter", "caddyfile"],
         log=directory / "caddy.log",
         environment={"HOME": str(directory), "XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)},
     )
-    await listening(f"127.0.0.1:{port}")
-    return f"http://127.0.0.1:{port}"
+    await listening(made.listen)
+    return f"http://{made.listen}"
+
+
+async def haproxy(children: Children, directory: Path, door: str, api: str) -> str:
+    """Start HAProxy as we print it; return its base URL."""
+    program, made = needed("haproxy"), site(door, api)
+    written(directory, haproxy_files.files(made), {haproxy_files.LUA_FILE: str(directory / "authorizer.lua")})
+    await children.start("haproxy", [program, "-f", directory / "haproxy.cfg"], log=directory / "haproxy.log")
+    await listening(made.listen)
+    return f"http://{made.listen}"
+
+
+async def traefik(children: Children, directory: Path, door: str, api: str) -> str:
+    """Start Traefik as we print it; return its base URL."""
+    program, made = needed("traefik"), site(door, api)
+    written(directory, traefik_files.files(made), {traefik_files.DYNAMIC_FILE: str(directory / "authorizer.yaml")})
+    command = [program, "--configfile", directory / "traefik.yaml"]
+    await children.start("traefik", command, log=directory / "traefik.log")
+    await listening(made.listen)
+    # It answers 404 until it has read its routes; no answer in two seconds is one that waits for the authorizer.
+    with contextlib.suppress(TimeoutError):
+        while (await send(f"http://{made.listen}", "GET", "/", patience=2)).status == 404:
+            pass
+    return f"http://{made.listen}"
+
+
+STARTERS = {"nginx": nginx, "caddy": caddy, "haproxy": haproxy, "traefik": traefik}
+
+
+async def start(name: str, children: Children, directory: Path, grpc: str, http: str, api: str) -> str:
+    """Start a gateway of any kind in front of doors at these addresses; return its base URL."""
+    if name in STARTERS:
+        return await STARTERS[name](children, directory, http, api)
+    check = Check(address=http, protocol="http") if name == "envoy-http" else Check(address=grpc)
+    return (await envoy(children, directory, check, api, careless)).url
+
+
+def marked(*names: str) -> list[Any]:
+    """Return parameters for gateways; those that are no Python package only run with ``interop``."""
+    return [pytest.param(name, marks=pytest.mark.interop if name in STARTERS else ()) for name in names]
 
 
 async def listening(address: str) -> None:
@@ -189,6 +229,7 @@ async def send(
     body: bytes = b"",
     *,
     host: str = "shop.example",
+    patience: float = 10,
 ) -> Reply:
     """Send one request exactly as given: no client library may clean its path or headers."""
     address, _, port = url.removeprefix("http://").rpartition(":")
@@ -198,7 +239,7 @@ async def send(
         lines.append(f"Content-Length: {len(body)}")
     reader, writer = await asyncio.open_connection(address, int(port))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patience):
             writer.write("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body)
             await writer.drain()
             head = await reader.readuntil(b"\r\n\r\n")

@@ -1,0 +1,20 @@
+"""The gateways that configuration can be made for."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from authorizer.gateways import apisix, caddy, envoy, haproxy, kong, mesh, nginx, traefik
+from authorizer.gateways.site import Site
+
+KINDS: Final[Mapping[str, Callable[[Site], Mapping[str, str]]]] = {
+    "envoy": lambda site: {"envoy.yaml": envoy.text(site)},
+    "istio": mesh.istio,
+    "envoy-gateway": mesh.envoy_gateway,
+    "nginx": nginx.files,
+    "caddy": caddy.files,
+    "haproxy": haproxy.files,
+    "traefik": traefik.files,
+    "kong": kong.files,
+    "apisix": apisix.files,
+}
+"""Kind -> what makes its files: name -> text. Each raises GatewayError for a door that the gateway cannot use."""

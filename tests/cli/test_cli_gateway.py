@@ -1,0 +1,83 @@
+"""``authorizer gateway``: what is printed follows the settings of ``serve``."""
+
+import pytest
+import yaml
+
+from authorizer.cli import main
+from tests.gateways.examples import examples
+
+
+@pytest.fixture
+def said(capsys):
+    """Return what a command wrote to standard output, to standard error, and its exit status."""
+
+    def run(*arguments: str) -> tuple[str, str, int]:
+        status = main(["gateway", *arguments])
+        written = capsys.readouterr()
+        return written.out, written.err, status
+
+    return run
+
+
+def test_without_settings_it_prints_what_deploy_has(said):
+    assert said("envoy") == (examples()["envoy/envoy.yaml"], "", 0)
+    out, _, _ = said("haproxy")
+    first, second = out.split("\n-- file: authorizer.lua\n")
+    assert first == "# file: haproxy.cfg\n" + examples()["haproxy/haproxy.cfg"]
+    assert second == examples()["haproxy/authorizer.lua"]
+
+
+def test_it_writes_files(said, tmp_path):
+    out, _, status = said("nginx", "--output", str(tmp_path / "etc"))
+    assert (status, sorted(path.name for path in (tmp_path / "etc").iterdir())) == (
+        0,
+        ["authorizer.conf", "nginx.conf"],
+    )
+    assert out.splitlines() == [str(tmp_path / "etc" / name) for name in ("authorizer.conf", "nginx.conf")]
+
+
+def test_each_worker_is_an_endpoint(said, tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "policies: .\nworkers: 3\nidentity_headers: {x-who: subject}\n"
+        "ext_authz: {listen: '0.0.0.0:9191'}\nforward_auth: {listen: 'unix:/run/h.sock'}\n"
+    )
+    config = ("--config", str(tmp_path / "a.yaml"))
+    out, _, _ = said("envoy", *config, "--host", "auth.example", "--timeout", "0.2", "--body-bytes", "1000")
+    cluster = yaml.safe_load(out)["static_resources"]["clusters"][0]
+    (endpoints,) = cluster["load_assignment"]["endpoints"]
+    found = [each["endpoint"]["address"]["socket_address"] for each in endpoints["lb_endpoints"]]
+    # 9193 is the port of the probes.
+    assert found == [{"address": "auth.example", "port_value": port} for port in (9191, 9192, 9194)]
+    assert "timeout: 0.200s" in out
+    assert "max_request_bytes: 1000" in out
+    out, _, _ = said("nginx", *config, "--listen", "127.0.0.1:80", "--api", "10.0.0.9:81", "--host", "x")
+    assert out.count("server unix:/run/h-") == 3
+    assert "proxy_set_header X-Who " in out
+    assert "listen 127.0.0.1:80;" in out
+    assert "server 10.0.0.9:81;" in out
+    assert said("envoy", *config)[1:] == (
+        "error AZ906: 0.0.0.0:9191 is no address to connect to (say by which: --host NAME)\n", 3,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["envoy", "--body-bytes", "4194304"], "AZ905"),
+        (["envoy", "--body-bytes", "-1"], "AZ905"),
+        (["envoy", "--listen", "unix:/a"], "AZ903"),
+        (["traefik", "--set", "forward_auth.listen="], "AZ902"),
+        (["envoy", "--config", "/nowhere.yaml"], "AZ107"),
+    ],
+)
+def test_what_cannot_be_is_said(said, arguments, code):
+    out, err, status = said(*arguments)
+    assert (out, status) == ("", 3)
+    assert code in err
+
+
+@pytest.mark.parametrize("arguments", [["apache"], ["envoy", "--timeout", "0"], ["envoy", "--timeout", "60"]])
+def test_what_nobody_can_mean_is_a_matter_of_usage(arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(["gateway", *arguments])
+    assert caught.value.code == 2
