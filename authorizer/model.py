@@ -120,11 +120,13 @@ PERFORMED = frozenset({"notification"})
 class Identity(Struct, frozen=True, kw_only=True):
     """A verified caller. ``tokens`` are the assignee tokens it holds; ``attributes`` and ``env`` are not yet typed.
 
+    ``namespace`` is the issuer's, "" for the one whose names need no prefix.
     ``expires`` is POSIX seconds; the identity must not be used from then on. ``typed`` remembers what it is to each
     application (``Program.subject``); it belongs to the snapshot that made the identity.
     """
 
     issuer: str = ""
+    namespace: str = ""
     subject: str = ""
     client: str = ""
     scopes: frozenset[str] = frozenset()

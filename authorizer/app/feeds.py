@@ -178,10 +178,16 @@ async def follow_bundle(
 def refresh_age(feed: Feed, max_age: float, authorizer: Authorizer) -> None:
     """Set from when on what is in force is too old to decide by: ``max_age`` seconds after the oldest confirmation.
 
+    Facts may have a lifetime of their own, which counts from their confirmation.
+
     A kept bundle is dated by its file: a date in the future counts as now, and none (0) as long ago.
     """
     confirmed = [progress.confirmed for progress in feed.progress.values() if progress.revision]
-    authorizer.stale_after = min([*confirmed, time.time()]) + max_age if max_age and confirmed else float("inf")
+    now = time.time()
+    whole = min([*confirmed, now]) + max_age if max_age and confirmed else float("inf")
+    facts = feed.progress["facts"]
+    lifetime = authorizer.snapshot.facts.lifetime if facts.revision else float("inf")
+    authorizer.stale_after = min(whole, min(facts.confirmed, now) + lifetime)
 
 
 async def report_status(

@@ -4,16 +4,19 @@ Facts say more than a token can: they win over its claims. Values are texts or l
 policies convert them.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from authorizer.errors import BundleError, Place, Problem
 from authorizer.grammar import UNSAFE_TEXT
 from authorizer.model import ASSIGNEE_KINDS
 from authorizer.policy.documents import Entry, ListNode, MapNode, Node
+from authorizer.policy.pbac.types import FieldType, converter
+from authorizer.policy.pbac.values import read_value
 from authorizer.policy.pbac.vocabulary import REQUEST_ENV
 from authorizer.policy.reading import Findings
 
@@ -23,6 +26,8 @@ Membership = dict[str, tuple[str | tuple[str, str], ...]]
 Values = dict[str, str | tuple[str, ...]]
 
 _KINDS = tuple(kind for kind, number in ASSIGNEE_KINDS.items() if number != "one")
+_AGE = ("max_age", "on_stale")
+_LAST_KNOWN = re.compile(r"last_known\(([^()]*)\)")
 _SECTIONS = ("memberships", "subjects", "subscriptions", "lookups")
 
 
@@ -34,13 +39,23 @@ class Subject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All facts. ``memberships`` and ``subjects`` by namespaced subject, ``subscriptions`` by tenant."""
+    """All facts. ``memberships`` and ``subjects`` by namespaced subject, ``subscriptions`` by tenant.
+
+    ``max_age`` is in seconds, 0 for any; ``last_known`` is for how much longer they serve when no newer ones come.
+    """
 
     format: Literal[1] = FORMAT
     memberships: dict[str, Membership] = {}
     subjects: dict[str, Subject] = {}
     subscriptions: dict[str, Values] = {}
     lookups: dict[str, dict[str, Values]] = {}
+    max_age: Annotated[float, Meta(ge=0)] = 0.0
+    last_known: Annotated[float, Meta(ge=0)] = 0.0
+
+    @property
+    def lifetime(self) -> float:
+        """For how many seconds after the control plane confirmed them these facts may be decided by."""
+        return self.max_age + self.last_known if self.max_age else float("inf")
 
     def lookup(self, table: str, key: str) -> Mapping[str, object] | None:
         """Return what is known of the resource ``key`` in ``table`` (``app/ResourceType`` or ``app``), or None."""
@@ -81,7 +96,11 @@ def compile_facts(documents: Iterable[Node]) -> tuple[dict[str, Any], list[Probl
     places: dict[tuple[str, ...], Place] = {}
     result: dict[str, Any] = {"format": FORMAT} | {section: {} for section in _SECTIONS}
     for document in documents:
-        root = findings.fields(document, "a Facts document", ("kind", *_SECTIONS))
+        root = findings.fields(document, "a Facts document", ("kind", *_SECTIONS, *_AGE))
+        if root is not None and not root.entries.keys().isdisjoint(_AGE):
+            if "max_age" in result:
+                findings.error("T202", root.place, "the age of facts is already said", "keep one")
+            result |= _age(root, findings)
         for section, entry in root.entries.items() if root else ():
             if section in _SECTIONS:
                 for path, leaf in _leaves(section, entry, findings):
@@ -93,6 +112,26 @@ def compile_facts(documents: Iterable[Node]) -> tuple[dict[str, Any], list[Probl
                     _check_names(path, value, leaf, findings)
                     _put(result, path, value)
     return result, findings.problems
+
+
+def _age(root: MapNode, findings: Findings) -> dict[str, float]:
+    """Read ``max_age: DURATION`` and ``on_stale``: deny, or ``last_known(DURATION)``."""
+    duration = converter(FieldType("duration"))
+    age = read_value(root.get("max_age"), "max_age", FieldType("duration"), "T205", findings)
+    written = root.get("on_stale")
+    word = findings.text(written, "on_stale")
+    found = _LAST_KNOWN.fullmatch(word)
+    longer = duration(found[1]) if found else 0.0
+    if written is not None and word and word != "deny" and not longer:
+        findings.error("T205", written.place, f"{word[:80]!r} is not what 'on_stale' takes", "deny, or last_known(6h)")
+    if "max_age" not in root.entries:
+        findings.error("T205", root.place, "'on_stale' without 'max_age': facts never become stale", "add max_age")
+    elif age == 0.0:
+        findings.error("T205", root.entries["max_age"].value.place, "facts cannot be of no age", "as in max_age: 10m")
+    return {
+        "max_age": age if isinstance(age, float) else 0.0,
+        "last_known": longer if isinstance(longer, float) else 0.0,
+    }
 
 
 def _leaves(section: str, entry: Entry, findings: Findings) -> Iterable[tuple[tuple[str, ...], Entry]]:

@@ -50,6 +50,7 @@ def identify(claims: Mapping[str, Any], issuer: Issuer, facts: Facts, expires: f
     names["scope"] = frozenset(assignee_token("scope", _own(issuer, scope, "scope")) for scope in scopes)
     return Identity(
         issuer=issuer.issuer,
+        namespace=issuer.namespace,
         subject=subject,
         client=client,
         scopes=scopes,

@@ -109,3 +109,38 @@ def test_a_compiled_document_is_not_taken_on_faith(document: object) -> None:
     with pytest.raises(BundleError) as caught:
         facts.load(document)
     assert caught.value.code == "AZ315"
+
+
+@pytest.mark.parametrize(
+    ("text", "lifetime"),
+    [
+        ("max_age: 10m", 600),
+        ("max_age: 10m\non_stale: deny", 600),
+        ("max_age: 10m\non_stale: last_known(1h)", 4200),
+        ("subjects: {}", float("inf")),
+    ],
+)
+def test_how_long_facts_serve(text: str, lifetime: float) -> None:
+    result, problems = compiled(GOOD, f"kind: Facts\n{text}\n")
+    assert problems == []
+    assert facts.load(result).lifetime == lifetime
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "on_stale: deny",
+        "max_age: 0s",
+        "max_age: soon",
+        "max_age: 1h\non_stale: last_known(soon)",
+        "max_age: 1h\non_stale: wait",
+    ],
+)
+def test_mistakes_in_the_age(text: str) -> None:
+    _, problems = compiled(f"kind: Facts\n{text}\n")
+    assert [problem.code for problem in problems] == ["T205"]
+
+
+def test_the_age_is_said_once() -> None:
+    _, problems = compiled("{kind: Facts, max_age: 1h}", "{kind: Facts, max_age: 1h}")
+    assert [problem.code for problem in problems] == ["T202"]

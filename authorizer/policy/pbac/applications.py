@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from authorizer.errors import Place
 from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac.belonging import find_field, lacks
+from authorizer.policy.pbac.claims import read_claims
 from authorizer.policy.pbac.declared import MODELS, Application, Catalog, Field, Right, Role
+from authorizer.policy.pbac.emit import read_emit
 from authorizer.policy.pbac.routes import read_http
 from authorizer.policy.pbac.scopes import read_scopes
 from authorizer.policy.pbac.vocabulary import read_fields
@@ -18,6 +20,8 @@ _SECTIONS = {
     "roles": "rights",
     "scopes": "rights",
     "http": "rights",
+    "claims": "rights",
+    "emit": "rights",
 }
 _KEYS = ("kind", "id", "model", "system", *_SECTIONS, "conditions")
 
@@ -75,7 +79,7 @@ def _complete(
     rights: dict[str, Right] = {}
     for name, key, node in findings.named(document.get("rights"), "rights"):
         if findings.name(key):
-            rights[name] = _read_right(name, key.place, node, shell, types, find, findings)
+            rights[name] = _read_right(name, key.place, node, shell, types, find, catalog, findings)
     http = read_http(document.get("http"), shell.id, rights, find, findings, points=shell.has("points"))
     for route in http.routes:
         rights.setdefault(route.right, Right(route.right, "", frozenset(), "", (), route.place))
@@ -88,6 +92,8 @@ def _complete(
         if findings.name(key):
             roles[name] = Role(name, tuple(word.text for word in held), key.place)
     scopes = read_scopes(document.get("scopes"), find, findings)
+    everywhere = [right.fields for right in rights.values()]
+    common = frozenset.intersection(*everywhere) if everywhere else frozenset[str]()
     return Application(
         shell.id,
         shell.model,
@@ -99,6 +105,9 @@ def _complete(
         http.accepts,
         shell.place,
         scopes=scopes,
+        claims=read_claims(document.get("claims"), find, findings),
+        emit=read_emit(document.get("emit"), common, find, catalog, findings),
+        unmapped=http.unmapped,
     )
 
 
@@ -121,10 +130,11 @@ def _read_right(
     shell: Application,
     types: Mapping[str, frozenset[str]],
     find: Callable[[str, Place], Field | None],
+    catalog: Catalog,
     findings: Findings,
 ) -> Right:
     what = f"right {name!r}"
-    declared = findings.fields(node, what, ("on", "fields", "feature", "global", "must_constrain"))
+    declared = findings.fields(node, what, ("on", "fields", "feature", "global", "must_constrain", "emit"))
     if declared is None:
         return Right(name, "", frozenset(), "", (), place)
     on, listed = declared.get("on"), declared.get("fields")
@@ -140,4 +150,5 @@ def _read_right(
         if word.text not in linked:
             findings.error("C004", word.place, f"field {word.text!r} is not linked to {what}")
     feature = findings.text(declared.get("feature"), "feature")
-    return Right(name, kind, linked, feature, tuple(word.text for word in constrained), place)
+    emit = read_emit(declared.get("emit"), linked, find, catalog, findings)
+    return Right(name, kind, linked, feature, tuple(word.text for word in constrained), place, emit)

@@ -12,6 +12,7 @@ from authorizer.policy.pbac.applications import read_applications
 from authorizer.policy.pbac.compile import compile_form
 from authorizer.policy.pbac.declared import Estate
 from authorizer.policy.pbac.eligibility import read_eligibility
+from authorizer.policy.pbac.emit import clashing
 from authorizer.policy.pbac.names import Vocabulary, vocabulary
 from authorizer.policy.pbac.policies import World, read_policies
 from authorizer.policy.pbac.program import load
@@ -52,6 +53,7 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
     policies = read_policies(kinds["Policies"], world, findings)
     eligibility = read_eligibility(kinds["Eligibility"], catalog, applications, findings)
     same_routes(applications.values(), findings)
+    clashing(applications, policies, findings)
     lint.never_matching(policies, findings)
     lint.features_without_plan(catalog, applications, findings)
     lint.unused_conditions(named, used, findings)

@@ -11,9 +11,11 @@ from authorizer.policy.pbac.declared import (
     AnyOf,
     Application,
     Catalog,
+    Claims,
     Condition,
     Duty,
     Eligibility,
+    Emit,
     Leaf,
     Negation,
     Policy,
@@ -106,12 +108,16 @@ def _application(application: Application, catalog: Catalog, type_index: Any) ->
                 right.resource_type,
                 right.feature,
                 {field: type_index(visible[field].type) for field in sorted(right.fields)},
+                _emit(right.emit),
             )
             for name, right in sorted(application.rights.items())
         },
         roles={name: list(role.rights) for name, role in sorted(application.roles.items())},
         scopes={name: list(implied) for name, implied in sorted(application.scopes.implied.items()) if implied},
         wildcards=dict(sorted(application.scopes.wildcards.items())),
+        claims=_claims(application.claims) if application.claims is not None else None,
+        emit=_emit(application.emit),
+        unmapped=application.unmapped,
     )
 
 
@@ -126,7 +132,18 @@ def _routes(application: Application) -> Iterable[form.RouteForm]:
             sources=[form.SourceForm(source.field, source.kind, source.key) for source in route.sources],
             accepts=list(application.accepts),
             place=str(route.place),
+            on_miss=route.on_miss,
+            mode=route.mode,
         )
+
+
+def _emit(emitted: Iterable[Emit]) -> list[form.EmitForm]:
+    rows = [form.EmitForm(one.towards, one.header, one.kind, one.key) for one in emitted]
+    return sorted(rows, key=lambda row: (row.towards, row.header))
+
+
+def _claims(claims: Claims) -> form.ClaimsForm:
+    return form.ClaimsForm(sorted(claims.issuers), claims.rights, claims.roles, dict(sorted(claims.fields.items())))
 
 
 def _policy(policy: Policy, templates: _Table, type_index: Any) -> form.PolicyForm:
@@ -144,6 +161,7 @@ def _policy(policy: Policy, templates: _Table, type_index: Any) -> form.PolicyFo
         max_age=require.max_age if require else None,
         obligations=_duties(policy.obligations),
         advice=_duties(policy.advice),
+        emit=_emit(policy.emit),
     )
     return form.PolicyForm(
         policy.id,

@@ -44,11 +44,13 @@ class EmitForm(Struct, array_like=True, forbid_unknown_fields=True):
 class ClaimsForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Claims that an application reads itself, of tokens whose ``iss`` is one of ``issuers``.
 
+    Without ``issuers`` it is the issuer that has no namespace.
+
     ``rights`` and ``roles`` name claims that list rights and roles, as ``application/name`` or by the name alone: they
     become the tokens ``right:application/name`` and ``role:application/name``. ``fields`` is assignee field to claim.
     """
 
-    issuers: list[str]
+    issuers: list[str] = []
     rights: str = ""
     roles: str = ""
     fields: dict[str, str] = {}

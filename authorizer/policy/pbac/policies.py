@@ -8,9 +8,11 @@ from msgspec import Struct
 from authorizer.errors import Place
 from authorizer.model import PERFORMED
 from authorizer.policy.documents import MapNode, Node, unknown_keys
-from authorizer.policy.pbac.belonging import lacks
+from authorizer.policy.pbac.belonging import find_field, lacks
+from authorizer.policy.pbac.claims import claimed_policies
 from authorizer.policy.pbac.conditions import Scope, read_condition
-from authorizer.policy.pbac.declared import Application, Catalog, Condition, Duty, Policy, Requirement
+from authorizer.policy.pbac.declared import Application, Catalog, Condition, Duty, Emit, Field, Policy, Requirement
+from authorizer.policy.pbac.emit import read_emit
 from authorizer.policy.pbac.grants import Target, read_assignee, read_id, read_point, read_right, read_right_or_role
 from authorizer.policy.pbac.scopes import check_scope
 from authorizer.policy.pbac.trees import constrains
@@ -21,7 +23,7 @@ from authorizer.reasons import TAKEN
 
 _SHARED = ("id", "effect", "where", "from", "until", "obligations", "advice")
 _KEYS = {
-    "allow": (*_SHARED, "right", "role", "to", "at", "require", "overrides"),
+    "allow": (*_SHARED, "right", "role", "to", "at", "require", "overrides", "emit"),
     "deny": (*_SHARED, "right", "role", "to", "at", "reason", "overridable"),
     "gate": (*_SHARED, "on", "reason", "require_feature"),
 }
@@ -54,6 +56,8 @@ def read_policies(documents: Sequence[MapNode], world: World, findings: Findings
             policy = _read_policy(name, node, world, findings)
             if policy is not None:
                 found[name] = policy
+    for application in world.applications.values():
+        found |= {policy.id: policy for policy in claimed_policies(application, found, findings)}
     _check_overrides(found, places, findings)
     _check_duties(found, findings)
     return tuple(found.values())
@@ -110,6 +114,7 @@ def _read_policy(name: str, node: MapNode, world: World, findings: Findings) -> 
         require=_read_require(node.get("require"), world.catalog, findings),
         obligations=_read_duties(node.get("obligations"), "obligation", findings),
         advice=_read_duties(node.get("advice"), "advice", findings),
+        emit=_read_emit(node.get("emit"), target, world, findings),
     )
 
 
@@ -138,17 +143,28 @@ def _read_where(node: Node | None, target: Target, world: World, findings: Findi
     if node is None:
         return None
     application = target.application
-    linked = frozenset.intersection(*(right.fields for right in target.rights)) if target.rights else frozenset[str]()
     scope = Scope(
         catalog=world.catalog,
         application=application,
         applications=world.applications,
         named=world.named.get(application.id, {}),
-        linked=linked,
+        linked=_linked(target),
         guarded=target.title,
         used=world.used,
     )
     return read_condition(node, scope, findings)
+
+
+def _read_emit(node: Node | None, target: Target, world: World, findings: Findings) -> tuple[Emit, ...]:
+    def find(name: str, place: Place) -> Field | None:
+        return find_field(name, place, target.application, world.catalog, world.applications, findings)
+
+    return read_emit(node, _linked(target), find, world.catalog, findings)
+
+
+def _linked(target: Target) -> frozenset[str]:
+    """Return the resource fields that all rights of a target have."""
+    return frozenset.intersection(*(right.fields for right in target.rights)) if target.rights else frozenset()
 
 
 def _check_constraints(

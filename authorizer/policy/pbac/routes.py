@@ -32,8 +32,12 @@ class Http(Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
     accepts: tuple[str, ...] = ()
+    unmapped: str = "deny"
 
 
+UNMAPPED = ("deny", "observe", "allow")
+MISSES = ("unknown", "deny")
+MODES = ("decide", "filter")
 FindField = Callable[[str, Place], Field | None]
 
 
@@ -60,15 +64,13 @@ def read_http(
     for word in accepts:
         if word.text not in ACCEPTABLE:
             findings.unknown("A014", word.place, "word", word.text, ACCEPTABLE, " in accept")
-    unmapped = http.get("unmapped")
-    if unmapped is not None and findings.text(unmapped, "unmapped") != "deny":
-        findings.error("A013", unmapped.place, "unmapped routes are always denied", "write deny, or leave it out")
+    unmapped = findings.choice(http.get("unmapped"), "unmapped", UNMAPPED, "A013") or "deny"
     routes = []
     for _, key, value in findings.named(http.get("routes"), "routes"):
         route = _read_route(key, value, application, rights, find, findings, points=points)
         if route is not None:
             routes.append(route)
-    return Http(tuple(hosts), tuple(routes), tuple(sorted(word.text for word in accepts)))
+    return Http(tuple(hosts), tuple(routes), tuple(sorted(word.text for word in accepts)), unmapped)
 
 
 def _read_route(
@@ -90,7 +92,7 @@ def _read_route(
         return None
     what = f"route {key.text!r}"
     absent = isinstance(node, Scalar) and node.absent
-    declared = None if absent else findings.fields(node, what, ("right", "resource", "trust"))
+    declared = None if absent else findings.fields(node, what, ("right", "resource", "trust", "on_miss", "mode"))
     named = declared.get("right") if declared else None
     right = key.text
     linked: frozenset[str] = frozenset()
@@ -119,7 +121,27 @@ def _read_route(
     looked_up = next((source for source in sources.values() if source.kind == "lookup"), None)
     if looked_up is not None and ("id" not in sources or sources["id"].kind == "lookup"):
         findings.error("A012", looked_up.place, "a lookup needs the resource's id", "add a source for id")
-    return Route(method, template, right, tuple(sources.values()), trust is not None, key.place)
+    miss = declared.get("on_miss") if declared else None
+    if miss is not None and looked_up is None:
+        findings.error("A012", miss.place, "'on_miss' is about lookups, and the route has none", "leave it out")
+    return Route(
+        method,
+        template,
+        right,
+        tuple(sources.values()),
+        trust is not None,
+        key.place,
+        findings.choice(miss, "on_miss", MISSES, "A012") or "unknown",
+        _read_mode(declared.get("mode") if declared else None, linked, sources, findings),
+    )
+
+
+def _read_mode(node: Node | None, linked: frozenset[str], sources: Mapping[str, Source], findings: Findings) -> str:
+    mode = findings.choice(node, "mode", MODES, "A021") or "decide"
+    if node is not None and mode == "filter" and not linked - sources.keys():
+        hint = "leave a field of its right without a source: the API is told the condition on it"
+        findings.error("A021", node.place, "there is nothing to filter by", hint)
+    return mode
 
 
 def _read_source(field: str, node: Node, names: tuple[str, ...], find: FindField, findings: Findings) -> Source | None:

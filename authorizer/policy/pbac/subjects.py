@@ -45,7 +45,7 @@ def make_reader(title: str, application: ApplicationForm, types: tuple[FieldType
     def read(identity: Identity) -> Subject | BadAttribute:
         attributes: Mapping[str, object] = identity.attributes
         tokens = identity.tokens
-        if claims is not None and identity.issuer in claims.issuers:
+        if claims is not None and _counts(identity, claims):
             claimed = _claimed(title, claims, identity.claims)
             if isinstance(claimed, BadAttribute):
                 return claimed
@@ -66,6 +66,11 @@ def make_reader(title: str, application: ApplicationForm, types: tuple[FieldType
         return Subject(tokens, typed)
 
     return read
+
+
+def _counts(identity: Identity, claims: ClaimsForm) -> bool:
+    """Whether an identity's claims give rights: its issuer is listed, or none is and its names need no prefix."""
+    return identity.issuer in claims.issuers if claims.issuers else not identity.namespace
 
 
 def _scope_reader(
