@@ -45,7 +45,8 @@ def handler(authorizer: Authorizer) -> Callable[[bytes], bytes]:
             faults.report(error)
             return refusal(authorizer, "internal_error")
         try:
-            return encode(authorizer.check(request), grpc=speaks_grpc(request.headers))
+            decision = authorizer.check(request)
+            return encode(decision, grpc=not decision.allowed and speaks_grpc(request.headers))
         except Exception as error:  # noqa: BLE001 - a fault of ours leaves as a denial, whatever it was
             faults.report(error)
             # A second event: the first one may say "allowed", and the gateway is not told so.

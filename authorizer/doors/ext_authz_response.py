@@ -4,6 +4,7 @@ INVARIANT: an empty CheckResponse is an allow to every gateway, because an absen
 called for ``allowed is True`` alone, and ``_deny`` sets a status before anything else.
 """
 
+import re
 from functools import lru_cache
 
 from google.protobuf.struct_pb2 import Struct
@@ -16,6 +17,10 @@ from authorizer.model import Decision, Duty
 # google.rpc.Code; a gateway asks only whether it is 0.
 _PERMISSION_DENIED, _UNAVAILABLE, _UNAUTHENTICATED = 7, 14, 16
 
+# As ``Authorizer`` makes ids; shorter ones could be like other parts of a message.
+_is_number = re.compile(r"[0-9a-f-]{8,64}").fullmatch
+_GAP = "\0"  # in no text that can be sent
+
 _OVERWRITE = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -25,20 +30,65 @@ def encode(decision: Decision, *, grpc: bool = False) -> bytes:
     Raises headers.UnsendableError for a header that would break the message, ValueError for text that is not UTF-8.
     """
     if decision.allowed is True:
-        return _allow(decision).SerializeToString()
+        return _allow(decision)
     return _deny(decision, grpc_denial(decision) if grpc else denial(decision)).SerializeToString()
 
 
-def _allow(decision: Decision) -> CheckResponse:
+def _allow(decision: Decision) -> bytes:
+    """Encode an allow. Most differ from others in the id only, which is filled in: 1.8 us for 5."""
+    number = decision.id
+    if _is_number(number) and not (decision.obligations or decision.advice):
+        pieces = _pieces(
+            len(number),
+            tuple([(name, None if value == number else value) for name, value in decision.upstream]),
+            decision.remove,
+            decision.reason.code,
+            decision.application,
+            decision.operation,
+            decision.revision,
+            decision.policies,
+        )
+        if pieces:
+            return number.encode().join(pieces)
+    response = _allowed(sendable(decision.upstream), decision.remove)
+    _describe(response.dynamic_metadata, decision)
+    return response.SerializeToString()
+
+
+@lru_cache(maxsize=4096)
+def _pieces(
+    length: int,
+    upstream: tuple[tuple[str, str | None], ...],
+    remove: tuple[str, ...],
+    reason: str,
+    application: str,
+    operation: str,
+    revision: str,
+    policies: tuple[str, ...],
+) -> tuple[bytes, ...]:
+    """Return what stands before, between and after the places of an id of ``length``; nothing if they are not clear.
+
+    A header without a value says the id. Raises as ``encode`` does.
+    """
+    gap = _GAP * length
+    sendable((name, value or "") for name, value in upstream)
+    response = _allowed(tuple((name.lower(), gap if value is None else value) for name, value in upstream), remove)
+    response.dynamic_metadata.MergeFromString(_description(reason, application, operation, revision, policies))
+    response.dynamic_metadata.fields["decision_id"].string_value = gap
+    pieces = response.SerializeToString().split(gap.encode())
+    # INVARIANT: the id goes where it belongs and nowhere else. No header can hold the gap; a name in a policy could.
+    places = 1 + sum(value is None for _, value in upstream)
+    return tuple(pieces) if len(pieces) == places + 1 else ()
+
+
+def _allowed(upstream: tuple[tuple[str, str], ...], remove: tuple[str, ...]) -> CheckResponse:
     response = CheckResponse()
     response.status.code = 0
     allowed = response.ok_response
     allowed.SetInParent()
-    upstream = sendable(decision.upstream)
     for name, value in upstream:
         _add(allowed.headers.add(), name, value)
-    allowed.headers_to_remove.extend(removals(tuple(name for name, _ in upstream), decision.remove))
-    _describe(response.dynamic_metadata, decision)
+    allowed.headers_to_remove.extend(removals(tuple(name for name, _ in upstream), remove))
     return response
 
 
