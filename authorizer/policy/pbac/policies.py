@@ -14,6 +14,7 @@ from authorizer.policy.pbac.conditions import Scope, read_condition
 from authorizer.policy.pbac.declared import Application, Catalog, Condition, Duty, Emit, Field, Policy, Requirement
 from authorizer.policy.pbac.emit import read_emit
 from authorizer.policy.pbac.grants import Target, read_assignee, read_id, read_point, read_right, read_right_or_role
+from authorizer.policy.pbac.repeats import Repeats
 from authorizer.policy.pbac.scopes import check_scope
 from authorizer.policy.pbac.trees import constrains
 from authorizer.policy.pbac.types import FieldType
@@ -44,18 +45,20 @@ def read_policies(documents: Sequence[MapNode], world: World, findings: Findings
     """Read all Policies documents, in no particular order."""
     found: dict[str, Policy] = {}
     places: dict[str, Place] = {}
+    repeats = Repeats(findings)
     for document in documents:
         findings.fields(document, "the policies document", ("kind", "policies"))
         listed = findings.required(document, "policies", "the policies document")
         for item in findings.items(listed, "policies"):
-            node = findings.mapping(item, "a policy")
-            name = read_id(node, "policy", places, findings) if node is not None else ""
-            if node is None or not name:
-                continue
-            places[name] = node.place
-            policy = _read_policy(name, node, world, findings)
-            if policy is not None:
-                found[name] = policy
+            whole = findings.mapping(item, "a policy")
+            for node in repeats.rows(whole) if whole is not None else ():
+                name = read_id(node, "policy", places, findings)
+                if not name:
+                    continue
+                places[name] = node.place
+                policy = _read_policy(name, node, world, findings)
+                if policy is not None:
+                    found[name] = policy
     for application in world.applications.values():
         found |= {policy.id: policy for policy in claimed_policies(application, found, findings)}
     _check_overrides(found, places, findings)
