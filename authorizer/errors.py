@@ -122,6 +122,10 @@ class BundleError(AuthorizerError):
     exit_status = 3
 
 
+class PlanError(BundleError):
+    """A compiled Rego policy (plan) cannot be taken: malformed, too large, or it asks for what is refused."""
+
+
 class KeyMaterialError(AuthorizerError):
     """A key or key set cannot be used."""
 

@@ -1,0 +1,205 @@
+"""Turns a plan into Python functions. The only module that compiles and executes code, and only what ``nodes`` made.
+
+Each function is compiled by itself, so that no step holds the interpreter for long while decisions go on elsewhere.
+"""
+
+import ast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from authorizer.errors import PlanError
+from authorizer.policy.plan import nodes, running, values
+from authorizer.policy.plan.calling import Known
+from authorizer.policy.plan.context import BudgetError, Context
+from authorizer.policy.plan.control import write_blocks
+from authorizer.policy.plan.form import DATA, INPUT, Block, Plan
+from authorizer.policy.plan.terms import Term, constant
+from authorizer.policy.plan.units import CHARGED, Unit, Variant, Written
+from authorizer.policy.plan.values import UNDEFINED, BuiltinError, Set, Value
+from authorizer.policy.plan.writing import Writer
+
+_EMPTY: Final = object()
+"""Stands in the memory where nothing has been evaluated yet."""
+
+
+class Compiled:
+    """A plan that can be evaluated, by several threads at once."""
+
+    def __init__(self, entries: Mapping[str, tuple[Callable[..., Any] | None, Callable[..., Any]]], slots: int) -> None:
+        self._entries = entries
+        self._memory = [None] * running.RESERVED + [_EMPTY] * slots
+        self.entrypoints = tuple(entries)
+
+    def evaluate(self, entrypoint: str, input_: Value, context: Context, data: Value = UNDEFINED) -> list[Value]:
+        """Return the result set: for each answer an object of the query's variables.
+
+        ``input_`` and ``data`` are decoded JSON; UNDEFINED data are those that the plan is bound to. Raises KeyError
+        for an unknown entry point, BudgetError for what costs too much, EvaluationError for rules in conflict, and,
+        where the plan was compiled strictly, BuiltinError.
+        """
+        bound, free = self._entries[entrypoint]
+        memory = self._memory.copy()
+        memory[0], memory[1] = context.budget, context
+        try:
+            if data is UNDEFINED and bound is not None:
+                return bound(input_, memory)  # type: ignore[no-any-return]
+            return free(input_, data, memory)  # type: ignore[no-any-return]
+        except RecursionError:
+            raise BudgetError from None
+
+
+def compile_plan(plan: Plan, *, data: Value = UNDEFINED, strict: bool = False) -> Compiled:
+    """Compile a plan, bound to ``data`` if given; ``strict`` makes errors of builtin functions errors.
+
+    INVARIANT: data is never changed after this. Raises PlanError: AZ351 beyond a limit, AZ352 for a builtin function
+    that is refused, AZ353 for a function that calls itself.
+    """
+    names: dict[str, Any] = {
+        "__builtins__": {"type": type, "str": str, "list": list, "dict": dict, "bool": bool, "int": int, "len": len},
+        "U": UNDEFINED,
+        "E": _EMPTY,
+        "Set": Set,
+        "BuiltinError": BuiltinError,
+        "key": values.key,
+        "equal": values.equal,
+    }
+    names |= {each.__name__: each for each in _CALLED}
+    unit = Unit(plan, data, names, strict=strict)
+    ways = (True, False) if unit.bound else (False,)
+    roots = {(name, bound): unit.calls(blocks, bound=bound) for name, blocks in unit.entrypoints.items() for bound in ways}
+    order, counts = _order(unit, [variant for calls in roots.values() for variant in calls])
+    for calls in roots.values():
+        # One evaluation runs one entry point: each root counts by itself.
+        for variant, count in calls.items():
+            counts[variant] = max(counts.get(variant, 0), count)
+    for variant in order:
+        _function(unit, variant, kept=counts[variant] > 1)
+    entries = {}
+    for number, name in enumerate(unit.entrypoints):
+        free = _entry(unit, f"e{number}f", unit.entrypoints[name], bound=False)
+        bound = _entry(unit, f"e{number}", unit.entrypoints[name], bound=True) if unit.bound else None
+        entries[name] = bound, free
+    return Compiled(entries, len(unit.slots))
+
+
+_CALLED: Final = (
+    running.dot, running.values, running.values_in_order, running.items, running.items_in_order, running.length,
+    running.merged, running.replaced, running.dynamic, running.owned, running.insert, running.insert_once, running.add,
+    running.append, running.fork, running.conflict,
+)  # fmt: skip
+
+
+def _order(unit: Unit, roots: Iterable[Variant]) -> tuple[list[Variant], dict[Variant, int]]:
+    """Return the functions that are reached, callees first, and how often each is called: two means more than once."""
+    order: list[Variant] = []
+    counts: dict[Variant, int] = {}
+    state: dict[Variant, bool] = {}
+    for root in roots:
+        stack: list[tuple[Variant, list[Variant]]] = []
+        if root not in state:
+            stack.append((root, _callees(unit, root, counts)))
+            state[root] = False
+        while stack:
+            variant, rest = stack[-1]
+            if not rest:
+                stack.pop()
+                state[variant] = True
+                order.append(variant)
+                continue
+            following = rest.pop()
+            if following not in state:
+                state[following] = False
+                stack.append((following, _callees(unit, following, counts)))
+            elif not state[following]:
+                raise PlanError("AZ353", f"the function {following[0]} calls itself")
+    return order, counts
+
+
+def _callees(unit: Unit, variant: Variant, counts: dict[Variant, int]) -> list[Variant]:
+    name, bound = variant
+    calls = unit.calls(unit.bodies[name], bound=bound)
+    # A function with arguments is not remembered, so it may run many times, and all that it calls with it.
+    times = 1 if len(unit.plan.functions[name].parameters) == DATA + 1 else 2
+    for callee, count in calls.items():
+        counts[callee] = counts.get(callee, 0) + count * times
+    return list(calls)
+
+
+def _function(unit: Unit, variant: Variant, *, kept: bool) -> None:
+    """Write, compile and note one function."""
+    name, bound = variant
+    function = unit.plan.functions[name]
+    python = f"r{len(unit.written)}"
+    blocks = unit.bodies[name]
+    env = {number: Term(f"a{number}", defined=number != INPUT) for number in function.parameters}
+    parameters = [f"a{number}" for number in function.parameters]
+    if bound:
+        env[DATA] = constant(unit.data)
+        del parameters[DATA]
+    parameters.insert(1 if bound else 2, "m")
+    writer = _written(unit, blocks, env)
+    cost = writer.cost
+    found = _constant(unit, writer.body)
+    slot = 0
+    if kept and found is None and len(function.parameters) == DATA + 1:
+        slot = running.RESERVED + len(unit.slots)
+        unit.slots[variant] = slot
+    if cost > CHARGED:
+        budget = nodes.item(nodes.name("m"), nodes.literal(0))
+        writer.body.insert(0, nodes.expression(nodes.method(budget, "charge", nodes.literal(cost))))
+    _compile(unit, python, parameters, writer.body, blocks)
+    unit.written[variant] = Written(python, found, 1 if cost > CHARGED else cost + 1, slot)
+
+
+def _written(unit: Unit, blocks: Sequence[Block], env: Mapping[int, Term]) -> Writer:
+    writer = Writer(blocks, env, unit.constants)
+    writer.memos = {(env[INPUT].name, env[DATA].name or unit.constants.name(env[DATA].value)): "m"}
+    write_blocks(writer, unit, blocks)
+    return writer
+
+
+def _constant(unit: Unit, body: Sequence[ast.stmt]) -> Known | values.Undefined | None:
+    """Return the value of a function whose code is nothing but the return of a constant."""
+    if not body:
+        return UNDEFINED
+    first = body[0]
+    if not isinstance(first, ast.Return):
+        return None
+    if isinstance(first.value, ast.Constant):
+        return Known(first.value.value)
+    if isinstance(first.value, ast.Name) and first.value.id in unit.names:
+        value = unit.names[first.value.id]
+        return UNDEFINED if value is UNDEFINED else Known(value)
+    return None
+
+
+def _entry(unit: Unit, python: str, blocks: Sequence[Block], *, bound: bool) -> Callable[..., Any]:
+    env = {INPUT: Term("a0", defined=False), DATA: constant(unit.data) if bound else Term("a1", defined=False)}
+    writer = _written(unit, blocks, env)
+    first = nodes.assign("rs", nodes.array_display(()))
+    last = ast.Return(nodes.name("rs"))
+    if writer.cost > CHARGED:
+        budget = nodes.item(nodes.name("m"), nodes.literal(0))
+        writer.body.insert(0, nodes.expression(nodes.method(budget, "charge", nodes.literal(writer.cost))))
+    return _compile(unit, python, ["a0", "m"] if bound else ["a0", "a1", "m"], [first, *writer.body, last], blocks)
+
+
+def _compile(
+    unit: Unit, python: str, parameters: Sequence[str], body: list[ast.stmt], blocks: Sequence[Block]
+) -> Callable[..., Any]:
+    file = next((each.place[0] for block in blocks for each in block if each.place[1]), -1)
+    filename = unit.plan.files[file] if 0 <= file < len(unit.plan.files) else "<plan>"
+    last = ast.Return(nodes.name("U"))
+    definition = nodes.define(python, parameters, [*body, last])
+    module = ast.Module([definition], [])
+    for each in (definition, *definition.body):
+        if not hasattr(each, "lineno"):
+            each.lineno, each.col_offset, each.end_lineno, each.end_col_offset = 1, 0, 1, 0
+    for node in ast.walk(module):
+        if isinstance(node, ast.If | ast.For | ast.While) and not node.body:
+            node.body.append(ast.Pass())
+    ast.fix_missing_locations(module)
+    code = compile(module, filename or "<plan>", "exec", dont_inherit=True)
+    exec(code, unit.names)  # noqa: S102 - made by this package from checked statements, never from text
+    made: Callable[..., Any] = unit.names[python]
+    return made
