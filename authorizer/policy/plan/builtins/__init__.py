@@ -1,1 +1,63 @@
-"""Rego's builtin functions."""
+"""Rego's builtin functions, by family (OPA 1.22).
+
+``BUILTINS`` are those that can be evaluated; ``REFUSED`` says of every other why a plan that names it is not loaded.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from authorizer.policy.plan.builtins import (
+    aggregates,
+    clock,
+    collections,
+    encoding,
+    globs,
+    graphs,
+    json_paths,
+    kinds,
+    numbers,
+    objects,
+    regex,
+    semver,
+    strings,
+    units,
+    uuids,
+)
+from authorizer.policy.plan.builtins.calling import Builtin, plain
+
+_OBSERVERS: Final[Mapping[str, Builtin]] = {
+    # Nobody listens to these while requests are decided; what a policy computes does not hang on them.
+    "internal.print": plain(lambda _parts: True),
+    "internal.test_case": plain(lambda _parts: True),
+    "print": plain(lambda *_parts: True),
+    "trace": plain(lambda _note: True),
+}
+
+BUILTINS: Final[Mapping[str, Builtin]] = {
+    **_OBSERVERS,
+    **aggregates.BUILTINS,
+    **clock.BUILTINS,
+    **collections.BUILTINS,
+    **encoding.BUILTINS,
+    **globs.BUILTINS,
+    **graphs.BUILTINS,
+    **json_paths.BUILTINS,
+    **kinds.BUILTINS,
+    **numbers.BUILTINS,
+    **objects.BUILTINS,
+    **regex.BUILTINS,
+    **semver.BUILTINS,
+    **strings.BUILTINS,
+    **units.BUILTINS,
+    **uuids.BUILTINS,
+}
+
+REFUSED: Final[Mapping[str, str]] = {
+    "http.send": "a decision makes no request of its own",
+    "net.lookup_ip_addr": "a decision asks no name server",
+    "opa.runtime": "there is no OPA, and a decision does not see the environment of the process",
+    "rego.metadata.chain": "the compiler answers it, and only within a rule",
+    "rego.metadata.rule": "the compiler answers it, and only within a rule",
+    "rego.parse_module": "policies are compiled before they are loaded",
+    **regex.REFUSED,
+}

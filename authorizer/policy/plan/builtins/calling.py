@@ -5,7 +5,7 @@ What costs more than a step charges the budget of the context first.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 from msgspec import Struct
 
@@ -37,21 +37,21 @@ def spend(context: Context, characters: int) -> None:
     context.budget.charge(characters >> 4)
 
 
-def wrong_type(position: int, value: Value, *expected: str) -> NoReturn:
-    """Raise the error for an operand of the wrong type; ``position`` counts from 1."""
+def wrong_type(position: int, value: Value, *expected: str) -> BuiltinError:
+    """Return the error for an operand of the wrong type; ``position`` counts from 1."""
     wanted = expected[0] if len(expected) == 1 else f"one of {{{', '.join(expected)}}}"
-    raise BuiltinError(f"operand {position} must be {wanted} but got {type_name(value)}", code=TYPE_ERROR)
+    return BuiltinError(f"operand {position} must be {wanted} but got {type_name(value)}", code=TYPE_ERROR)
 
 
-def wrong_operand(position: int, why: str) -> NoReturn:
-    """Raise the error for an operand that has the right type and is still not one that the function takes."""
-    raise BuiltinError(f"operand {position} {why}", code=TYPE_ERROR)
+def wrong_operand(position: int, why: str) -> BuiltinError:
+    """Return the error for an operand that has the right type and is still not one that the function takes."""
+    return BuiltinError(f"operand {position} {why}", code=TYPE_ERROR)
 
 
 def text(value: Value, position: int) -> str:
     """Return an operand that must be a string."""
     if type(value) is not str:
-        wrong_type(position, value, "string")
+        raise wrong_type(position, value, "string")
     return value
 
 
@@ -74,7 +74,7 @@ def number(value: Value, position: int) -> int | float:
     """Return an operand that must be a number."""
     if type(value) is int or type(value) is float:
         return value
-    wrong_type(position, value, "number")
+    raise wrong_type(position, value, "number")
 
 
 def whole(value: Value, position: int) -> int:
@@ -82,30 +82,30 @@ def whole(value: Value, position: int) -> int:
     if type(value) is int:
         return value
     if type(value) is not float:
-        wrong_type(position, value, "number")
+        raise wrong_type(position, value, "number")
     if not value.is_integer():
-        wrong_operand(position, "must be integer number but got floating-point number")
+        raise wrong_operand(position, "must be integer number but got floating-point number")
     return int(value)
 
 
 def array(value: Value, position: int) -> list[Value]:
     """Return an operand that must be an array."""
     if type(value) is not list:
-        wrong_type(position, value, "array")
+        raise wrong_type(position, value, "array")
     return value
 
 
 def mapping(value: Value, position: int) -> dict[Any, Value]:
     """Return an operand that must be an object."""
     if type(value) is not dict:
-        wrong_type(position, value, "object")
+        raise wrong_type(position, value, "object")
     return value
 
 
 def collection(value: Value, position: int) -> Set:
     """Return an operand that must be a set."""
     if type(value) is not Set:
-        wrong_type(position, value, "set")
+        raise wrong_type(position, value, "set")
     return value
 
 
@@ -114,7 +114,7 @@ def elements(value: Value, position: int, *expected: str) -> list[Value]:
     if type(value) is list:
         return value
     if type(value) is not Set:
-        wrong_type(position, value, *(expected or ("array", "set")))
+        raise wrong_type(position, value, *(expected or ("array", "set")))
     return list(value.items.values())
 
 
@@ -131,4 +131,4 @@ def check_texts(found: Iterable[Value], value: Value, position: int) -> None:
         if type(each) is not str:
             outer = type_name(value)
             why = f"must be {outer} of strings but got {outer} containing {type_name(each)}"
-            wrong_operand(position, why)
+            raise wrong_operand(position, why)

@@ -1,0 +1,100 @@
+"""Walking a value, and reaching the nodes of a graph that is given as an object of neighbours."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from authorizer.policy.plan.builtins.calling import Builtin, contextual, elements, mapping
+from authorizer.policy.plan.builtins.rendering import MAX_DEPTH
+from authorizer.policy.plan.context import BudgetError, Context
+from authorizer.policy.plan.values import Set, Value, key, set_of, sorted_items, sorted_values
+
+
+def _walk(context: Context, value: Value) -> list[Value]:
+    """Return ``[path, value]`` of a value and everything within, depth first."""
+    found: list[Value] = []
+    waiting: list[tuple[list[Value], Value]] = [([], value)]
+    while waiting:
+        path, current = waiting.pop()
+        context.budget.charge(2 + len(path))
+        found.append([path, current])
+        kind = type(current)
+        if kind is list:
+            inner = list(enumerate(current))
+        elif kind is dict:
+            inner = sorted_items(current)
+        elif kind is Set:
+            inner = [(each, each) for each in sorted_values(current)]
+        else:
+            continue
+        context.budget.charge(len(inner))
+        waiting += [([*path, name], each) for name, each in reversed(inner)]
+    return found
+
+
+def _neighbours(graph: dict[Any, Value], node: Value) -> list[Value] | None:
+    """Return a node's neighbours, None if the graph has no such node."""
+    stored = key(node)
+    if stored not in graph:
+        return None
+    edges = graph[stored]
+    if type(edges) is list:
+        return edges
+    return sorted_values(edges) if type(edges) is Set else []
+
+
+def _reachable(context: Context, value: Value, start: Value) -> Set:
+    graph = mapping(value, 1)
+    waiting = list(elements(start, 2, "{array, set}"))
+    reached = Set()
+    while waiting:
+        context.budget.charge(1)
+        node = waiting.pop()
+        if node in reached:
+            continue
+        edges = _neighbours(graph, node)
+        if edges is not None:
+            context.budget.charge(len(edges))
+            waiting += edges
+            reached.items[key(node)] = node
+    return reached
+
+
+def _paths(context: Context, value: Value, start: Value) -> Set:
+    graph = mapping(value, 1)
+    paths: list[Value] = []
+
+    def extend(path: list[Value], seen: frozenset[Any], node: Value) -> None:
+        if len(path) > MAX_DEPTH:
+            raise BudgetError
+        context.budget.charge(1 + 2 * len(path))
+        edges = _neighbours(graph, node)
+        if edges is None:
+            paths.append(path)
+            return
+        longer = [*path, node]
+        if not edges:
+            paths.append(longer)
+        passed = seen | {key(node)}
+        for each in edges:
+            if key(each) in passed:
+                context.budget.charge(len(longer))
+                paths.append(longer)
+            else:
+                extend(longer, passed, each)
+
+    for node in elements(start, 2, "{array, set}"):
+        edges = _neighbours(graph, node)
+        if edges is None:
+            continue
+        if not edges:
+            paths.append([node])
+        for each in edges:
+            extend([node], frozenset({key(node)}), each)
+    return set_of(paths)
+
+
+BUILTINS: Final[Mapping[str, Builtin]] = {
+    "graph.reachable": contextual(_reachable),
+    "graph.reachable_paths": contextual(_paths),
+    "walk": contextual(_walk),
+}
