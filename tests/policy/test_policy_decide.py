@@ -5,6 +5,7 @@ import pytest
 
 from authorizer.model import Duty, Missing, StepUp, assignee_token
 from authorizer.policy import pbac
+from authorizer.policy.pbac import columns
 from authorizer.policy.pbac.types import FieldType
 from tests.policy.asking import compiled, program, verdict
 
@@ -326,27 +327,26 @@ def test_named_conditions():
 
 
 BROKEN = (
-    ("template", lambda row: row.__setitem__(9, 99)),
-    ("parameter", lambda row: row.__setitem__(10, [["much"]])),
-    ("no parameter", lambda row: row.__setitem__(10, [])),
-    ("point", lambda row: row.__setitem__(6, "site:zzz")),
-    ("effect", lambda row: row.__setitem__(1, "permit")),
-    ("assignee", lambda row: row.__setitem__(5, "")),
-    ("window", lambda row: row.__setitem__(7, "soon")),
-    ("short", lambda row: row.__delitem__(slice(5, None))),
-    ("long", lambda row: row.append(1)),
+    ("template", lambda table: table["bodies"][0].__setitem__(0, 99)),
+    ("no template", lambda table: table["bodies"][0].__setitem__(0, -1)),
+    ("parameter", lambda table: table["sections"][0].__setitem__(2, ["one", columns.pack([3])])),
+    ("no literals", lambda table: table["sections"].clear()),
+    ("literal", lambda table: table.__setitem__("arguments", columns.pack([7]))),
+    ("extras", lambda table: table["bodies"][0].__setitem__(3, 0)),
+    ("beginning", lambda table: table["bodies"][0].__setitem__(1, True)),
+    ("point", lambda table: table["points"].__setitem__(1, "site:zzz")),
 )
 
 
 @pytest.mark.parametrize("spoil", [spoil for _, spoil in BROKEN], ids=[name for name, _ in BROKEN])
 def test_a_broken_policy_denies_its_own_rights_only(spoil):
     policies = (
-        "  - {id: a, right: app/r, to: {group: g}, where: {resource.value: {gt: 1}}}\n"
+        "  - {id: a, right: app/r, to: {group: g}, at: {site: t1}, where: {resource.value: {gt: 1}}}\n"
         "  - {id: b, right: app/r, to: {group: g}}\n"
         "  - {id: c, right: app/s, to: {group: g}}\n"
     )
     data = compiled(SHARED, f"kind: Policies\npolicies:\n{policies}")
-    spoil(data["policies"][0])
+    spoil(data["policies"])
     loaded = pbac.load(data)
     assert outcome(verdict(loaded, "GET /r", G, resource={"value": 2})) == (False, "indeterminate", ("a",))
     assert verdict(loaded, "GET /s", G).allow
@@ -356,19 +356,28 @@ def test_a_broken_policy_denies_its_own_rights_only(spoil):
 def test_a_built_in_word_is_no_authors_reason(word):
     deny = "  - {id: d, effect: deny, right: app/r, reason: own}\n"
     data = compiled(SHARED, f"kind: Policies\npolicies:\n{ALLOW}{deny}")
-    (denial,) = (row for row in data["policies"] if row[0] == "d")
     found = verdict(pbac.load(data), "GET /r", G)
     assert (found.reason, found.authored) == ("own", True)
-    denial[12]["reason"] = word
+    data["policies"]["extras"][0]["reason"] = word
     found = verdict(pbac.load(data), "GET /r", G)
     assert (found.reason, found.by, found.authored) == ("indeterminate", ("d",), False)
 
 
 def test_a_broken_policy_without_target_denies_its_application():
     data = compiled(SHARED, f"kind: Policies\npolicies:\n{ALLOW}")
-    data["policies"].append(["b", "allow", "app", "right", "nowhere"])
+    data["policies"]["buckets"][0][3] = "nowhere"
     loaded = pbac.load(data)
     assert verdict(loaded, "GET /r", G).reason == verdict(loaded, "GET /s", G).reason == "indeterminate"
+
+
+def test_an_effect_that_is_not_known_denies_what_it_is_about():
+    policies = ALLOW + "  - {id: b, right: app/s, to: {group: g}}\n"
+    data = compiled(SHARED, f"kind: Policies\npolicies:\n{policies}")
+    about = next(bucket for bucket in data["policies"]["buckets"] if bucket[3] == "s")
+    about[0] = "permit"
+    loaded = pbac.load(data)
+    assert outcome(verdict(loaded, "GET /s", G)) == (False, "indeterminate", ("b",))
+    assert verdict(loaded, "GET /r", G).allow
 
 
 def test_a_broken_template_denies_those_who_use_it():
@@ -406,7 +415,7 @@ def test_a_condition_that_raises_is_unknown():
     "spoil",
     [
         lambda data: data.pop("routes"),
-        lambda data: data.update(format=2),
+        lambda data: data.update(format=1),
         lambda data: data.update(extra=1),
         lambda data: data["routes"][0].update(right="nowhere"),
         lambda data: data["routes"][0].update(application="nowhere"),
@@ -418,12 +427,33 @@ def test_a_condition_that_raises_is_unknown():
         lambda data: data["applications"]["app"]["assignee"].update(plan=99),
         lambda data: data["points"].update({"site:a": "site:b", "site:b": "site:a"}),
         lambda data: data["points"].update({"site:a": "site:zzz"}),
-        lambda data: data["policies"].append(["x", "deny", "nobody"]),
-        lambda data: data["policies"].append([]),
+        lambda data: data["policies"]["buckets"][0].__setitem__(1, "nobody"),
+        lambda data: data["policies"]["buckets"][0].__setitem__(4, 2),
+        lambda data: data["policies"]["buckets"].append(["allow", "app", "right", "r", 0]),
+        lambda data: data["policies"]["buckets"].clear(),
+        lambda data: data["policies"]["bodies"][0].__setitem__(4, -1),
+        lambda data: data["policies"].update(group_assignee=columns.pack([1])),
+        lambda data: data["policies"].update(group_point=columns.pack([5])),
+        lambda data: data["policies"].update(group_size=columns.pack([2])),
+        lambda data: data["policies"].update(group_split=columns.pack([1])),
+        lambda data: data["policies"].update(row_case=columns.pack([1])),
+        lambda data: data["policies"].update(row_line=columns.pack([1, 2])),
+        lambda data: data["policies"].update(row_line="x"),
+        lambda data: data["policies"].update(row_line="1!!!!"),
+        lambda data: data["policies"].update(row_line="2AA=="),
+        lambda data: data["policies"].update(arguments=columns.pack([0])),
+        lambda data: data["policies"].update(tokens=["", columns.pack([0])]),
+        lambda data: data["policies"].update(ids=["ab", columns.pack([1])]),
+        lambda data: data["policies"].update(points=["site:t1"]),
+        lambda data: data["policies"].update(moments=columns.pack_moments([float("nan")])),
+        lambda data: data["policies"].update(moments=columns.pack([1])),
+        lambda data: data["policies"].update(splits=[[["side", "x"]]]),
+        lambda data: data["policies"].update(sections=[["some", 0, ["", "1"], ""]]),
+        lambda data: data["policies"].update(sections=[["one", 0, ["", "1"], columns.pack([1])]]),
     ],
 )
 def test_a_form_that_cannot_be_read_is_refused(spoil):
-    data = compiled(SHARED)
+    data = compiled(SHARED, f"kind: Policies\npolicies:\n{ALLOW}")
     spoil(data)
     with pytest.raises(Exception, match="AZ220"):
         pbac.load(data)

@@ -5,8 +5,6 @@ import random
 import pytest
 
 from authorizer.policy.pbac import index
-from authorizer.policy.pbac.templates import build, parameters
-from authorizer.policy.pbac.types import FieldType
 from tests.policy import linear
 from tests.policy.asking import program
 from tests.policy.test_policy_properties import SHARED, ask, outcome, written
@@ -77,10 +75,9 @@ def test_few_rows_are_read_however_many_there_are():
     rows = [allow(number, {"resource.word": {"eq": f"w{number}"}}) for number in range(2000)]
     rows += [allow(number, None, to={"group": f"g{number}"}) for number in range(2000, 4000)]
     loaded = program(SHARED, written(rows))
-    (bucket,) = next(table.right.allows for table in loaded._tables if table.right.name == "r")
-    sides = ({"word": "w7"}, {}, {})
-    read = index.candidates([bucket], frozenset({"group:g", "group:g2001"}), (), sides)
-    assert sorted(row.id for row in read) == ["p0007", "p2001"]
+    bucket = bucket_of(loaded)
+    read = index.candidates([bucket], frozenset({"group:g", "group:g2001"}), ("",), ({"word": "w7"}, {}, {}))
+    assert sorted(map(loaded._shared.rows.id, read)) == ["p0007", "p2001"]
     assert list(loaded.wide_leaves()) == []
 
 
@@ -88,27 +85,23 @@ def test_a_long_list_is_not_copied_into_every_branch():
     long = [f"w{number}" for number in range(100)]
     rows = [allow(number, {"resource.word": {"in": long}}) for number in range(20)]
     loaded = program(SHARED, written(rows))
-    (bucket,) = next(table.right.allows for table in loaded._tables if table.right.name == "r")
-    assert isinstance(bucket.anywhere["group:g"], tuple)
+    assert not isinstance(bucket_of(loaded)[""]["group:g"], index.Split)
     assert len(ask(loaded, request(word="w99")).by) == 20
 
 
-def leaves(leaf: index.Leaf) -> list[tuple[index.Row, ...]]:
-    if isinstance(leaf, tuple):
-        return [leaf]
-    return [found for part in (*leaf.by.values(), leaf.rest) for found in leaves(part)]
+def bucket_of(loaded) -> index.Bucket:
+    (bucket,) = next(table.right.allows for table in loaded._tables if table.right.name == "r")
+    return bucket
 
 
 @pytest.mark.parametrize("denials", [False, True])
 def test_lists_in_many_fields_do_not_multiply(denials):
     chance = random.Random(1)
-    names = tuple(f"f{number}" for number in range(20))
-    asked = [{"op": "in", "type": 0, "left": ["resource", name], "param": n} for n, name in enumerate(names)]
-    shape = build({"all": asked}, (FieldType("string"),))
+    names = [(0, f"f{number}") for number in range(20)]
     words = [f"w{number}" for number in range(32)]
-    params = [parameters(shape, [chance.sample(words, 4) for _ in names]) for _ in range(600)]
-    rows = [index.Row(f"p{number}", "", shape, one, None, None) for number, one in enumerate(params)]
-    leaf = index.build_leaf(rows, denials=denials)
+    asked = [{name: tuple(chance.sample(words, 4)) for name in names} for _ in range(600)]
+    leaf = index.build_leaf(0, 600, names, lambda row, field: asked[row][field], denials=denials)
     assert isinstance(leaf, index.Split)
-    assert sum(map(len, leaves(leaf))) <= 16 * len(rows)
-    assert {row.id for found in leaves(leaf) for row in found} == {row.id for row in rows}
+    parts = list(index.leaves({"": {"": leaf}}))
+    assert sum(map(len, parts)) <= 16 * len(asked)
+    assert {row for found in parts for row in found} == set(range(600))

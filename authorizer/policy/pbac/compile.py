@@ -20,9 +20,8 @@ from authorizer.policy.pbac.declared import (
     Negation,
     Policy,
 )
+from authorizer.policy.pbac.pack import Rule, pack
 from authorizer.policy.pbac.types import FieldType
-
-_TEXT = FieldType("string")
 
 
 def compile_form(
@@ -32,11 +31,11 @@ def compile_form(
     eligibility: Iterable[Eligibility],
 ) -> dict[str, Any]:
     """Return the compiled form as dict, list, str, numbers and None: the same for every order of the documents."""
-    types = _Table()
-    templates = _Table()
+    types: dict[FieldType, int] = {}
+    templates = _Templates()
 
     def type_index(kind: FieldType) -> int:
-        return types.index(form.TypeForm(kind.base, kind.many, list(kind.values), kind.ordered))
+        return types.setdefault(kind, len(types))
 
     env = {name: form.EnvForm(type_index(field.type), field.default) for name, field in sorted(catalog.env.items())}
     compiled = form.Form(
@@ -56,40 +55,29 @@ def compile_form(
         plans={name: sorted(features) for name, features in sorted(catalog.plans.items())},
         points=dict(sorted(catalog.points.items())),
         templates=[],
-        policies=[
-            msgspec.to_builtins(_policy(policy, templates, type_index))
-            for policy in sorted(policies, key=lambda policy: policy.id)
-        ],
-        eligibility=[
-            form.EligibilityForm(
-                rule.id,
-                rule.type,
-                rule.application,
-                rule.target_kind,
-                rule.target,
-                rule.token,
-                rule.point,
-                str(rule.place),
-            )
-            for rule in sorted(eligibility, key=lambda rule: rule.id)
-        ],
+        policies=form.TableForm(),
     )
-    compiled.types = types.rows
+    rules = [_policy(policy, templates, type_index) for policy in sorted(policies, key=lambda policy: policy.id)]
+    rules += [
+        Rule(rule.id, rule.type, rule.application, rule.target_kind, rule.target, rule.token, rule.point, rule.place)
+        for rule in eligibility
+    ]
+    compiled.policies = pack(rules, templates.rows, tuple(types))
+    compiled.types = [form.TypeForm(kind.base, kind.many, list(kind.values), kind.ordered) for kind in types]
     compiled.templates = templates.rows
     whole: dict[str, Any] = msgspec.to_builtins(compiled)
     return whole
 
 
-class _Table:
-    """Rows without repeats, in the order of first use."""
+class _Templates:
+    """Templates without repeats, in the order of first use."""
 
     def __init__(self) -> None:
-        self.rows: list[Any] = []
+        self.rows: list[dict[str, Any]] = []
         self._known: dict[bytes, int] = {}
 
-    def index(self, row: Any) -> int:
-        key = msgspec.json.encode(row)
-        found = self._known.setdefault(key, len(self.rows))
+    def index(self, row: dict[str, Any]) -> int:
+        found = self._known.setdefault(msgspec.json.encode(row), len(self.rows))
         if found == len(self.rows):
             self.rows.append(row)
         return found
@@ -146,8 +134,8 @@ def _claims(claims: Claims) -> form.ClaimsForm:
     return form.ClaimsForm(sorted(claims.issuers), claims.rights, claims.roles, dict(sorted(claims.fields.items())))
 
 
-def _policy(policy: Policy, templates: _Table, type_index: Any) -> form.PolicyForm:
-    params: list[list[str]] = []
+def _policy(policy: Policy, templates: _Templates, type_index: Any) -> Rule:
+    params: list[tuple[str, ...]] = []
     template = -1
     if policy.condition is not None:
         template = templates.index(_template(policy.condition, params, type_index))
@@ -163,7 +151,7 @@ def _policy(policy: Policy, templates: _Table, type_index: Any) -> form.PolicyFo
         advice=_duties(policy.advice),
         emit=_emit(policy.emit),
     )
-    return form.PolicyForm(
+    return Rule(
         policy.id,
         policy.effect,
         policy.application,
@@ -171,11 +159,11 @@ def _policy(policy: Policy, templates: _Table, type_index: Any) -> form.PolicyFo
         policy.target,
         policy.token,
         policy.point,
+        policy.place,
         policy.start,
         policy.end,
         template,
         params,
-        str(policy.place),
         None if extras == form.ExtrasForm() else extras,
     )
 
@@ -187,7 +175,7 @@ def _duties(duties: tuple[Duty, ...]) -> list[form.DutyForm]:
     ]
 
 
-def _template(condition: Condition, params: list[list[str]], type_index: Any) -> dict[str, Any]:
+def _template(condition: Condition, params: list[tuple[str, ...]], type_index: Any) -> dict[str, Any]:
     """Return a condition without its literals, which go to ``params``."""
     if isinstance(condition, AllOf):
         return {"all": [_template(part, params, type_index) for part in condition.parts]}
@@ -198,10 +186,9 @@ def _template(condition: Condition, params: list[list[str]], type_index: Any) ->
     return _comparison(condition, params, type_index)
 
 
-def _comparison(leaf: Leaf, params: list[list[str]], type_index: Any) -> dict[str, Any]:
+def _comparison(leaf: Leaf, params: list[tuple[str, ...]], type_index: Any) -> dict[str, Any]:
     comparison: dict[str, Any] = {"op": leaf.operator, "left": [leaf.side, leaf.field], "type": type_index(leaf.type)}
     if leaf.reference is not None:
         return {**comparison, "right": list(leaf.reference)}
-    texts = list(leaf.texts) if leaf.operator in {"between", "outside"} else sorted(leaf.texts)
-    params.append(texts)
+    params.append(leaf.texts if leaf.operator in {"between", "outside"} else tuple(sorted(leaf.texts)))
     return {**comparison, "param": len(params) - 1}

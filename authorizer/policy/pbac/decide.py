@@ -12,17 +12,21 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from authorizer.model import ANYONE, Duty, Missing
-from authorizer.policy.pbac.explain import nearest, why
-from authorizer.policy.pbac.index import Row, candidates
+from authorizer.policy.pbac.explain import NEAREST, nearest, why
+from authorizer.policy.pbac.index import candidates
+from authorizer.policy.pbac.points import EVERYWHERE
 from authorizer.policy.pbac.question import BadAttribute, Question, Verdict
+from authorizer.policy.pbac.rows import Case, Extras
 from authorizer.policy.pbac.tables import EnvReading, RightTable, RouteTable, Shared
 from authorizer.policy.pbac.templates import Sides
 from authorizer.policy.pbac.types import FieldType, converter
 
-_NOWHERE: tuple[str, ...] = ()
+_ANYWHERE = (EVERYWHERE,)
+_first = itemgetter(0)
 _duration = converter(FieldType("duration"))
 
 
@@ -37,51 +41,69 @@ def decide(shared: Shared, route: RouteTable, question: Question) -> Verdict:
     env = _env(route.env, question)
     if isinstance(env, BadAttribute):
         return Verdict(False, "bad_attribute", detail=str(env))
-    chain = _NOWHERE
-    if route.has_point:
-        point = question.resource.get("point")
-        chain = shared.chains.get(point, _NOWHERE) if isinstance(point, str) else _NOWHERE
-        if not chain:
+    points: tuple[str, ...] = _ANYWHERE
+    for field, chains in route.points:
+        point = question.resource.get(field)
+        chain = chains.get(point) if isinstance(point, str) else None
+        if chain is None:
             return Verdict(False, "unknown_point", detail="the assignment point is absent or not in the tree")
-    elif right.denied_at_points:
+        points += chain
+    if route.lacks_point:
         return Verdict(False, "unknown_point", detail="a denial stands at a point and the route gives none")
     sides: Sides = (resource, question.assignee, env)
+    rows, now = shared.rows, question.now
     for gate in right.gates:
-        if _in_time(gate, question.now):
-            failed = _gate(gate, right, shared, sides)
-            if failed is not None:
-                return failed
+        failed = _gate(gate, right, shared, sides, now)
+        if failed is not None:
+            return failed
 
     tokens = question.tokens if ANYONE in question.tokens else question.tokens | {ANYONE}
-    standing = []
+    standing: list[tuple[int, bool | None]] = []
     if right.denials:
-        for row in candidates(right.denials, tokens, chain, sides):
-            if _in_time(row, question.now):
-                holds = _holds(row, sides)
+        for row in candidates(right.denials, tokens, points, sides):
+            case = rows.case_at(row)
+            if case.start <= now < case.end:
+                holds = case.holds(sides)
                 if holds is not False:
                     standing.append((row, holds))
-    if standing and not all(row.extras.overridable for row, _ in standing):
+    if standing and not all(rows.case_at(row).extras.overridable for row, _ in standing):
         return _denied(standing, shared, sides)
 
-    holding: list[Row] = []
-    weak: list[Row] = []
-    others: list[Row] = []
-    for row in candidates(right.allows, tokens, chain, sides):
-        if not _in_time(row, question.now) or _holds(row, sides) is not True:
-            others.append(row)
-        elif _login_suffices(row, shared, question.env):
-            holding.append(row)
-        else:
-            weak.append(row)
+    found = candidates(right.allows, tokens, points, sides)
+    holding, weak = _holding(found, shared, sides, question)
     if standing:
-        overridden = frozenset[str]().union(*(row.extras.overrides for row in holding))
-        if not all(row.id in overridden for row, _ in standing):
-            return _denied([one for one in standing if one[0].id not in overridden], shared, sides)
+        overridden = frozenset[str]().union(*(rows.case_at(row).extras.overrides for row in holding))
+        left = [one for one in standing if rows.id(one[0]) not in overridden]
+        if left:
+            return _denied(left, shared, sides)
     if holding:
-        return _allowed(holding, standing)
+        return _allowed(holding, standing, shared)
     if weak:
-        return _step_up(weak)
-    return _unmatched(right, others, tokens, chain, shared, question, sides)
+        return _step_up(weak, shared)
+    return _unmatched(right, found, tokens, points, shared, question, sides)
+
+
+def _holding(found: list[int], shared: Shared, sides: Sides, question: Question) -> tuple[list[int], list[int]]:
+    """Return the rows that hold, and those that would if the login were stronger. A case is evaluated once."""
+    rows = shared.rows
+    case_of, cases = rows.case_of, rows.cases
+    now = question.now
+    holding: list[int] = []
+    weak: list[int] = []
+    results: dict[int, list[int] | None] = {}
+    for row in found:
+        number = case_of[row]
+        if number in results:
+            where = results[number]
+        else:
+            case = cases.get(number) or rows.case(number)
+            where = None
+            if case.start <= now < case.end and case.holds(sides):
+                where = holding if _login_suffices(case.extras, shared, question.env) else weak
+            results[number] = where
+        if where is not None:
+            where.append(row)
+    return holding, weak
 
 
 def _resource(route: RouteTable, raw: Mapping[str, object]) -> dict[str, Any] | BadAttribute:
@@ -108,22 +130,7 @@ def _env(readings: tuple[EnvReading, ...], question: Question) -> dict[str, Any]
     return env
 
 
-def _in_time(row: Row, now: float) -> bool:
-    return (row.start is None or row.start <= now) and (row.end is None or now < row.end)
-
-
-def _holds(row: Row, sides: Sides) -> bool | None:
-    """Evaluate a policy's condition; None when it cannot be told."""
-    if row.template is None:
-        return True
-    try:
-        return row.template.test(sides, row.params)
-    except Exception:  # noqa: BLE001 - INVARIANT: what raises is unknown: as a denial it denies, as an allow it grants nothing
-        return None
-
-
-def _login_suffices(row: Row, shared: Shared, env: Mapping[str, object]) -> bool:
-    extras = row.extras
+def _login_suffices(extras: Extras, shared: Shared, env: Mapping[str, object]) -> bool:
     if extras.acr is not None:
         acr = env.get("acr", shared.acr_default)
         if not isinstance(acr, str) or shared.acr.get(acr, -1) < extras.acr:
@@ -134,10 +141,12 @@ def _login_suffices(row: Row, shared: Shared, env: Mapping[str, object]) -> bool
     return True
 
 
-def _gate(gate: Row, right: RightTable, shared: Shared, sides: Sides) -> Verdict | None:
-    holds = _holds(gate, sides)
+def _gate(row: int, right: RightTable, shared: Shared, sides: Sides, now: float) -> Verdict | None:
+    gate = shared.rows.case_at(row)
+    if not gate.start <= now < gate.end:
+        return None
     missing = None
-    if holds is True:
+    if gate.holds(sides) is True:
         if not gate.extras.feature_gate or not right.feature:
             return None
         plan = sides[1].get("plan")
@@ -147,12 +156,13 @@ def _gate(gate: Row, right: RightTable, shared: Shared, sides: Sides) -> Verdict
         detail = f"the plan lacks {right.feature}" if isinstance(plan, str) else "the caller's plan is unknown"
     else:
         detail = why(gate, shared.types, sides)
+    name, place = shared.rows.name(row)
     return Verdict(
         False,
         gate.extras.reason,
-        by=(gate.id,),
-        sources=(gate.place,),
-        detail=f"gate {gate.id} ({gate.place}): {detail}",
+        by=(name,),
+        sources=(place,),
+        detail=f"gate {name} ({place}): {detail}",
         missing=missing,
         authored=True,
         obligations=gate.extras.obligations,
@@ -160,84 +170,98 @@ def _gate(gate: Row, right: RightTable, shared: Shared, sides: Sides) -> Verdict
     )
 
 
-def _denied(standing: Sequence[tuple[Row, bool | None]], shared: Shared, sides: Sides) -> Verdict:
+def _denied(standing: Sequence[tuple[int, bool | None]], shared: Shared, sides: Sides) -> Verdict:
     true = [row for row, holds in standing if holds is True]
-    rows = sorted(true or [row for row, _ in standing], key=lambda row: row.id)
-    first = rows[0]
+    named = _named(true or [row for row, _ in standing], shared)
+    name, place, first = named[0]
     detail = "holds" if true else why(first, shared.types, sides)
     return Verdict(
         False,
         first.extras.reason if true else "indeterminate",
         authored=bool(true),
-        by=tuple(row.id for row in rows),
-        sources=tuple(row.place for row in rows),
-        detail=f"denial {first.id} ({first.place}): {detail}",
-        obligations=_duties(row.extras.obligations for row in rows),
-        advice=_duties(row.extras.advice for row in rows),
+        by=tuple(name for name, _, _ in named),
+        sources=tuple(place for _, place, _ in named),
+        detail=f"denial {name} ({place}): {detail}",
+        obligations=_duties(case.extras.obligations for _, _, case in named),
+        advice=_duties(case.extras.advice for _, _, case in named),
     )
 
 
-def _allowed(holding: list[Row], overridden: Sequence[tuple[Row, bool | None]]) -> Verdict:
-    rows = sorted(holding, key=lambda row: row.id) if len(holding) > 1 else holding
+def _allowed(holding: list[int], overridden: Sequence[tuple[int, bool | None]], shared: Shared) -> Verdict:
+    named = _named(holding, shared)
     return Verdict(
         True,
         "allowed",
-        by=tuple(row.id for row in rows),
-        sources=tuple(row.place for row in rows),
-        obligations=_duties(row.extras.obligations for row in rows),
-        advice=_duties(row.extras.advice for row in rows),
-        overrode=tuple(sorted(row.id for row, _ in overridden)),
+        by=tuple([name for name, _, _ in named]),
+        sources=tuple([place for _, place, _ in named]),
+        obligations=_duties([case.extras.obligations for _, _, case in named]),
+        advice=_duties([case.extras.advice for _, _, case in named]),
+        overrode=tuple(sorted(shared.rows.id(row) for row, _ in overridden)) if overridden else (),
     )
 
 
-def _step_up(weak: list[Row]) -> Verdict:
-    def demand(row: Row) -> tuple[int, float, str]:
-        extras = row.extras
-        age = extras.max_age
-        return (-1 if extras.acr is None else extras.acr), -(float("inf") if age is None else age), row.id
+def _named(rows: Iterable[int], shared: Shared) -> list[tuple[str, str, Case]]:
+    """Return rows with their names and places, in the order of their names."""
+    named = [(*shared.rows.name(row), shared.rows.case_at(row)) for row in rows]
+    if len(named) > 1:
+        named.sort(key=_first)
+    return named
 
-    row = min(weak, key=demand)
+
+def _step_up(weak: list[int], shared: Shared) -> Verdict:
+    def demand(named: tuple[str, str, Case]) -> tuple[int, float, str]:
+        extras = named[2].extras
+        age = extras.max_age
+        return (-1 if extras.acr is None else extras.acr), -(float("inf") if age is None else age), named[0]
+
+    name, place, case = min(_named(weak, shared), key=demand)
     return Verdict(
         False,
         "step_up",
-        by=(row.id,),
-        sources=(row.place,),
-        detail=f"{row.id} ({row.place}) asks for a stronger or fresher login",
-        step_up=row.extras.step_up,
+        by=(name,),
+        sources=(place,),
+        detail=f"{name} ({place}) asks for a stronger or fresher login",
+        step_up=case.extras.step_up,
     )
 
 
 def _unmatched(
     right: RightTable,
-    rows: list[Row],
+    found: list[int],
     tokens: frozenset[str],
-    chain: tuple[str, ...],
+    points: tuple[str, ...],
     shared: Shared,
     question: Question,
     sides: Sides,
 ) -> Verdict:
+    now = question.now
     requestable: tuple[str, ...] = ()
-    if right.eligible and not candidates(right.excluded, tokens, chain, sides):
-        requestable = tuple(sorted({row.id for row in candidates(right.eligible, tokens, chain, sides)}))
-    late = [
-        row
-        for row in sorted(rows, key=lambda row: row.id)
-        if not _in_time(row, question.now) and _holds(row, sides) is True and _login_suffices(row, shared, question.env)
-    ]
-    ended = [row for row in late if row.end is not None and row.end <= question.now]
+    if right.eligible and not candidates(right.excluded, tokens, points, sides):
+        requestable = tuple(sorted({shared.rows.id(row) for row in candidates(right.eligible, tokens, points, sides)}))
+    live: list[int] = []
+    late: list[int] = []
+    for row in found:
+        case = shared.rows.case_at(row)
+        if case.start <= now < case.end:
+            live.append(row)
+        elif case.holds(sides) is True and _login_suffices(case.extras, shared, question.env):
+            late.append(row)
     if late:
-        shown = ended or late
+        named = _named(late, shared)
+        ended = [one for one in named if one[2].end <= now]
         word = "has ended" if ended else "has not begun"
+        shown = ended or named
         return Verdict(
             False,
             "expired" if ended else "not_yet",
-            by=tuple(row.id for row in shown),
-            sources=tuple(row.place for row in shown),
-            detail=f"{shown[0].id} ({shown[0].place}) {word}",
+            by=tuple(name for name, _, _ in shown),
+            sources=tuple(place for _, place, _ in shown),
+            detail=f"{shown[0][0]} ({shown[0][1]}) {word}",
             requestable=requestable,
         )
-    live = [row for row in rows if _in_time(row, question.now)]
-    detail = nearest(live, shared.types, sides) if live else f"no policy grants {right.name} to the caller"
+    detail = f"no policy grants {right.name} to the caller"
+    if live:
+        detail = nearest(_named(sorted(live)[:NEAREST], shared), shared.types, sides)
     return Verdict(False, "no_matching_policy", detail=detail, requestable=requestable)
 
 

@@ -3,30 +3,34 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from authorizer.policy.pbac.index import Row
+from authorizer.policy.pbac.rows import Case
 from authorizer.policy.pbac.templates import SIDE_INDEX, Params, Part, Sides
 from authorizer.policy.pbac.types import FieldType, show
 
 Types = tuple[FieldType, ...]
 
-
-def nearest(rows: Iterable[Row], types: Types, sides: Sides) -> str:
-    """Tell what the policy lacked that had the fewest parts left to hold."""
-
-    def distance(row: Row) -> tuple[int, str]:
-        parts = row.template.parts if row.template else ()
-        return sum(1 for part in parts if _holds(part, row, sides) is not True), row.id
-
-    row = min(rows, key=distance)
-    return f"nearest is {row.id} ({row.place}): {why(row, types, sides)}"
+NEAREST = 64
+"""Among how many policies that did not hold the nearest is looked for: a denial must not cost more than an allow."""
 
 
-def why(row: Row, types: Types, sides: Sides) -> str:
+def nearest(named: Iterable[tuple[str, str, Case]], types: Types, sides: Sides) -> str:
+    """Tell what the policy lacked that had the fewest parts left to hold; given are names, places and cases."""
+
+    def distance(one: tuple[str, str, Case]) -> tuple[int, str]:
+        name, _, case = one
+        parts = case.template.parts if case.template else ()
+        return sum(1 for part in parts if _holds(part, case, sides) is not True), name
+
+    name, place, case = min(named, key=distance)
+    return f"nearest is {name} ({place}): {why(case, types, sides)}"
+
+
+def why(case: Case, types: Types, sides: Sides) -> str:
     """Tell the first part that was false, or else the first that could not be told."""
     for wanted in (False, None):
-        for part in row.template.parts if row.template else ():
-            if _holds(part, row, sides) is wanted:
-                text = describe(part.node, row.params, types)
+        for part in case.template.parts if case.template else ():
+            if _holds(part, case, sides) is wanted:
+                text = describe(part.node, case.params, types)
                 if wanted is False:
                     return f"{text} does not hold"
                 unknown = _unknown_fields(part.node, sides)
@@ -35,9 +39,9 @@ def why(row: Row, types: Types, sides: Sides) -> str:
     return "cannot be told"
 
 
-def _holds(part: Part, row: Row, sides: Sides) -> bool | None:
+def _holds(part: Part, case: Case, sides: Sides) -> bool | None:
     try:
-        return part.test(sides, row.params)
+        return part.test(sides, case.params)
     except Exception:  # noqa: BLE001 - what raises is unknown, as in the decision
         return None
 

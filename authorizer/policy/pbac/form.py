@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-FORMAT = 1
+FORMAT = 2
 
 
 class TypeForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -135,43 +135,87 @@ class ExtrasForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
     emit: list[EmitForm] = []
 
 
-class PolicyForm(Struct, array_like=True, forbid_unknown_fields=True):
-    """One policy as a row. ``template`` is -1 when it has no condition; ``params`` are the literals of its comparisons.
+class TextsForm(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Many texts: all of them joined, and a column of their lengths in characters (``columns``)."""
 
-    ``kind`` is right, role or all; ``token`` "" is anyone; ``point`` "" is anywhere; ``start`` and ``end`` are POSIX
-    seconds, the end not included.
+    text: str
+    sizes: str
+
+
+class SectionForm(Struct, array_like=True, forbid_unknown_fields=True):
+    """The literals of one kind that comparisons have: ``how`` (``templates.LITERALS``) and of which type.
+
+    ``counts`` is a column that says of how many texts each literal is made; "" when each is one text.
     """
 
-    id: str
+    how: str
+    type: int
+    texts: TextsForm
+    counts: str
+
+
+class BodyForm(Struct, array_like=True, forbid_unknown_fields=True):
+    """What many policies have in common: a template (-1 without a condition) and extras (-1 without).
+
+    ``starts`` and ``ends`` say whether they have a beginning and an end. ``cases`` is how many differ by the arguments,
+    of which each has ``width``.
+    """
+
+    template: int
+    starts: bool
+    ends: bool
+    extras: int
+    width: int
+    cases: int
+
+
+class BucketForm(Struct, array_like=True, forbid_unknown_fields=True):
+    """What policies are about; ``groups`` is how many groups of them follow.
+
+    ``effect`` is allow, deny or gate, or an eligibility rule's type; ``kind`` is right, role or all.
+    """
+
     effect: str
     application: str
     kind: str
     target: str
-    token: str
-    point: str
-    start: float | None
-    end: float | None
-    template: int
-    params: list[list[str]]
-    place: str
-    extras: ExtrasForm | None = None
+    groups: int
 
 
-class EligibilityForm(Struct, array_like=True, forbid_unknown_fields=True):
-    """One eligibility rule as a row."""
+class TableForm(Struct, forbid_unknown_fields=True):
+    """All policies and eligibility rules, in columns (``columns``), sorted into the groups that the index needs.
 
-    id: str
-    type: str
-    application: str
-    kind: str
-    target: str
-    token: str
-    point: str
-    place: str
+    A group is the rules of one bucket for one assignee at one point: ``group_assignee`` counts from the first of
+    ``tokens``; ``group_point`` from the first of ``points``, which is "" for anywhere; ``group_size`` is its rows,
+    which follow each other; ``group_split`` is 1 more than its position in ``splits``, the fields that tell its rows
+    apart, the best first, or 0. A row has its id, its place (0, 0: the whole file) and its case. A case's arguments are
+    its beginning and its end, as positions in ``moments`` (POSIX seconds; the end is not included), and for each
+    parameter of the template a position in the section of such literals.
+    """
+
+    tokens: TextsForm = TextsForm("", "1")
+    points: list[str] = field(default_factory=lambda: [""])
+    moments: str = "8"
+    sections: list[SectionForm] = []
+    extras: list[dict[str, Any]] = []
+    bodies: list[BodyForm] = []
+    arguments: str = "1"
+    buckets: list[BucketForm] = []
+    splits: list[list[tuple[str, str]]] = []
+    group_assignee: str = "1"
+    group_point: str = "1"
+    group_size: str = "1"
+    group_split: str = "1"
+    ids: TextsForm = TextsForm("", "1")
+    files: list[str] = []
+    row_file: str = "1"
+    row_line: str = "1"
+    row_column: str = "1"
+    row_case: str = "1"
 
 
 class Form(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The whole. ``policies`` rows are read one by one: one that is bad must not take the others with it.
+    """The whole.
 
     A template is ``{"all": [..]}``, ``{"any": [..]}``, ``{"not": t}`` or a comparison
     ``{"op": .., "left": [side, field], "type": n}`` with ``"param": n`` or ``"right": [side, field]``. The assignee's
@@ -189,8 +233,7 @@ class Form(Struct, forbid_unknown_fields=True, omit_defaults=True):
     plans: dict[str, list[str]]
     points: dict[str, str]
     templates: list[dict[str, Any]]
-    policies: list[list[Any]]
-    eligibility: list[EligibilityForm] = field(default_factory=list)
+    policies: TableForm
     trees: dict[str, list[str]] = {}
 
 

@@ -1,24 +1,28 @@
 """Makes a program of the compiled form, and answers questions with it."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from authorizer.errors import DocumentError, Place, Problem
 from authorizer.model import Identity
 from authorizer.policy.pbac.decide import decide
 from authorizer.policy.pbac.form import FORMAT, ApplicationForm, Form, RouteForm, lookup_table
-from authorizer.policy.pbac.index import leaves, rows, wide
+from authorizer.policy.pbac.gather import Gathered
+from authorizer.policy.pbac.index import WIDE, leaves
+from authorizer.policy.pbac.points import chains, tree_of
 from authorizer.policy.pbac.question import BadAttribute, Question, Route, Source, Verdict
-from authorizer.policy.pbac.rows import Policies, refused
+from authorizer.policy.pbac.rows import Rows
 from authorizer.policy.pbac.subjects import Reader, Subject, make_reader
 from authorizer.policy.pbac.tables import EnvReading, RightTable, RouteTable, Shared
+from authorizer.policy.pbac.templates import SIDE_INDEX
 from authorizer.policy.pbac.types import BASES, FieldType, converter
 
+FILE = "authorizer/policy.json"
 _TEXT = FieldType("string")
-_MAX_POINT_DEPTH = 64
+_ENV = SIDE_INDEX["env"]
 
 
 class Program:
@@ -61,7 +65,8 @@ class Program:
             return None
         # What the token and the policies say is the same for each request of a subject. A text of the path that no
         # policy reads cannot even be of a wrong type.
-        texts = {name for name, kind, _ in table.fields if kind == _TEXT} - table.right.reads
+        read = {name for side, name in table.right.reads if side == SIDE_INDEX["resource"]}
+        texts = {name for name, kind, _ in table.fields if kind == _TEXT} - read
         varying = {
             source.field
             for source in route.sources
@@ -77,15 +82,21 @@ class Program:
         table = self._rights.get((application, right))
         if table is None:
             return ()
-        names = {row.id for bucket in table.allows + table.denials for leaf in leaves(bucket) for row in rows(leaf)}
-        return tuple(sorted(names.union(table.broken, (gate.id for gate in table.gates))))
+        ids = {self._shared.rows.id(row) for about in table.abouts for row in range(*about.rows)}
+        return tuple(sorted(ids.union(table.broken)))
 
     def wide_leaves(self) -> Iterator[tuple[str, int]]:
         """Yield (a policy, how many) for each group of policies that the index cannot tell apart."""
         buckets = {id(bucket): bucket for right in self._rights.values() for bucket in right.allows + right.denials}
         for bucket in buckets.values():
-            for leaf in leaves(bucket):
-                yield from wide(leaf)
+            for rows in leaves(bucket):
+                if len(rows) > WIDE:
+                    yield min(map(self._shared.rows.id, rows)), len(rows)
+
+
+def refused(message: str) -> DocumentError:
+    """Make the error that refuses the whole form."""
+    return DocumentError([Problem("AZ220", f"the compiled policies cannot be read: {message}", Place(FILE))])
 
 
 def load(compiled: Mapping[str, Any]) -> Program:
@@ -103,50 +114,74 @@ def load(compiled: Mapping[str, Any]) -> Program:
     types = tuple(FieldType(one.base, one.many, tuple(one.values), one.ordered) for one in form.types)
     if any(kind.base not in BASES or (kind.base == "enum") is not bool(kind.values) for kind in types):
         raise refused("a type is not known")
-    policies = Policies(form, types)
-    env = {
-        name: EnvReading(
-            name,
-            _at(types, field.type),
-            converter(_at(types, field.type)),
-            None if field.default is None else converter(_at(types, field.type))(field.default),
-        )
-        for name, field in form.env.items()
-        if name != "now"
-    }
     acr = form.env.get("acr")
+    try:
+        rows = Rows(form, types)
+        gathered = Gathered(rows, form.applications, tree_of(form.trees), form.points)
+        rights = {
+            (application, right): gathered.right_table(application, right)
+            for application, declared in form.applications.items()
+            for right in declared.rights
+        }
+        points = chains(form.points, form.trees)
+    except ValueError as error:
+        raise refused(str(error)) from None
     shared = Shared(
+        rows=rows,
         acr={name: position for position, name in enumerate(form.acr)},
         acr_default=(acr.default if acr else None) or "",
-        chains=_chains(form.points),
         plans=_plans(form),
         types=types,
     )
-    rights = {
-        (application, right): policies.right_table(application, right)
-        for application, declared in form.applications.items()
-        for right in declared.rights
-    }
     routes = tuple(_route(index, route, form.applications) for index, route in enumerate(form.routes))
+    env = _env(form, types)
     tables = tuple(
-        RouteTable(
-            fields=tuple(
-                (source.field, kind, converter(kind))
-                for source in route.sources
-                if source.field != "point"
-                for kind in [_field_type(source.field, route, form.applications, types)]
-            ),
-            has_point=any(source.field == "point" for source in route.sources),
-            env=tuple(env[name] for name in sorted(policies.env_of(route.application)) if name in env),
-            right=rights[route.application, route.right],
-        )
-        for route in routes
+        _table(route, rights[route.application, route.right], env, points, form.applications, types) for route in routes
     )
     try:
         subjects = {name: make_reader(name, one, types) for name, one in form.applications.items()}
     except LookupError:
         raise refused("a type is not known") from None
     return Program(routes, _zone(form.zone), shared, tables, rights, subjects)
+
+
+def _env(form: Form, types: tuple[FieldType, ...]) -> dict[str, EnvReading]:
+    return {
+        name: EnvReading(name, kind, convert, None if field.default is None else convert(field.default))
+        for name, field in sorted(form.env.items())
+        if name != "now"
+        for kind in [_at(types, field.type)]
+        for convert in [converter(kind)]
+    }
+
+
+def _table(
+    route: Route,
+    right: RightTable,
+    env: Mapping[str, EnvReading],
+    points: Mapping[str, Mapping[str, tuple[str, ...]]],
+    applications: Mapping[str, ApplicationForm],
+    types: tuple[FieldType, ...],
+) -> RouteTable:
+    places = {source.field: source.field.partition(":")[2] for source in route.sources if _is_point(source)}
+    if not points.keys() >= set(places.values()):
+        raise refused(f"route {route.method} {route.template} gives a point in an unknown tree")
+    return RouteTable(
+        fields=tuple(
+            (source.field, kind, converter(kind))
+            for source in route.sources
+            if not _is_point(source)
+            for kind in [_field_type(source.field, route, applications, types)]
+        ),
+        points=tuple((field, points[tree]) for field, tree in places.items()),
+        env=tuple(reading for name, reading in env.items() if (_ENV, name) in right.reads),
+        right=right,
+        lacks_point=not right.denied_in <= set(places.values()),
+    )
+
+
+def _is_point(source: Source) -> bool:
+    return source.field == "point" or source.field.startswith("point:")
 
 
 def _zone(name: str | None) -> ZoneInfo | None:
@@ -196,24 +231,6 @@ def _field_type(
     return _at(types, fields[name])
 
 
-def _chains(parents: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    chains: dict[str, tuple[str, ...]] = {}
-    bare: dict[str, list[str]] = defaultdict(list)
-    for point in parents:
-        chain = []
-        one = point
-        while one:
-            chain.append(one)
-            if one not in parents or len(chain) > _MAX_POINT_DEPTH:
-                raise refused("the assignment points are no tree")
-            one = parents[one]
-        chains[point] = tuple(chain)
-        bare[point.partition(":")[2]].append(point)
-    # A name that two points share tells neither: a request must then give it as type:name.
-    unique = {name: chains[points[0]] for name, points in bare.items() if len(points) == 1}
-    return {**unique, **chains}
-
-
 def _plans(form: Form) -> dict[str, frozenset[str]]:
     """Return plans in the order of an ordered enum of them, when a field ``plan`` has one, else by name."""
     ranks: dict[str, int] = {}
@@ -237,7 +254,7 @@ NOTHING = load(
         "plans": {},
         "points": {},
         "templates": [],
-        "policies": [],
+        "policies": {},
     }
 )
 """The program of no policies: it has no routes, so there is nothing to ask."""

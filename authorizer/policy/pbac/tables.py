@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from authorizer.policy.pbac.index import Bucket, Row
+from authorizer.policy.pbac.index import Bucket
+from authorizer.policy.pbac.rows import About, Rows
+from authorizer.policy.pbac.templates import Field
 from authorizer.policy.pbac.types import Converter, FieldType, Value
 
 
@@ -12,22 +14,24 @@ class RightTable(Struct, frozen=True):
     """The policies that are about a right, its roles' and the application's own included.
 
     ``gates`` are in the order in which they speak. ``broken`` are policies that could not be built: the right is
-    denied. ``denied_at_points`` says that a denial stands at a point, so that a request without one cannot be judged.
-    ``reads`` are the resource fields that its policies read; ``momentary`` says that some of them read the moment (its
-    attributes, the time in their windows, how fresh a login is), so that what holds now need not hold in a second.
+    denied. ``denied_in`` are the trees at whose points denials stand: a request without a point in one of them cannot
+    be judged. ``abouts`` are where all these policies are; ``reads`` are the fields that their conditions look at, and
+    ``momentary`` says that what holds now need not hold in a second: some of them look at the moment, or at a login's
+    strength and age, or have a beginning or an end.
     """
 
     name: str
     feature: str
-    gates: tuple[Row, ...]
+    gates: tuple[int, ...]
     denials: tuple[Bucket, ...]
     allows: tuple[Bucket, ...]
     eligible: tuple[Bucket, ...]
     excluded: tuple[Bucket, ...]
     broken: tuple[str, ...]
-    denied_at_points: bool
-    reads: frozenset[str]
+    abouts: tuple[About, ...]
+    reads: frozenset[Field]
     momentary: bool
+    denied_in: frozenset[str]
 
 
 class EnvReading(Struct, frozen=True):
@@ -40,23 +44,27 @@ class EnvReading(Struct, frozen=True):
 
 
 class RouteTable(Struct, frozen=True):
-    """What is read for a request of one route before its right's policies are asked."""
+    """What is read for a request of one route before its right's policies are asked.
+
+    ``points`` leads from a source of a point to the points of its tree, each with its ancestors.
+    """
 
     fields: tuple[tuple[str, FieldType, Converter], ...]
-    has_point: bool
+    points: tuple[tuple[str, Mapping[str, tuple[str, ...]]], ...]
     env: tuple[EnvReading, ...]
     right: RightTable
+    lacks_point: bool
 
 
 class Shared(Struct, frozen=True):
     """What all rights share.
 
-    ``chains`` leads from a point, by ``type:name`` or by its name where that is unique, to itself and its ancestors.
-    ``plans`` are in the order in which they are offered; ``types`` are those that templates mean by index.
+    ``rows`` are all policies. ``plans`` are in the order in which they are offered; ``types`` are those that templates
+    mean by index.
     """
 
+    rows: Rows
     acr: Mapping[str, int]
     acr_default: str
-    chains: Mapping[str, tuple[str, ...]]
     plans: Mapping[str, frozenset[str]]
     types: tuple[FieldType, ...]

@@ -6,7 +6,7 @@ so an unknown matters only where it could change the answer. Nothing is generate
 """
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -17,12 +17,16 @@ from authorizer.policy.pbac.types import ALL_OPERATORS, FieldType, converter, ra
 Sides = tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
 Params = tuple[Any, ...]
 Test = Callable[[Sides, Params], bool | None]
-Prepare = Callable[[list[str]], Any]
-Read = dict[str, set[str]]
-"""Side -> the fields of it that a condition reads."""
+Field = tuple[int, str]
+"""A side's position in ``Sides``, and the field's name."""
+Wanted = tuple[str, int]
+"""What a parameter must be: one of ``LITERALS``, and the position of the type."""
 
 SIDE_INDEX = {"resource": 0, "assignee": 1, "env": 2}
 MAX_DEPTH = 40
+LITERALS = ("one", "set", "bounds", "networks", "pattern", "truth")
+"""How the texts of a literal become a value: one value, a frozenset of them, the two bounds of a range of hours, a
+tuple of networks, a pattern, or whether a field must exist."""
 
 
 class BadTemplateError(ValueError):
@@ -46,43 +50,26 @@ class Part(Struct, frozen=True):
 
 
 class Template(Struct, frozen=True):
-    """A condition without its literals. ``prepare`` makes each typed parameter from its texts.
-
-    ``env`` and ``resource`` name the fields of these sides that it reads.
-    """
+    """A condition without its literals. ``wants`` says what each parameter is, ``reads`` which fields are looked at."""
 
     test: Test
-    prepare: tuple[Prepare, ...]
+    wants: tuple[Wanted, ...]
     parts: tuple[Part, ...]
     keys: tuple[Key, ...]
-    env: frozenset[str]
-    resource: frozenset[str]
+    reads: frozenset[Field]
 
 
 def build(node: Mapping[str, Any], types: tuple[FieldType, ...]) -> Template:
     """Make one template. Raises BadTemplateError."""
-    prepare: dict[int, Prepare] = {}
-    read: Read = {side: set() for side in SIDE_INDEX}
-    test = _test(node, types, prepare, read, 0)
-    if sorted(prepare) != list(range(len(prepare))):
+    wants: dict[int, Wanted] = {}
+    reads: set[Field] = set()
+    test = _test(node, types, wants, reads, 0)
+    if sorted(wants) != list(range(len(wants))):
         raise BadTemplateError("parameters are not numbered from 0")
     whole = _conjuncts(node)
-    parts = tuple(Part(_test(part, types, {}, {side: set() for side in SIDE_INDEX}, 0), part) for part in whole)
-    return Template(
-        test,
-        tuple(prepare[k] for k in range(len(prepare))),
-        parts,
-        tuple(_keys(whole, types)),
-        env=frozenset(read["env"]),
-        resource=frozenset(read["resource"]),
-    )
-
-
-def parameters(template: Template, texts: list[list[str]]) -> Params:
-    """Make a policy's typed parameters. Raises BadTemplateError."""
-    if len(texts) != len(template.prepare):
-        raise BadTemplateError("wrong number of parameters")
-    return tuple(prepare(one) for prepare, one in zip(template.prepare, texts, strict=True))
+    parts = tuple(Part(_test(part, types, {}, set(), 0), part) for part in whole)
+    numbered = tuple(wants[position] for position in range(len(wants)))
+    return Template(test, numbered, parts, tuple(_keys(whole, types)), frozenset(reads))
 
 
 def _conjuncts(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -100,7 +87,7 @@ def _keys(parts: Iterable[Mapping[str, Any]], types: tuple[FieldType, ...]) -> I
 
 
 def _test(
-    node: Mapping[str, Any], types: tuple[FieldType, ...], prepare: dict[int, Prepare], read: Read, depth: int
+    node: Mapping[str, Any], types: tuple[FieldType, ...], wants: dict[int, Wanted], reads: set[Field], depth: int
 ) -> Test:
     if not isinstance(node, dict) or depth > MAX_DEPTH:
         raise BadTemplateError("not a condition")
@@ -109,10 +96,10 @@ def _test(
             parts = node[name]
             if len(node) != 1 or not isinstance(parts, list) or not parts:
                 raise BadTemplateError(f"not a list under {name!r}")
-            return combine(tuple(_test(part, types, prepare, read, depth + 1) for part in parts))
+            return combine(tuple(_test(part, types, wants, reads, depth + 1) for part in parts))
     if "not" in node:
-        return _negation(_test(node["not"], types, prepare, read, depth + 1))
-    return _comparison(node, types, prepare, read)
+        return _negation(_test(node["not"], types, wants, reads, depth + 1))
+    return _comparison(node, types, wants, reads)
 
 
 def _all(tests: tuple[Test, ...]) -> Test:
@@ -207,19 +194,21 @@ def _compare(op: str, kind: FieldType) -> Callable[[Any, Any], bool]:
     return compare
 
 
-def _comparison(node: Mapping[str, Any], types: tuple[FieldType, ...], prepare: dict[int, Prepare], read: Read) -> Test:
+def _comparison(
+    node: Mapping[str, Any], types: tuple[FieldType, ...], wants: dict[int, Wanted], reads: set[Field]
+) -> Test:
     op, number = node.get("op"), node.get("type")
     if not isinstance(number, int) or not 0 <= number < len(types) or op not in ALL_OPERATORS:
         raise BadTemplateError("not a comparison")
     kind = types[number]
-    side, name = _field(node.get("left"), read)
+    side, name = _field(node.get("left"), reads)
     if op == "exists":
-        return _exists(side, name, _param(node, prepare, _truth))
+        return _exists(side, name, _param(node, wants, ("truth", number)))
     if op not in kind.operators:
         raise BadTemplateError(f"{op!r} does not apply to {kind}")
     compare = _compare(op, kind)
     if "right" in node:
-        other_side, other_name = _field(node["right"], read)
+        other_side, other_name = _field(node["right"], reads)
 
         def against_field(sides: Sides, _params: Params) -> bool | None:
             value = sides[side].get(name)
@@ -227,7 +216,7 @@ def _comparison(node: Mapping[str, Any], types: tuple[FieldType, ...], prepare: 
             return None if value is None or other is None else compare(value, other)
 
         return against_field
-    position = _param(node, prepare, _preparer(op, kind))
+    position = _param(node, wants, (_literal(op, kind), number))
 
     def against_literal(sides: Sides, params: Params) -> bool | None:
         value = sides[side].get(name)
@@ -244,43 +233,50 @@ def _exists(side: int, name: str, position: int) -> Test:
     return exists
 
 
-def _field(pair: object, read: Read) -> tuple[int, str]:
+def _field(pair: object, reads: set[Field]) -> Field:
     if not isinstance(pair, list) or len(pair) != 2 or pair[0] not in SIDE_INDEX or not isinstance(pair[1], str):
         raise BadTemplateError("not a field")
-    read[pair[0]].add(pair[1])
-    return SIDE_INDEX[pair[0]], pair[1]
+    field = SIDE_INDEX[pair[0]], pair[1]
+    reads.add(field)
+    return field
 
 
-def _param(node: Mapping[str, Any], prepare: dict[int, Prepare], how: Prepare) -> int:
+def _param(node: Mapping[str, Any], wants: dict[int, Wanted], what: Wanted) -> int:
     position = node.get("param")
-    if not isinstance(position, int) or position < 0 or position in prepare:
+    if not isinstance(position, int) or position < 0 or position in wants:
         raise BadTemplateError("not a parameter")
-    prepare[position] = how
+    wants[position] = what
     return position
 
 
-def _preparer(op: str, kind: FieldType) -> Prepare:
-    literal = FieldType("cidr") if kind.base == "ip" and op in {"in", "not_in"} else kind.element
-    convert = parse_pattern if op == "like" else converter(literal)
+def _literal(op: str, kind: FieldType) -> str:
+    if op in {"between", "outside"}:
+        return "bounds"
+    if op == "like":
+        return "pattern"
+    if op in {"in", "not_in"} and kind.base == "ip":
+        return "networks"
+    if op in {"in", "not_in", "has_all", "has_any"}:
+        return "set"
+    return "one"
 
-    def prepare(texts: list[str]) -> Any:
+
+def literal_reader(how: str, kind: FieldType) -> Callable[[Sequence[str]], Any]:
+    """Return the function that makes a parameter of its texts, or None of texts that are none. ``how`` is checked."""
+    if how == "truth":
+        return lambda texts: {"true": True, "false": False}.get(texts[0]) if len(texts) == 1 else None
+    convert: Callable[[str], Any] = converter(FieldType("cidr") if how == "networks" else kind.element)
+    if how == "pattern":
+        convert = parse_pattern
+
+    def read(texts: Sequence[str]) -> Any:
         values = tuple(convert(text) for text in texts)
         if None in values or not values:
-            raise BadTemplateError(f"a parameter is not a {literal}")
-        if op in {"between", "outside"}:
-            if len(values) != 2 or values[0] == values[1]:
-                raise BadTemplateError("not two bounds")
-            return values
-        if op in {"in", "not_in", "has_all", "has_any"}:
-            return values if kind.base == "ip" else frozenset(values)
-        if len(values) != 1:
-            raise BadTemplateError("not one value")
-        return values[0]
+            return None
+        if how == "bounds":
+            return values if len(values) == 2 and values[0] != values[1] else None
+        if how in {"one", "pattern"}:
+            return values[0] if len(values) == 1 else None
+        return values if how == "networks" else frozenset(values)
 
-    return prepare
-
-
-def _truth(texts: list[str]) -> bool:
-    if texts not in (["true"], ["false"]):
-        raise BadTemplateError("not true or false")
-    return texts == ["true"]
+    return read
