@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from authorizer.errors import DocumentError, Place, Problem, ordered
 from authorizer.pdp.agreement import compare
+from authorizer.pdp.derived import derive
 from authorizer.pdp.facts import compile_facts
 from authorizer.pdp.trust import compile_issuers
 from authorizer.policy import documents, pbac
@@ -68,6 +69,9 @@ def compile_documents(files: Mapping[str, bytes]) -> Sources:
     trust, trust_problems = compile_issuers(kinds["Issuers"], files.__getitem__)
     facts, facts_problems = compile_facts(kinds["Facts"])
     problems += [*compiled.problems, *trust_problems, *facts_problems]
+    if compiled.estate is not None and not facts_problems:
+        facts, derived_problems = derive(compiled.estate, facts)
+        problems += derived_problems
     if compiled.vocabulary is not None:
         problems += compare(compiled.vocabulary, kinds["Issuers"], kinds["Facts"], trust, facts["memberships"])
     tests: tuple[Case, ...] = ()

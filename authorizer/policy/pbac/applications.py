@@ -8,6 +8,7 @@ from authorizer.policy.pbac.belonging import find_field, lacks
 from authorizer.policy.pbac.claims import read_claims
 from authorizer.policy.pbac.declared import MODELS, Application, Catalog, Field, Right, Role
 from authorizer.policy.pbac.emit import read_emit
+from authorizer.policy.pbac.resources import read_resources
 from authorizer.policy.pbac.routes import read_http
 from authorizer.policy.pbac.scopes import read_scopes
 from authorizer.policy.pbac.vocabulary import read_fields
@@ -16,6 +17,7 @@ from authorizer.policy.reading import Findings
 _SECTIONS = {
     "fields": "fields",
     "resourceTypes": "resources",
+    "appResources": "resources",
     "rights": "rights",
     "roles": "rights",
     "scopes": "rights",
@@ -108,6 +110,7 @@ def _complete(
         claims=read_claims(document.get("claims"), find, findings),
         emit=read_emit(document.get("emit"), common, find, catalog, findings),
         unmapped=http.unmapped,
+        resources=read_resources(document.get("appResources"), types, find, findings),
     )
 
 

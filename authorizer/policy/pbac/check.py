@@ -16,6 +16,7 @@ from authorizer.policy.pbac.emit import clashing
 from authorizer.policy.pbac.names import Vocabulary, vocabulary
 from authorizer.policy.pbac.policies import World, read_policies
 from authorizer.policy.pbac.program import load
+from authorizer.policy.pbac.queries import read_queries
 from authorizer.policy.pbac.routes import same_routes
 from authorizer.policy.pbac.rules import expand
 from authorizer.policy.pbac.vocabulary import read_catalog
@@ -49,6 +50,7 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
     applications = read_applications(kinds["Application"], catalog, findings)
     used: set[Place] = set()
     named = _named_conditions(kinds["Catalog"], kinds["Application"], findings)
+    queries = read_queries(kinds["Catalog"], catalog, named[""], used, findings)
     world = World(catalog, applications, named, used)
     policies = read_policies(kinds["Policies"], world, findings)
     eligibility = read_eligibility(kinds["Eligibility"], catalog, applications, findings)
@@ -70,7 +72,7 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
         findings.warn("L001", places[name], message, "add a comparison by eq or in that tells them apart")
     names = vocabulary(catalog, applications, policies) if applications else None
     return Compiled(
-        ordered(findings.problems), data, names, Estate(catalog, applications, policies, tuple(eligibility))
+        ordered(findings.problems), data, names, Estate(catalog, applications, policies, tuple(eligibility), queries)
     )
 
 

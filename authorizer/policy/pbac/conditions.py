@@ -41,7 +41,8 @@ class Scope(Struct, frozen=True):
     """Where a condition stands: whose fields it may use.
 
     ``linked`` are the resource fields of all rights that it guards, which ``guarded`` names; ``named`` are the named
-    conditions, of which ``used`` (shared by all scopes) remembers the used ones by their places.
+    conditions, of which ``used`` (shared by all scopes) remembers the used ones by their places. ``ids`` are all that a
+    resource's id can be, None when that is not known.
     """
 
     catalog: Catalog
@@ -51,6 +52,7 @@ class Scope(Struct, frozen=True):
     linked: frozenset[str]
     guarded: str
     used: set[Place]
+    ids: frozenset[str] | None = None
 
 
 def read_condition(node: Node, scope: Scope, findings: Findings) -> Condition | None:
@@ -178,6 +180,10 @@ def _read_leaf(
     else:
         nodes = (node,)
     texts = [_literal(item, name, literal, operator, scope, findings) for item in nodes]
+    if side == "resource" and name == "id" and scope.ids is not None and operator in {"eq", "ne", "in", "not_in"}:
+        for item, text in zip(nodes, texts, strict=True):
+            if text and text not in scope.ids:
+                findings.unknown("C018", item.place, "app resource", text, sorted(scope.ids))
     if operator in _TWO_BOUNDS and texts[0] == texts[1] and texts[0]:
         findings.error("C010", node.place, f"{operator!r} takes two different values")
         return None

@@ -107,6 +107,14 @@ class Emit(Struct, frozen=True):
     place: Place
 
 
+class AppResource(Struct, frozen=True):
+    """A catalogued resource and the raw values of its fields."""
+
+    id: str
+    values: Mapping[str, str | tuple[str, ...]]
+    place: Place
+
+
 class Claims(Struct, frozen=True):
     """The claims that an application reads itself; ``fields`` is assignee field to claim."""
 
@@ -163,6 +171,7 @@ class Application(Struct, frozen=True):
     claims: Claims | None = None
     emit: tuple[Emit, ...] = ()
     unmapped: str = "deny"
+    resources: Mapping[str, Mapping[str, AppResource]] = {}
 
     def has(self, section: str) -> bool:
         """Whether the model has a section."""
@@ -235,6 +244,14 @@ class Eligibility(Struct, frozen=True):
     place: Place
 
 
+class Query(Struct, frozen=True):
+    """A collection whose members are computed: the condition on what the facts say of a subject."""
+
+    name: str
+    condition: Condition
+    place: Place
+
+
 class Estate(Struct, frozen=True):
     """Everything that a set of documents declares, for those who study policies instead of asking them."""
 
@@ -242,3 +259,4 @@ class Estate(Struct, frozen=True):
     applications: Mapping[str, Application]
     policies: tuple[Policy, ...]
     eligibility: tuple[Eligibility, ...] = ()
+    queries: Mapping[str, Query] = {}

@@ -15,6 +15,7 @@ from authorizer.policy.pbac.declared import Application, Catalog, Condition, Dut
 from authorizer.policy.pbac.emit import read_emit
 from authorizer.policy.pbac.grants import Target, read_assignee, read_id, read_point, read_right, read_right_or_role
 from authorizer.policy.pbac.repeats import Repeats
+from authorizer.policy.pbac.resources import known_ids
 from authorizer.policy.pbac.scopes import check_scope
 from authorizer.policy.pbac.trees import constrains
 from authorizer.policy.pbac.types import FieldType
@@ -154,6 +155,7 @@ def _read_where(node: Node | None, target: Target, world: World, findings: Findi
         linked=_linked(target),
         guarded=target.title,
         used=world.used,
+        ids=known_ids(application, target.rights),
     )
     return read_condition(node, scope, findings)
 

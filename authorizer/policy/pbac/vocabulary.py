@@ -45,7 +45,7 @@ def read_catalog(
     acr: tuple[str, ...] = ()
     settings: dict[str, tuple[Scalar, Node]] = {}
     for document in catalogs:
-        findings.fields(document, "the catalog", ("kind", "acr", "env", "fields", "conditions"))
+        findings.fields(document, "the catalog", ("kind", "acr", "env", "fields", "conditions", "collections"))
         ranks = document.get("acr")
         if ranks is not None:
             if acr:
