@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from msgspec.structs import replace
 
 from authorizer.model import Reason, Request
-from authorizer.pdp.canonical import Canonical, clash
+from authorizer.pdp.canonical import clash
 from authorizer.pdp.claims import ClaimFault, claim
 from authorizer.pdp.json_body import ABSENT, member, read_body
 from authorizer.pdp.query import read_query
@@ -22,8 +22,8 @@ from authorizer.reasons import reason
 Claims = Mapping[str, object]
 Lookup = Callable[[str, str], Mapping[str, object] | None]
 """What the facts know of a resource, by the name of its table and its id."""
-Extractor = Callable[[Match, Canonical, Request, Claims, Lookup], dict[str, object] | Reason]
-"""Takes the route found, the request in both forms, the verified claims and the facts; returns raw values."""
+Extractor = Callable[[Match, str, Request, Claims, Lookup], dict[str, object] | Reason]
+"""Takes the route found, the raw query, the request, the verified claims and the facts; returns raw values."""
 
 KINDS = frozenset({"path", "query", "header", "body", "token", "mtls", "lookup", "literal"})
 MTLS_KEYS = frozenset({"uri_san"})
@@ -56,12 +56,12 @@ def make_extractor(sources: Iterable[Source], table: str = "") -> Extractor:
     lookups = tuple(by_kind["lookup"])
 
     def extract(
-        match: Match, target: Canonical, request: Request, claims: Claims, lookup: Lookup
+        match: Match, query: str, request: Request, claims: Claims, lookup: Lookup
     ) -> dict[str, object] | Reason:
         resource: dict[str, object] = dict(literals)
         refused = _read_path(paths, match, resource)
         if queries and refused is None:
-            refused = _read_query(queries, parameters, target.query, resource)
+            refused = _read_query(queries, parameters, query, resource)
         if headers and refused is None:
             refused = _read_headers(headers, header_names, request, resource)
         if bodies and refused is None:

@@ -7,6 +7,7 @@ fields), RFC 6750 (credentials).
 """
 
 import re
+from functools import lru_cache
 from itertools import chain, product
 from urllib.parse import unquote
 
@@ -35,15 +36,17 @@ SOFT_REASONS: dict[str, Reason] = {word: reason(code) for word, code in ACCEPTAB
 _OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
 _OVERRIDE_PARAMETERS = _OVERRIDES | {"_method"}
 # CGI-like readers take '_' and '-' in a header's name for the same character.
-_OVERRIDE_HEADERS = frozenset(
+OVERRIDE_HEADERS = frozenset(
     "".join(spelling)
     for name in _OVERRIDES
     for spelling in product(*(("-", "_") if character == "-" else (character,) for character in name))
 )
+_LONG_NAMES = 1024  # of all headers together; longer ones are not remembered
 _PSEUDO = frozenset({":method", ":path", ":scheme", ":authority", ":protocol"})
 
 # RFC 3986: pchar without ';' and escapes, which the slow road judges.
-_CLEAN_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+)+/?|/").fullmatch
+_CLEAN_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,=:@/-]*").fullmatch
+_USUAL_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _HOST = re.compile(r"([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\.?(?::([0-9]{1,5}))?").fullmatch
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?").fullmatch
 _BAD_OCTETS = re.compile(r"[^!-~]").search
@@ -81,7 +84,7 @@ def refuse(softs: frozenset[str], accepts: frozenset[str] = _NONE) -> Reason | N
 def read(request: Request) -> Canonical | Reason:
     """Read method, host, path and query, or tell why they are not clear. Never raises."""
     method = request.method
-    if not METHOD.fullmatch(method):
+    if method not in _USUAL_METHODS and not METHOD.fullmatch(method):
         return reason("method_malformed" if method else "method_missing")
     target = request.target
     if len(target) > MAX_TARGET:
@@ -91,7 +94,7 @@ def read(request: Request) -> Canonical | Reason:
     readings: tuple[tuple[str, ...], ...] = ()
     if mark and (code := _bad_query(query)):
         return reason(code)
-    if not _CLEAN_PATH(path) or "/." in path:
+    if not _CLEAN_PATH(path) or "//" in path or "/." in path:
         judged = _judge(path)
         if isinstance(judged, Reason):
             return judged
@@ -99,16 +102,21 @@ def read(request: Request) -> Canonical | Reason:
     host = read_host(request.host)
     if isinstance(host, Reason):
         return host
-    if not _OVERRIDE_HEADERS.isdisjoint(request.headers) or (query and _overrides(query)):
+    if not OVERRIDE_HEADERS.isdisjoint(request.headers) or (query and _overrides(query)):
         softs |= _OVERRIDDEN
     return Canonical(method, host, path, tuple(path[1:].split("/")), query, softs, readings)
 
 
 def read_host(text: str) -> str | Reason:
     """Return the host that routes are found by: lower-case, without one trailing dot and the port; or the reason."""
+    return _remembered_host(text) if len(text) <= MAX_HOST else _read_address(text)
+
+
+@lru_cache(maxsize=1024)
+def _remembered_host(text: str) -> str | Reason:
     name: str
     port: str | None
-    found = _HOST(text) if len(text) <= MAX_HOST else None
+    found = _HOST(text)
     if found is None:
         return _read_address(text)
     name, port = found.groups()
@@ -173,6 +181,35 @@ def check_headers(request: Request, managed: frozenset[str]) -> Reason | None:
     no reason to refuse: they are overwritten or removed on the way. Never raises.
     """
     headers = request.headers
+    try:
+        content = "".join([value for (value,) in headers.values()])
+    except ValueError:  # a header of no line, or of several
+        return _check_headers(headers, managed)
+    names = "".join(headers)
+    if (
+        len(headers) <= MAX_HEADERS
+        and len(names) <= _LONG_NAMES
+        and len(content) <= MAX_HEADER_CHARACTERS - _LONG_NAMES
+        and _plain_names(names)
+        and "" not in headers
+        and "\n" not in content
+        and "\r" not in content
+        and "\0" not in content
+    ):
+        return None
+    return _check_headers(headers, managed)
+
+
+@lru_cache(maxsize=1024)
+def _plain_names(names: str) -> bool:
+    """Tell whether names, one after the other, leave nothing to ask. A client sends the same ones each time."""
+    if not names.isascii() or "_" in names or ":" in names or "connection" in names:
+        return False
+    return not names.encode().translate(None, _NAME_OCTETS)
+
+
+def _check_headers(headers: Headers, managed: frozenset[str]) -> Reason | None:
+    """Look for the exact reason."""
     count = len(headers)
     values = list(chain.from_iterable(headers.values()))
     if count > MAX_HEADERS or len(values) > MAX_HEADERS:

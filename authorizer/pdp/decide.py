@@ -9,8 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from authorizer.model import ANONYMOUS, Decision, Identity, Reason, Request
-from authorizer.pdp import canonical, tokens
-from authorizer.pdp.answers import key_of
+from authorizer.pdp import answers, canonical, tokens, ways
 from authorizer.pdp.challenge import challenge
 from authorizer.pdp.routes import Match
 from authorizer.pdp.snapshot import Guard, Snapshot
@@ -49,7 +48,7 @@ def decide(snapshot: Snapshot, request: Request, now: float, decision_id: str) -
     identity = _identify(snapshot, request, now)
     if isinstance(identity, Reason):
         return _known(deny(identity, decision_id, realm=snapshot.options.realm), snapshot, guard)
-    resource = guard.extract(operation.match, operation.target, request, identity.claims, snapshot.facts.lookup)
+    resource = guard.extract(operation.match, operation.query, request, identity.claims, snapshot.facts.lookup)
     if isinstance(resource, Reason):
         return _known(deny(resource, decision_id, realm=snapshot.options.realm), snapshot, guard, identity)
     return numbered(snapshot, _judged(snapshot, guard, identity, resource, request, now), decision_id)
@@ -62,26 +61,47 @@ def _judged(
     fields = guard.depends
     if fields is None:
         return judge(snapshot, guard, identity, resource, environment(snapshot, request, identity, now), now)
-    key = key_of(identity, guard.route, fields, resource)
-    known = snapshot.answers.find(key)
-    if known is None:
-        known = judge(snapshot, guard, identity, resource, environment(snapshot, request, identity, now), now)
-        snapshot.answers.keep(key, identity, known)
-    return known
+    key = answers.key_of(identity, guard.route, fields, resource)
+    kept = snapshot.answers.find(key)
+    if kept is not None:
+        return kept[1]
+    decision = judge(snapshot, guard, identity, resource, environment(snapshot, request, identity, now), now)
+    if answers.may_be_kept(key):
+        snapshot.answers.keep(key, (identity, decision))
+    return decision
 
 
 class Operation(Struct, frozen=True):
-    """What a request asks for: the guarded route, how it was found, and the request as it was read."""
+    """What a request asks for: the guarded route, how it was found, and the raw query."""
 
     guard: Guard
     match: Match
-    target: canonical.Canonical
+    query: str
 
 
 def find(snapshot: Snapshot, request: Request) -> Operation | Reason:
     """Read a request and find its operation, or return the reason why not."""
     if not snapshot.ready:
         return _NOT_READY
+    path, _, query = request.target.partition("?")
+    way = ways.key_of(request, path)
+    match = snapshot.ways.find(way)
+    if match is None or not ways.says_no_more(request.headers, request.target, query):
+        found = _read(snapshot, request, way)
+        if isinstance(found, Reason):
+            return found
+        match = found
+    else:
+        refused = canonical.check_headers(request, snapshot.managed)
+        if refused is not None:
+            return refused
+    guard: Guard = match.payload
+    if request.context.get("application", guard.route.application) != guard.route.application:
+        return _MISMATCH
+    return Operation(guard, match, query)
+
+
+def _read(snapshot: Snapshot, request: Request, way: ways.Key) -> Match | Reason:
     target = canonical.read(request)
     if isinstance(target, Reason):
         return target
@@ -90,15 +110,16 @@ def find(snapshot: Snapshot, request: Request) -> Operation | Reason:
         return refused
     match = snapshot.routes.resolve(target)
     if match is None:
-        if not snapshot.routes.knows(target.host):
-            return msgspec.structs.replace(_NO_ROUTE, detail=f"no application has the host {target.host}")
-        return msgspec.structs.replace(_NO_ROUTE, detail=f"no route of {target.host} has this method and path")
-    if isinstance(match, Reason):
-        return match
-    guard: Guard = match.payload
-    if request.context.get("application", guard.route.application) != guard.route.application:
-        return _MISMATCH
-    return Operation(guard, match, target)
+        return _no_route(snapshot, target.host)
+    if isinstance(match, Match) and ways.may_be_kept(target):
+        snapshot.ways.keep(way, match)
+    return match
+
+
+def _no_route(snapshot: Snapshot, host: str) -> Reason:
+    if not snapshot.routes.knows(host):
+        return msgspec.structs.replace(_NO_ROUTE, detail=f"no application has the host {host}")
+    return msgspec.structs.replace(_NO_ROUTE, detail=f"no route of {host} has this method and path")
 
 
 def judge(

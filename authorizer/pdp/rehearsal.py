@@ -19,7 +19,7 @@ def ask(snapshot: Snapshot, case: Case) -> Decision:
     identity = snapshot.anonymous
     if case.subject:
         identity = Identity(subject=case.subject, tokens=case.tokens, attributes=case.attributes, env=case.env)
-    found = operation.guard.extract(operation.match, operation.target, request, {}, snapshot.facts.lookup)
+    found = operation.guard.extract(operation.match, operation.query, request, {}, snapshot.facts.lookup)
     if isinstance(found, Reason):
         return deny(found, case.name)
     resource = {**found, **case.data}

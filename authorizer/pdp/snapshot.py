@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from authorizer.errors import BundleError
 from authorizer.model import ANYONE, KINDS, PERFORMED, Identity
+from authorizer.pdp import answers, ways
 from authorizer.pdp import facts as facts_document
 from authorizer.pdp import trust as trust_document
 from authorizer.pdp.answers import Answers
@@ -16,6 +17,7 @@ from authorizer.pdp.routes import Entry, Routes
 from authorizer.pdp.routes import build as build_routes
 from authorizer.pdp.tokens import Memo
 from authorizer.pdp.trust import NOBODY, Trust
+from authorizer.pdp.ways import Ways
 from authorizer.policy import pbac
 from authorizer.policy.pbac import Program, Route
 
@@ -45,7 +47,7 @@ class Options(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """INVARIANT: nothing in it changes after ``build`` but ``memo``, ``answers`` and the ``typed`` of identities.
+    """INVARIANT: nothing in it changes after ``build`` but ``memo``, ``ways``, ``answers`` and what is ``typed``.
 
     ``id_headers`` are those of ``options.identity_headers`` that say the decision's id.
     """
@@ -57,6 +59,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     options: Options
     revisions: Mapping[str, str]
     memo: Memo
+    ways: Ways
     answers: Answers
     id_headers: tuple[str, ...]
     managed: frozenset[str]
@@ -103,7 +106,8 @@ def build(
         options=options,
         revisions=dict(revisions),
         memo=memo,
-        answers=Answers(),
+        ways=Ways(ways.MOST),
+        answers=Answers(answers.MOST),
         id_headers=tuple(name for name, source in options.identity_headers.items() if source == "decision_id"),
         managed=managed | {"authorization"},
         anonymous=Identity(tokens=frozenset({ANYONE})),

@@ -44,7 +44,7 @@ def extract(
     )
     answer = make_extractor(sources(**fields), table)(
         Match(None, params or {}, doubtful=frozenset(doubtful)),
-        read(request),
+        read(request).query,
         request,
         claims or {},
         lambda name, key: (rows or {}).get((name, key)),

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from authorizer.model import Reason, Request
 from authorizer.pdp.canonical import (
+    _CLEAN_PATH,
     MAX_CREDENTIAL,
     MAX_HEADER_CHARACTERS,
     MAX_HEADERS,
     SOFT_REASONS,
     Canonical,
+    _check_headers,
     check_headers,
     credential,
     read,
@@ -56,6 +58,23 @@ def test_nothing_raises(method, target, host, headers):
         assert isinstance(answer, Canonical | Reason)
     assert isinstance(check_headers(request, MANAGED), Reason | None)
     assert isinstance(credential(request), str | Reason | None)
+
+
+NAMES = st.sampled_from(
+    ["a", "x-user", "x_user", "connection", "te", ":path", ":odd", "", "A", "\u00e9", "n" * 1024, "m" * 600]
+)
+VALUES = st.sampled_from(["b", "", "x-user", "a\nb", "a\rb", "\0", "\u00e9", "v" * (64 * 1024 - 1025), "v" * 64 * 1024])
+
+
+@given(st.dictionaries(NAMES, st.lists(VALUES, min_size=1, max_size=2).map(tuple), max_size=5) | st.just({"a": ()}))
+def test_a_quick_look_at_headers_misses_nothing(headers):
+    assert check_headers(Request(headers=headers), MANAGED) == _check_headers(headers, MANAGED)
+
+
+@given(wild | near.map("/".__add__))
+def test_a_quick_look_at_a_path_misses_nothing(path):
+    slow = re.fullmatch(r"(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+)+/?|/", path) and "/." not in path
+    assert bool(slow) == bool(_CLEAN_PATH(path) and "//" not in path and "/." not in path)
 
 
 @given(st.binary(max_size=40))
