@@ -82,7 +82,9 @@ def _complete(
     for name, key, node in findings.named(document.get("rights"), "rights"):
         if findings.name(key):
             rights[name] = _read_right(name, key.place, node, shell, types, find, catalog, findings)
-    http = read_http(document.get("http"), shell.id, rights, find, findings, points=shell.has("points"))
+    http = read_http(
+        document.get("http"), shell.id, rights, find, findings, trees=catalog.trees if shell.has("points") else None
+    )
     for route in http.routes:
         rights.setdefault(route.right, Right(route.right, "", frozenset(), "", (), route.place))
     roles: dict[str, Role] = {}

@@ -61,7 +61,7 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
     lint.unused_conditions(named, used, findings)
     lint.time_without_zone(catalog, policies, findings)
     if not findings.failed:
-        lint.pointless_routes(applications, policies, findings)
+        lint.pointless_routes(catalog, applications, policies, findings)
         lint.unvouched(applications, policies, findings)
     if findings.failed:
         return Compiled(ordered(findings.problems))

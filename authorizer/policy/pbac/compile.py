@@ -54,6 +54,7 @@ def compile_form(
         ],
         plans={name: sorted(features) for name, features in sorted(catalog.plans.items())},
         points=dict(sorted(catalog.points.items())),
+        trees={} if catalog.trees.keys() <= {""} else {name: list(own) for name, own in sorted(catalog.trees.items())},
         templates=[],
         policies=form.TableForm(),
     )

@@ -120,19 +120,25 @@ def _rights(policy: Policy, application: Application) -> Iterable[Right]:
     return tuple(application.rights[name] for name in held if name in application.rights)
 
 
-def pointless_routes(applications: Mapping[str, Application], policies: Iterable[Policy], findings: Findings) -> None:
-    """Refuse routes without a point to whose right a denial at a point applies: it could not be judged there."""
-    denials: dict[tuple[str, str], str] = {}
+def pointless_routes(
+    catalog: Catalog, applications: Mapping[str, Application], policies: Iterable[Policy], findings: Findings
+) -> None:
+    """Refuse routes without a point in a tree where a denial of their right stands: it could not be judged there."""
+    tree_of = {level: tree for tree, levels in catalog.trees.items() for level in levels}
+    denials: dict[tuple[str, str], dict[str, str]] = {}
     for policy in policies:
         if policy.effect == "deny" and policy.point:
+            tree = tree_of[policy.point.partition(":")[0]]
             for right in _rights(policy, applications[policy.application]):
-                denials.setdefault((policy.application, right.name), policy.id)
+                denials.setdefault((policy.application, right.name), {}).setdefault(tree, policy.id)
     for application in applications.values():
         for route in application.routes:
-            denial = denials.get((application.id, route.right))
-            if denial is not None and not any(source.field == "point" for source in route.sources):
-                message = f"the route gives no point, which policy {denial!r} needs"
-                findings.error("S007", route.place, message, "add a source for point")
+            given = {source.field for source in route.sources}
+            for tree, denial in denials.get((application.id, route.right), {}).items():
+                if (f"point:{tree}" if tree else "point") not in given:
+                    where = f" in {tree!r}" if tree else ""
+                    message = f"the route gives no point{where}, which policy {denial!r} needs"
+                    findings.error("S007", route.place, message, "add a source for point")
 
 
 def unused_conditions(named: Mapping[str, Mapping[str, Node]], used: set[Place], findings: Findings) -> None:

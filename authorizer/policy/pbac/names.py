@@ -61,7 +61,9 @@ def vocabulary(catalog: Catalog, applications: Mapping[str, Application], polici
             columns = lookups[tables[route.right]]
             for source in route.sources:
                 if source.kind == "lookup":
-                    columns[source.key] = _with(columns.get(source.key, ()), types.get(source.field, _TEXT))
+                    columns[source.key] = _with(
+                        columns.get(source.key, ()), types.get(source.field.partition(":")[0], _TEXT)
+                    )
         for name in tables.values():
             lookups[name] = {field: (kind,) for field, kind in types.items()} | lookups[name]
     return Vocabulary(

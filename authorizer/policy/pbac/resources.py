@@ -16,7 +16,7 @@ Catalogued = dict[str, dict[str, AppResource]]
 def read_resources(
     node: Node | None, types: Mapping[str, frozenset[str]], find: Find, findings: Findings
 ) -> Catalogued:
-    """Read ``{TYPE: {ID: {FIELD: VALUE}}}``, or ``{TYPE: [ID, ..]}``; ``types`` are resource types with their fields."""
+    """Read ``{TYPE: {ID: {FIELD: VALUE}}}``, or ``{TYPE: [ID, ..]}``; ``types`` leads from a type to its fields."""
     found: Catalogued = {}
     for name, key, listed in findings.named(node, "appResources"):
         if name not in types:

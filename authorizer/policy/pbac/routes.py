@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from authorizer.errors import Place
 from authorizer.grammar import TOKEN
-from authorizer.policy.documents import Node, Scalar
+from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac.declared import Application, Field, Right, Route, Source
 from authorizer.policy.pbac.types import converter
 from authorizer.policy.reading import Findings
@@ -17,6 +17,7 @@ from authorizer.reasons import ACCEPTABLE
 CALLER_SUPPLIED = frozenset({"query", "header", "body"})
 SOURCES = ("path", "query", "header", "body", "token", "mtls", "lookup", "literal")
 _BUILT_IN = ("id", "point")
+"""Fields of every resource; in several trees it has several points, ``point:TREE``."""
 _ANY_KEY = re.compile(r".+")
 _KEY = {
     "header": re.compile(rf"{TOKEN}+"),
@@ -48,9 +49,9 @@ def read_http(
     find: FindField,
     findings: Findings,
     *,
-    points: bool,
+    trees: Mapping[str, tuple[str, ...]] | None,
 ) -> Http:
-    """Read the ``http`` section; ``points`` says whether the model has assignment points."""
+    """Read the ``http`` section; ``trees`` are those of the assignment points, None when the model has none."""
     http = findings.fields(node, "http", ("hosts", "routes", "accept", "unmapped"))
     if http is None:
         return Http()
@@ -67,7 +68,7 @@ def read_http(
     unmapped = findings.choice(http.get("unmapped"), "unmapped", UNMAPPED, "A013") or "deny"
     routes = []
     for _, key, value in findings.named(http.get("routes"), "routes"):
-        route = _read_route(key, value, application, rights, find, findings, points=points)
+        route = _read_route(key, value, application, rights, find, findings, trees=trees)
         if route is not None:
             routes.append(route)
     return Http(tuple(hosts), tuple(routes), tuple(sorted(word.text for word in accepts)), unmapped)
@@ -81,7 +82,7 @@ def _read_route(
     find: FindField,
     findings: Findings,
     *,
-    points: bool,
+    trees: Mapping[str, tuple[str, ...]] | None,
 ) -> Route | None:
     method, _, template = key.text.partition(" ")
     try:
@@ -107,7 +108,7 @@ def _read_route(
         findings.error(
             "A012", trust.place, "'trust' takes acted_on", "it says that the backend acts on the values sent"
         )
-    usable = linked | {"id"} | ({"point"} if points else set())
+    usable = linked | {"id"} | ({"point"} if trees is not None else set())
     sources: dict[str, Source] = {}
     for name, field_key, value in findings.named(declared.get("resource") if declared else None, "resource"):
         if name not in usable:
@@ -115,9 +116,10 @@ def _read_route(
                 hint = "usable: " + ", ".join(sorted(usable))
                 findings.error("C004", field_key.place, f"field {name!r} is not linked to right {right!r}", hint)
             continue
-        source = _read_source(name, value, names, find, findings)
-        if source is not None:
-            sources[name] = source
+        for field, written in _fields_of(name, value, trees or {}, findings):
+            source = _read_source(field, written, names, find, findings)
+            if source is not None:
+                sources[field] = source
     looked_up = next((source for source in sources.values() if source.kind == "lookup"), None)
     if looked_up is not None and ("id" not in sources or sources["id"].kind == "lookup"):
         findings.error("A012", looked_up.place, "a lookup needs the resource's id", "add a source for id")
@@ -134,6 +136,24 @@ def _read_route(
         findings.choice(miss, "on_miss", MISSES, "A012") or "unknown",
         _read_mode(declared.get("mode") if declared else None, linked, sources, findings),
     )
+
+
+def _fields_of(
+    name: str, node: Node, trees: Mapping[str, tuple[str, ...]], findings: Findings
+) -> Iterable[tuple[str, Node]]:
+    """Yield the fields that one key gives: ``point: {TREE: SOURCE}`` gives a point in each tree."""
+    if name != "point" or not isinstance(node, MapNode):
+        named = sorted(tree for tree in trees if tree)
+        if name == "point" and "" not in trees and named:
+            hint = "write point: {" + ", ".join(f"{tree}: SOURCE" for tree in named) + "}"
+            findings.error("S008", node.place, "a point of which tree?", hint)
+        yield name, node
+        return
+    for tree, entry in node.entries.items():
+        if tree not in trees or not tree:
+            findings.unknown("S008", entry.key.place, "tree of points", tree, [one for one in trees if one])
+        else:
+            yield f"point:{tree}", entry.value
 
 
 def _read_mode(node: Node | None, linked: frozenset[str], sources: Mapping[str, Source], findings: Findings) -> str:
@@ -158,7 +178,7 @@ def _read_source(field: str, node: Node, names: tuple[str, ...], find: FindField
         return None
     if kind == "header":
         key = key.lower()
-    if kind == "literal" and field not in _BUILT_IN:
+    if kind == "literal" and field.partition(":")[0] not in _BUILT_IN:
         declared = find(field, node.place)
         if declared is not None and converter(declared.type)(key) is None:
             findings.error("C010", node.place, f"{key!r} is not a valid {declared.type}")

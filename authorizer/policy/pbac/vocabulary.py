@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from zoneinfo import ZoneInfo
 
 from authorizer.errors import Place
-from authorizer.policy.documents import MapNode, Node, Scalar
+from authorizer.policy.documents import ListNode, MapNode, Node, Scalar
 from authorizer.policy.pbac.declared import Catalog, EnvField, Field
 from authorizer.policy.pbac.subjects import IS
 from authorizer.policy.pbac.types import BASES, FieldType
@@ -67,7 +67,8 @@ def read_catalog(
     levels: list[str] = []
     for document in points:
         _read_points(document, levels, tree, findings)
-    return Catalog(fields, env, acr, zone, tuple(levels), tree, _read_plans(plans, findings))
+    trees = _read_trees(points, findings)
+    return Catalog(fields, env, acr, zone, tuple(levels), tree, _read_plans(plans, findings), trees)
 
 
 def read_fields(node: Node | None, owner: str, findings: Findings) -> Iterable[Field]:
@@ -180,9 +181,25 @@ def _features(
     return frozenset(features)
 
 
+def _read_trees(documents: Sequence[MapNode], findings: Findings) -> dict[str, tuple[str, ...]]:
+    """Return each tree's types of points. Documents of one ``id`` make one tree, those without one the tree ""."""
+    trees: dict[str, tuple[str, ...]] = {}
+    for document in documents:
+        written = document.get("id")
+        name = ""
+        if written is not None:
+            if not isinstance(written, Scalar) or not findings.name(written, field=True):
+                continue
+            name = written.text
+        types = document.get("types")
+        items = types.items if isinstance(types, ListNode) else ()
+        trees[name] = (*trees.get(name, ()), *(item.text for item in items if isinstance(item, Scalar)))
+    return trees
+
+
 def _read_points(document: MapNode, levels: list[str], tree: dict[str, str], findings: Findings) -> None:
     what = "the assignment points document"
-    findings.fields(document, what, ("kind", "types", "tree"))
+    findings.fields(document, what, ("kind", "id", "types", "tree"))
     own = findings.texts(findings.required(document, "types", what), "types")
     for level in own:
         if level in levels:
