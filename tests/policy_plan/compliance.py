@@ -21,7 +21,9 @@ def cases():
         pytest.skip("the compliance cases are not beside this checkout (../shared/checks/rego-ir)")
     found = {}
     with tarfile.open(archives[0]) as archive:
-        members = sorted((each for each in archive if each.name.endswith(".json") and each.isfile()), key=lambda m: m.name)
+        members = sorted(
+            (each for each in archive if each.name.endswith(".json") and each.isfile()), key=lambda m: m.name
+        )
         for member in members:
             for case in json.load(archive.extractfile(member)).get("cases", []):
                 name, number = case["note"], 1
@@ -95,7 +97,6 @@ def outcome(plan, case, *, strict):
         return error.code
     except BudgetError:
         return "budget"
-    assert is_as_wanted(again, [json.loads(json_text(each)) for each in results]) or len(results) != len(again) or True
     assert compare(results, again) == 0, "bound and unbound data differ"
     return results
 
@@ -105,11 +106,15 @@ def complaint(case, plan=None):
     plan = read(case["plan"]) if plan is None else plan
     wanted, code = case.get("want_plan_result"), case.get("want_error_code")
     found = outcome(plan, case, strict=bool(case.get("strict_error")))
-    if code is not None and wanted is None:
-        if found != code:
+    if code or case.get("want_error"):
+        if found != code if code else not isinstance(found, str):
             return f"wanted the error {code}, got {found!r}"
-        lenient = outcome(plan, case, strict=False) if case.get("strict_error") else []
-        return "" if isinstance(lenient, list) else f"not strictly, got {lenient}"
+        found = outcome(plan, case, strict=False) if case.get("strict_error") else []
     if isinstance(found, str):
         return f"got the error {found}"
-    return "" if is_as_wanted(found, wanted or []) else f"wanted {wanted!r}, got {found!r}"
+    wanted = wanted or []
+    if case.get("sort_bindings"):
+        found = [
+            {name: Set(dict(enumerate(v))) if isinstance(v, list) else v for name, v in each.items()} for each in found
+        ]
+    return "" if is_as_wanted(Set(dict(enumerate(found))), wanted) else f"wanted {wanted!r}, got {found!r}"

@@ -66,7 +66,9 @@ def compile_plan(plan: Plan, *, data: Value = UNDEFINED, strict: bool = False) -
     names |= {each.__name__: each for each in _CALLED}
     unit = Unit(plan, data, names, strict=strict)
     ways = (True, False) if unit.bound else (False,)
-    roots = {(name, bound): unit.calls(blocks, bound=bound) for name, blocks in unit.entrypoints.items() for bound in ways}
+    roots = {
+        (name, bound): unit.calls(blocks, bound=bound) for name, blocks in unit.entrypoints.items() for bound in ways
+    }
     order, counts = _order(unit, [variant for calls in roots.values() for variant in calls])
     for calls in roots.values():
         # One evaluation runs one entry point: each root counts by itself.
@@ -83,9 +85,9 @@ def compile_plan(plan: Plan, *, data: Value = UNDEFINED, strict: bool = False) -
 
 
 _CALLED: Final = (
-    running.dot, running.values, running.values_in_order, running.items, running.items_in_order, running.length,
-    running.merged, running.replaced, running.dynamic, running.owned, running.insert, running.insert_once, running.add,
-    running.append, running.fork, running.conflict,
+    running.dot, running.base, running.values, running.values_in_order, running.items, running.items_in_order,
+    running.length, running.merged, running.replaced, running.dynamic, running.owned, running.insert,
+    running.insert_once, running.add, running.append, running.fork, running.conflict,
 )  # fmt: skip
 
 
@@ -132,9 +134,9 @@ def _function(unit: Unit, variant: Variant, *, kept: bool) -> None:
     python = f"r{len(unit.written)}"
     blocks = unit.bodies[name]
     env = {number: Term(f"a{number}", defined=number != INPUT) for number in function.parameters}
+    env[DATA] = _data(unit, bound=bound)
     parameters = [f"a{number}" for number in function.parameters]
     if bound:
-        env[DATA] = constant(unit.data)
         del parameters[DATA]
     parameters.insert(1 if bound else 2, "m")
     writer = _written(unit, blocks, env)
@@ -149,6 +151,10 @@ def _function(unit: Unit, variant: Variant, *, kept: bool) -> None:
         writer.body.insert(0, nodes.expression(nodes.method(budget, "charge", nodes.literal(cost))))
     _compile(unit, python, parameters, writer.body, blocks)
     unit.written[variant] = Written(python, found, 1 if cost > CHARGED else cost + 1, slot)
+
+
+def _data(unit: Unit, *, bound: bool) -> Term:
+    return constant(unit.data, base=True) if bound else Term("a1", defined=False, base=True)
 
 
 def _written(unit: Unit, blocks: Sequence[Block], env: Mapping[int, Term]) -> Writer:
@@ -174,7 +180,7 @@ def _constant(unit: Unit, body: Sequence[ast.stmt]) -> Known | values.Undefined 
 
 
 def _entry(unit: Unit, python: str, blocks: Sequence[Block], *, bound: bool) -> Callable[..., Any]:
-    env = {INPUT: Term("a0", defined=False), DATA: constant(unit.data) if bound else Term("a1", defined=False)}
+    env = {INPUT: Term("a0", defined=False), DATA: _data(unit, bound=bound)}
     writer = _written(unit, blocks, env)
     first = nodes.assign("rs", nodes.array_display(()))
     last = ast.Return(nodes.name("rs"))

@@ -11,12 +11,9 @@ from authorizer.policy.plan.liveness import read_by
 from authorizer.policy.plan.looking import compare, is_defined, is_kind, is_undefined, measure, member
 from authorizer.policy.plan.making import add_result, assign, assign_once, change, make, merge, reset
 from authorizer.policy.plan.simplify import statements
-from authorizer.policy.plan.terms import PYTHON, Term
+from authorizer.policy.plan.terms import Term
 from authorizer.policy.plan.units import Unit
-from authorizer.policy.plan.values import UNDEFINED
 from authorizer.policy.plan.writing import Writer
-
-_ORDERED = frozenset({"ArrayAppend", "ResultSetAdd"})
 
 
 def write_blocks(writer: Writer, unit: Unit, blocks: Sequence[Block]) -> None:
@@ -106,7 +103,7 @@ def _scan(writer: Writer, unit: Unit, statement: Statement) -> bool:
     inner = list(statements((body,)))
     keyed = statement.key in left or any(statement.key in read_by(each) for each in inner)
     names = [_variable(writer, local, left) for local in (statement.key, statement.target)][0 if keyed else 1 :]
-    way = ("items" if keyed else "values") + ("_in_order" if any(each.kind in _ORDERED for each in inner) else "")
+    way = ("items" if keyed else "values") + ("_in_order" if any(each.kind == "ArrayAppend" for each in inner) else "")
     weight = nodes.literal(1)
     budget = nodes.item(nodes.name("m"), nodes.literal(0))
     going = nodes.call(way, writer.code(source), budget, weight)

@@ -4,7 +4,6 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from authorizer.policy.plan import nodes
 from authorizer.policy.plan.terms import Term
 from authorizer.policy.plan.writing import Writer
 

@@ -4,7 +4,7 @@ import ast
 
 from authorizer.policy.plan import nodes
 from authorizer.policy.plan.form import Local, Statement
-from authorizer.policy.plan.running import dot, length
+from authorizer.policy.plan.running import base, dot, length
 from authorizer.policy.plan.terms import PYTHON, Term, constant
 from authorizer.policy.plan.values import UNDEFINED, equal
 from authorizer.policy.plan.writing import Writer
@@ -19,10 +19,10 @@ def member(writer: Writer, statement: Statement) -> bool:
         return False
     source, name = (writer.term(operand) for operand in statement.operands)
     if source.known and name.known:
-        found = dot(source.value, name.value)
+        found = (base if source.base else dot)(source.value, name.value)
         if found is UNDEFINED:
             return writer.fail()
-        writer.define(statement.target, constant(found))
+        writer.define(statement.target, constant(found, base=source.base))
         return True
     if source.kind in _SCALARS:
         return writer.fail()
@@ -33,7 +33,7 @@ def member(writer: Writer, statement: Statement) -> bool:
         return True
     term = writer.store(statement.target, _dot(writer, source, name), defined=False)
     writer.require(nodes.is_defined(writer.code(term)))
-    writer.refine(Local(statement.target), defined=True)
+    writer.refine(Local(statement.target), defined=True, base=source.base)
     if steady and term.fresh:
         writer.members[source.name, name.value] = writer.local(statement.target)
     return True
@@ -42,7 +42,7 @@ def member(writer: Writer, statement: Statement) -> bool:
 def _dot(writer: Writer, source: Term, name: Term) -> ast.expr:
     """Return the look-up, with what is usual in line: a string in an object."""
     at, index = writer.code(source), writer.code(name)
-    slow = nodes.call("dot", at, index)
+    slow = nodes.call("base" if source.base else "dot", at, index)
     if source.kind and source.kind != "object":
         return slow
     if name.kind and name.kind != "string":

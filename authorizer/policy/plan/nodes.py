@@ -18,67 +18,67 @@ def literal(value: Any) -> ast.expr:
 
 
 def assign(identifier: str, value: ast.expr) -> ast.stmt:
-    """``identifier = value``."""
+    """Make ``identifier = value``."""
     return ast.Assign([ast.Name(identifier, _STORE)], value)
 
 
 def assign_item(target: ast.expr, index: ast.expr, value: ast.expr) -> ast.stmt:
-    """``target[index] = value``."""
+    """Make ``target[index] = value``."""
     return ast.Assign([ast.Subscript(target, index, _STORE)], value)
 
 
 def call(function: str, *arguments: ast.expr) -> ast.expr:
-    """``function(arguments)``."""
+    """Make ``function(arguments)``."""
     return ast.Call(name(function), list(arguments), [])
 
 
 def method(target: ast.expr, attribute: str, *arguments: ast.expr) -> ast.expr:
-    """``target.attribute(arguments)``."""
+    """Make ``target.attribute(arguments)``."""
     return ast.Call(ast.Attribute(target, attribute, _LOAD), list(arguments), [])
 
 
 def member(target: ast.expr, attribute: str) -> ast.expr:
-    """``target.attribute``."""
+    """Make ``target.attribute``."""
     return ast.Attribute(target, attribute, _LOAD)
 
 
 def item(target: ast.expr, index: ast.expr) -> ast.expr:
-    """``target[index]``."""
+    """Make ``target[index]``."""
     return ast.Subscript(target, index, _LOAD)
 
 
 def is_(a: ast.expr, b: ast.expr) -> ast.expr:
-    """``a is b``."""
+    """Make ``a is b``."""
     return ast.Compare(a, [ast.Is()], [b])
 
 
 def is_not(a: ast.expr, b: ast.expr) -> ast.expr:
-    """``a is not b``."""
+    """Make ``a is not b``."""
     return ast.Compare(a, [ast.IsNot()], [b])
 
 
 def equals(a: ast.expr, b: ast.expr) -> ast.expr:
-    """``a == b``."""
+    """Make ``a == b``."""
     return ast.Compare(a, [ast.Eq()], [b])
 
 
 def contains(a: ast.expr, b: ast.expr) -> ast.expr:
-    """``a in b``."""
+    """Make ``a in b``."""
     return ast.Compare(a, [ast.In()], [b])
 
 
 def compare(a: ast.expr, operator: ast.cmpop, b: ast.expr) -> ast.expr:
-    """``a operator b``."""
+    """Make ``a operator b``."""
     return ast.Compare(a, [operator], [b])
 
 
 def type_is(a: ast.expr, kind: str) -> ast.expr:
-    """``type(a) is kind``."""
+    """Make ``type(a) is kind``."""
     return is_(call("type", a), name(kind))
 
 
 def both(*tests: ast.expr) -> ast.expr:
-    """``a and b and ...``."""
+    """Make ``a and b and ...``."""
     return tests[0] if len(tests) == 1 else ast.BoolOp(ast.And(), list(tests))
 
 
@@ -93,7 +93,7 @@ _OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
 
 
 def negated(test: ast.expr) -> ast.expr:
-    """``not test``; of tests of identity, equality and membership the opposite operator."""
+    """Make ``not test``; of tests of identity, equality and membership the opposite operator."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return test.operand
     if isinstance(test, ast.Compare) and type(test.ops[0]) in _OPPOSITES:
@@ -102,53 +102,53 @@ def negated(test: ast.expr) -> ast.expr:
 
 
 def choice(test: ast.expr, then: ast.expr, otherwise: ast.expr) -> ast.expr:
-    """``then if test else otherwise``."""
+    """Make ``then if test else otherwise``."""
     return ast.IfExp(test, then, otherwise)
 
 
 def is_defined(value: ast.expr) -> ast.expr:
-    """``value is not U``."""
+    """Make ``value is not U``."""
     return is_not(value, name("U"))
 
 
 def when(test: ast.expr, body: list[ast.stmt], otherwise: list[ast.stmt] | None = None) -> ast.If:
-    """``if test: body else: otherwise``."""
+    """Make ``if test: body else: otherwise``."""
     return ast.If(test, body, otherwise or [])
 
 
 def for_each(target: Sequence[str], source: ast.expr, body: list[ast.stmt]) -> ast.stmt:
-    """``for a in source: body`` or ``for a, b in source: body``."""
+    """Make ``for a in source: body`` or ``for a, b in source: body``."""
     names: list[ast.expr] = [ast.Name(each, _STORE) for each in target]
     return ast.For(names[0] if len(names) == 1 else ast.Tuple(names, _STORE), source, body, [])
 
 
 def once(body: list[ast.stmt]) -> ast.stmt:
-    """``while True: body``; the body ends with a break."""
+    """Make ``while True: body``; the body ends with a break."""
     return ast.While(ast.Constant(value=True), body, [])
 
 
 def attempt(body: ast.stmt, error: str, otherwise: ast.stmt) -> ast.stmt:
-    """``try: body except error: otherwise``."""
+    """Make ``try: body except error: otherwise``."""
     return ast.Try([body], [ast.ExceptHandler(name(error), None, [otherwise])], [], [])
 
 
 def object_display(pairs: Sequence[tuple[ast.expr, ast.expr]]) -> ast.expr:
-    """``{a: b, ...}``."""
+    """Make ``{a: b, ...}``."""
     return ast.Dict([a for a, _ in pairs], [b for _, b in pairs])
 
 
 def array_display(elements: Sequence[ast.expr]) -> ast.expr:
-    """``[a, ...]``."""
+    """Make ``[a, ...]``."""
     return ast.List(list(elements), _LOAD)
 
 
 def tuple_display(elements: Sequence[ast.expr]) -> ast.expr:
-    """``(a, ...)``."""
+    """Make ``(a, ...)``."""
     return ast.Tuple(list(elements), _LOAD)
 
 
 def define(identifier: str, parameters: Sequence[str], body: list[ast.stmt]) -> ast.FunctionDef:
-    """``def identifier(parameters): body``."""
+    """Make ``def identifier(parameters): body``."""
     arguments = ast.arguments([], [ast.arg(each) for each in parameters], None, [], [], None, [])
     return ast.FunctionDef(identifier, arguments, body or [ast.Pass()], [])
 

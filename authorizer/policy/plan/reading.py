@@ -1,4 +1,4 @@
-"""Reads the JSON form of a plan (OPA's plan.json): every index, name and count is checked before anything is made of it.
+"""Reads the JSON form of a plan (OPA's plan.json): every index, name and count is checked first.
 
 A plan that is read cannot make the code generator fail: whatever is odd in it is refused here with its path.
 """
@@ -278,9 +278,7 @@ def _with(reader: _Reader, fields: Mapping[str, Any], place: _Place, where: str,
     if target not in (INPUT, DATA):
         _refuse(where, "only input and data can be replaced")
     value = reader.operands(fields, ("value",), where)
-    return Statement(
-        "With", place, target, operands=value, path=path, blocks=(reader.inner(fields, where, depth),)
-    )
+    return Statement("With", place, target, operands=value, path=path, blocks=(reader.inner(fields, where, depth),))
 
 
 def _block(reader: _Reader, fields: Mapping[str, Any], place: _Place, where: str, depth: int) -> Statement:

@@ -35,6 +35,14 @@ def dot(source: Value, name: Value) -> Value:
     return UNDEFINED
 
 
+def base(source: Value, name: Value) -> Value:
+    """Return what base data, which are JSON, have under ``name``; a number may mean the string that it is."""
+    found = dot(source, name)
+    return (
+        source.get(str(name), UNDEFINED) if found is UNDEFINED and type(source) is dict and type(name) is int else found
+    )
+
+
 def values(source: Value, budget: Budget, weight: int) -> Iterable[Value]:
     """Return the values of a collection in any order; nothing of what is no collection."""
     kind = type(source)
@@ -88,9 +96,9 @@ def length(source: Value) -> Value:
 
 
 def merged(first: Value, second: Value) -> Value:
-    """Return two objects as one, recursively; where only one is an object or none is, the second stands."""
+    """Return two objects as one, recursively; where not both are objects, the first stands if there is one."""
     if type(first) is not dict or type(second) is not dict:
-        return second
+        return second if first is UNDEFINED else first
     both = dict(first)
     for name, value in second.items():
         both[name] = merged(both[name], value) if name in both else value
@@ -117,8 +125,6 @@ def dynamic(table: Mapping[tuple[Any, ...], Callable[..., Value]], path: tuple[V
 def conflict() -> NoReturn:
     """Refuse a second, different value of one rule."""
     raise EvaluationError("eval_conflict_error", "complete rules must not produce multiple outputs")
-
-
 
 
 def owned(own: dict[int, Value], value: Value) -> Value:

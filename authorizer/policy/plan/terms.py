@@ -24,7 +24,8 @@ class Term(Struct, frozen=True):
     """One local's value.
 
     ``value`` is it when it is known, else ``name`` is the Python variable; ``kind`` is Rego's type or empty. Unless
-    ``defined`` it may be UNDEFINED. A ``fresh`` variable is assigned once. What is ``made`` here may still change.
+    ``defined`` it may be UNDEFINED. A ``fresh`` variable is assigned once. What is ``made`` here may still change. What
+    is of ``base`` data came with the bundle.
     """
 
     name: str = ""
@@ -33,6 +34,7 @@ class Term(Struct, frozen=True):
     defined: bool = True
     fresh: bool = True
     made: bool = False
+    base: bool = False
 
     @property
     def known(self) -> bool:
@@ -40,9 +42,9 @@ class Term(Struct, frozen=True):
         return self.value is not UNKNOWN
 
 
-def constant(value: Value) -> Term:
+def constant(value: Value, *, base: bool = False) -> Term:
     """Return the term of a value that is known, and not UNDEFINED."""
-    return Term(value=value, kind=type_name(value))
+    return Term(value=value, kind=type_name(value), base=base)
 
 
 class Pending:

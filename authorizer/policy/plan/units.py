@@ -26,8 +26,10 @@ CHARGED: Final = 5_000
 
 
 class Written(Struct, frozen=True):
-    """A function that has been written: its Python name, its value if it is constant, what a call costs at most, the
-    place in the memory where its value is kept (0: nowhere).
+    """A function that has been written.
+
+    ``name`` is Python's, ``constant`` its value if that is known, ``cost`` what a call costs at most without loops, and
+    ``slot`` the place in the memory where its value is kept (0: nowhere).
     """
 
     name: str
@@ -73,9 +75,7 @@ class Unit:
             for function in self.plan.functions.values()
             if len(function.path) == len(path)
             and len(function.parameters) == len(statement.operands)
-            and all(
-                type(at) is not Literally or at.value == part for part, at in zip(function.path, path, strict=True)
-            )
+            and all(type(at) is not Literally or at.value == part for part, at in zip(function.path, path, strict=True))
         ]
 
     def calls(self, blocks: Sequence[Block], *, bound: bool) -> Counter[Variant]:

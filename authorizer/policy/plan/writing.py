@@ -15,7 +15,7 @@ from authorizer.policy.plan.form import Block, Literally, Operand
 from authorizer.policy.plan.liveness import CHANGING, defined_by, escaping
 from authorizer.policy.plan.simplify import statements
 from authorizer.policy.plan.terms import UNKNOWN, Constants, Pending, Term, constant, is_simple
-from authorizer.policy.plan.values import UNDEFINED, Value, key
+from authorizer.policy.plan.values import UNDEFINED, key
 
 MAX_LOOPS: Final = 18
 """Loops within loops: CPython takes 20 of what it counts as nested blocks."""
@@ -217,7 +217,7 @@ class Writer:
         self.synchronise(left)
         long = _length(block) > _LONG and len(self._loops) < MAX_LOOPS // 2
         if long or _is_left_from_within(block, 0, same=True):
-            self.loop(lambda body: nodes.once(body), "break", left, lambda: write(block), completed)
+            self.loop(nodes.once, "break", left, lambda: write(block), completed)
             return
         frame = Frame()
         self._within(frame, left, lambda: write(block), completed)
@@ -312,8 +312,9 @@ def _length(block: Block) -> int:
 
 
 def _changed(blocks: Sequence[Block]) -> tuple[dict[int, str], frozenset[int]]:
-    """Return the kinds of collections that locals hold which are only ever made here, and the locals that others may
-    have made and that are changed all the same: of these a copy is changed.
+    """Tell the locals that are changed apart: those only made here, with the kind that they hold, and the others.
+
+    Others may have made what those hold: a copy is changed.
     """
     changed = {each.target for each in statements(blocks) if each.kind in CHANGING}
     kinds: dict[int, set[str]] = {local: set() for local in changed}
