@@ -6,7 +6,7 @@ ONLY ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format interop bench protos lock clean
+.PHONY: demo test nightly check format interop bench protos lock clean
 .DEFAULT_GOAL := test
 
 $(READY): requirements.lock pyproject.toml
@@ -18,6 +18,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not interop" $(ARGS)
+
+nightly: $(READY)
+	ORACLE_ESTATES=4400 $(BIN)/python -m pytest tests/policy_oracle $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

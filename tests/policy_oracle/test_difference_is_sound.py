@@ -1,0 +1,53 @@
+"""Whatever a change of policies lets through that was denied before, the difference has told as gained."""
+
+import random
+
+from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import strategies as st
+
+from authorizer.pdp.sources import compile_documents
+from authorizer.policy.authoring.difference import differences
+from tests.policy_oracle.estates import QUESTIONS, estates, written
+from tests.policy_oracle.test_oracle import RIGHT, case_of, compiled, engine
+
+
+def changed(documents: list[dict], others: list[dict], chance: random.Random) -> list[dict]:
+    """Return the documents with some policies gone and some of another estate's come."""
+    (mine,) = [document for document in documents if document["kind"] == "Policies"]
+    (theirs,) = [document for document in others if document["kind"] == "Policies"]
+    kept = [policy for policy in mine["policies"] if chance.random() < (0.4 if "reason" in policy else 0.9)]
+    come = [
+        {**policy, "id": f"q{policy['id']}"}
+        for policy in theirs["policies"]
+        if chance.random() < (0.1 if "reason" in policy else 0.6)
+    ]
+    known = {policy["id"] for policy in kept}
+    rules = [
+        {key: value for key, value in policy.items() if key not in {"at", "overrides"}} if policy in come else policy
+        for policy in kept + come
+        if set(policy.get("overrides", [])) <= known or policy in come
+    ]
+    return [{**document, "policies": rules} if document is mine else document for document in documents]
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(estates(), estates(), st.lists(QUESTIONS, min_size=25, max_size=25), st.randoms(use_true_random=False))
+def test_what_is_let_through_anew_was_told(documents, others, questions, chance):
+    texts = written(documents), written(changed(documents, others, chance))
+    old, new = (compiled(text) for text in texts)
+    if old is None or new is None:
+        return
+    before, after = (compile_documents({"estate.yaml": text.encode()}).estate for text in texts)
+    gained = {(one.token, one.right) for one in differences(before, after) if one.way == "gained"}
+    for question in questions:
+        if engine(new, question)["decision"] == "allow" and engine(old, question)["decision"] == "deny":
+            event("let through anew")
+            held = case_of(question).tokens
+            assert any((token, RIGHT[question["method"]]) in gained for token in held), (
+                f"{question}\n" + "\n=====\n".join(texts)
+            )
