@@ -178,6 +178,8 @@ def to_number(value: Value) -> int | float:
     if value is True:
         return 1
     if type(value) is str:
+        if value.lstrip("+-").lower() in {"inf", "infinity", "nan"}:
+            raise wrong_type(1, value, "valid number string")
         found = read_number(value)
         if found is None or abs(float(value)) == float("inf"):
             raise BuiltinError("the string is not a number of a double's range")

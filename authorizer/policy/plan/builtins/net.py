@@ -1,0 +1,170 @@
+"""IP addresses and CIDR blocks, version 4 and 6, read as Go's package ``net`` does."""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, summarize_address_range
+from typing import Final
+
+from authorizer.policy.plan.builtins.calling import Builtin, contextual, elements, plain, text
+from authorizer.policy.plan.context import BudgetError, Context
+from authorizer.policy.plan.values import BuiltinError, Set, Value, set_of, sorted_items, sorted_values
+
+Network = IPv4Network | IPv6Network
+_MAPPED: Final = 0xFFFF << 32
+_LONGEST: Final = 64
+
+
+def _address(source: str) -> IPv4Address | IPv6Address | None:
+    """Return an address, one of version 4 that is mapped into version 6 as version 4; None if it is none."""
+    if len(source) > _LONGEST or "%" in source or not source.isascii():
+        return None
+    try:
+        if ":" not in source:
+            return IPv4Address(source)
+        found = IPv6Address(source)
+    except ValueError:
+        return None
+    return found.ipv4_mapped or found
+
+
+def _network(source: str) -> Network:
+    """Return the block that ``address/length`` is in. Raises BuiltinError."""
+    shown, slash, length = source.partition("/")
+    found = _address(shown)
+    if found is None or not slash or not length.isascii() or not length.isdigit() or len(length) > 3:
+        raise BuiltinError("invalid CIDR address")
+    size, bits = (32, 4) if ":" not in shown else (128, 6)
+    if int(length) > size or (len(length) > 1 and length[0] == "0"):
+        raise BuiltinError("invalid CIDR address")
+    if bits == 6 and isinstance(found, IPv4Address):
+        # A block of mapped addresses stays one of version 6, as Go masks it.
+        return IPv6Network((_MAPPED | int(found), int(length)), strict=False)
+    return type_of(found)((int(found), int(length)), strict=False)
+
+
+def type_of(address: IPv4Address | IPv6Address) -> type[IPv4Network] | type[IPv6Network]:
+    """Return the type of the blocks of an address's version."""
+    return IPv4Network if isinstance(address, IPv4Address) else IPv6Network
+
+
+def _operand(value: Value) -> Network:
+    return _network(text(value, 1))
+
+
+def _bounds(network: Network) -> tuple[int, int, int]:
+    """Return version, first and last address; blocks of mapped addresses count as version 4."""
+    first, last = int(network.network_address), int(network.broadcast_address)
+    if network.version == 6 and first >> 32 == 0xFFFF and last >> 32 == 0xFFFF:
+        return 4, first & 0xFFFFFFFF, last & 0xFFFFFFFF
+    return network.version, first, last
+
+
+def _contains(value: Value, inner: Value) -> bool:
+    outer = _bounds(_operand(value))
+    shown = text(inner, 1)
+    address = _address(shown)
+    if address is not None:
+        return outer[0] == address.version and outer[1] <= int(address) <= outer[2]
+    version, first, last = _bounds(_network(shown))
+    return outer[0] == version and outer[1] <= first and last <= outer[2]
+
+
+def _intersects(value: Value, other: Value) -> bool:
+    a, b = _bounds(_operand(value)), _bounds(_operand(other))
+    return a[0] == b[0] and a[1] <= b[2] and b[1] <= a[2]
+
+
+def _is_valid(value: Value) -> bool:
+    try:
+        return type(value) is str and bool(_network(value))
+    except BuiltinError:
+        return False
+
+
+def _expand(context: Context, value: Value) -> Set:
+    network = _operand(value)
+    if network.num_addresses > 2**20:
+        raise BudgetError
+    context.budget.charge(8 * network.num_addresses)
+    kind = IPv4Address if network.version == 4 else IPv6Address
+    first = int(network.network_address)
+    return set_of(str(kind(first + index)) for index in range(network.num_addresses))
+
+
+def _named(value: Value, position: int) -> Iterator[tuple[Value, Value]]:
+    """Yield the blocks of an operand of ``cidr_contains_matches``, each with what names it in the result."""
+    if type(value) is list:
+        pairs = list(enumerate(value))
+    elif type(value) is Set:
+        pairs = [(each, each) for each in sorted_values(value)]
+    elif type(value) is dict:
+        pairs = sorted_items(value)
+    else:
+        yield value, text(value, position)
+        return
+    for name, each in pairs:
+        if type(each) is not str and not (type(each) is list and each):
+            raise BuiltinError(f"operand {position}: element must be string or non-empty array")
+        yield name, each[0] if type(each) is list else each
+
+
+def _contains_matches(context: Context, outer: Value, inner: Value) -> Set:
+    found: list[Value] = []
+    for name, block in _named(outer, 1):
+        for inner_name, candidate in _named(inner, 2):
+            context.budget.charge(40)
+            if _contains(block, candidate):
+                found.append([name, inner_name])
+    return set_of(found)
+
+
+def _default_length(address: IPv4Address) -> int:
+    """Return the length of the class that an address was in before CIDR, which Go takes for one without a mask."""
+    first = int(address) >> 24
+    return 8 if first < 0x80 else 16 if first < 0xC0 else 24
+
+
+def _mergeable(value: Value) -> tuple[int, int, int, str]:
+    """Return version, first and last address of an element of ``cidr_merge``, and how it is told if it stays alone."""
+    if type(value) is not str:
+        raise BuiltinError("element must be string")
+    address = _address(value)
+    if address is None:
+        network = _network(value)
+        return (*_bounds(network), str(network))
+    if isinstance(address, IPv6Address):
+        raise BuiltinError("IPv6 invalid: needs prefix length")
+    length = _default_length(address)
+    block = IPv4Network((int(address), length), strict=False)
+    return 4, int(block.network_address), int(block.broadcast_address), f"{address}/{length}"
+
+
+def _merge(context: Context, value: Value) -> Set:
+    listed = elements(value, 1)
+    context.budget.charge(100 * len(listed))
+    merged: list[tuple[int, int, int, str]] = []
+    for version, first, last, shown in sorted(map(_mergeable, listed), key=lambda each: (each[0], each[2], each[1])):
+        name = shown
+        start = first
+        while merged and merged[-1][0] == version and start <= merged[-1][2] + 1:
+            start = min(start, merged.pop()[1])
+            name = ""
+        merged.append((version, start, last, name))
+    made: list[str] = []
+    for version, first, last, shown in merged:
+        if shown:
+            made.append(shown)
+            continue
+        kind = IPv4Address if version == 4 else IPv6Address
+        made += map(str, summarize_address_range(kind(first), kind(last)))
+    return set_of(made)
+
+
+BUILTINS: Final[Mapping[str, Builtin]] = {
+    "net.cidr_contains": plain(_contains),
+    "net.cidr_contains_matches": contextual(_contains_matches),
+    "net.cidr_expand": contextual(_expand),
+    "net.cidr_intersects": plain(_intersects),
+    "net.cidr_is_valid": plain(_is_valid),
+    "net.cidr_merge": contextual(_merge),
+    "net.cidr_overlap": plain(_contains),
+}
