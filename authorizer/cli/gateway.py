@@ -1,17 +1,23 @@
 """``authorizer gateway KIND``: print a gateway's configuration, or say what is unsafe in one."""
 
 import argparse
+import asyncio
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
 from msgspec.structs import replace
 
 from authorizer import settings
 from authorizer.app import endpoints
 from authorizer.cli import config
+from authorizer.discovery.admin import fetch
 from authorizer.doors.listen import TcpAddress, parse
-from authorizer.errors import GatewayError
+from authorizer.errors import GatewayError, ordered
+from authorizer.gateways.checks import CHECKS
+from authorizer.gateways.findings import Expected
 from authorizer.gateways.kinds import KINDS
 from authorizer.gateways.site import MESSAGE_MARGIN, Site
 
@@ -30,11 +36,20 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--timeout", metavar="SECONDS", type=_seconds, default=Site().timeout, help="default: 0.5")
     parser.add_argument("--body-bytes", metavar="N", type=int, default=0, help="send so much of a body; default: none")
     parser.add_argument("--output", metavar="DIR", type=Path, help="write files there instead of printing them")
+    parser.add_argument(
+        "--check", metavar="SOURCE", nargs="+", default=[],
+        help="say what is unsafe in these files (-: standard input), or in the Envoy whose admin interface is at"
+        " http://127.0.0.1:PORT or unix:PATH; exit status 3 if something is",
+    )  # fmt: skip
+    parser.add_argument("--bodies", action="store_true", help="with --check: policies read bodies")
+    parser.add_argument("--json", action="store_true", help="with --check: print JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print or write configuration. Raises GatewayError, SettingsError."""
+    """Print or write configuration, or check one. Raises GatewayError, SettingsError, DiscoveryError."""
+    if args.check:
+        return _check(args)
     made = KINDS[args.kind](_site(args))
     if args.output is None:
         print(_joined(made), end="")
@@ -46,17 +61,50 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace) -> int:
+    if args.kind not in CHECKS:
+        raise GatewayError("AZ907", f"{args.kind} cannot be checked", hint=f"there are {', '.join(CHECKS)}")
+    told = _settings(args)
+    expected = Expected(
+        identity=tuple(told.identity_headers), message_bytes=told.ext_authz.max_message_bytes, bodies=args.bodies
+    )
+    found = ordered(CHECKS[args.kind]([(name, _source(args.kind, name)) for name in args.check], expected))
+    errors = sum(problem.severity == "error" for problem in found)
+    if args.json:
+        shown = {"version": 1, "findings": [problem.members() for problem in found]}
+        print(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
+    else:
+        for problem in found:
+            print("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(problem)))
+        print(f"{errors} unsafe, {len(found) - errors} to look at")
+    return GatewayError.exit_status if errors else 0
+
+
+def _source(kind: str, name: str) -> str:
+    if kind == "envoy" and name.startswith(("http:", "unix:")):
+        return orjson.dumps(asyncio.run(fetch(name))).decode()
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8"
+        raise GatewayError("AZ901", f"{name} cannot be read: {why}") from None
+
+
 def _joined(files: Mapping[str, str]) -> str:
     if len(files) == 1:
         return "".join(files.values())
     return "\n".join(f"{_COMMENT.get(Path(name).suffix, '#')} file: {name}\n{text}" for name, text in files.items())
 
 
-def _site(args: argparse.Namespace) -> Site:
+def _settings(args: argparse.Namespace) -> settings.Settings:
     if not args.config and not args.policies:
         # Where policies come from is all the same to a gateway, and the defaults name no place.
         args = argparse.Namespace(**{**vars(args), "policies": "."})
-    told = config.read(args)
+    return config.read(args)
+
+
+def _site(args: argparse.Namespace) -> Site:
+    told = _settings(args)
     limit = told.ext_authz.max_message_bytes - MESSAGE_MARGIN
     if not 0 <= args.body_bytes <= limit:
         hint = f"ext_authz.max_message_bytes has to be {MESSAGE_MARGIN} more"

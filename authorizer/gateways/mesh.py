@@ -221,7 +221,7 @@ _ENVOY_GATEWAY = {
     "failOpen": "No answer means no.",
     "timeout": "10 s if unset.",
     "earlyRequestHeaders": "Who the caller is says the authorizer alone.",
-    "path": "Envoy, the authorizer and the API must read one request in one way.",
+    "escapedSlashesAction": "Envoy, the authorizer and the API must read one request in one way.",
     "xForwardedClientCert": "A client's own never passes.",
     "bodyToExtAuth": "For policies that read bodies. A longer one is a 413.",
 }

@@ -1,5 +1,8 @@
 """``authorizer gateway``: what is printed follows the settings of ``serve``."""
 
+import io
+import json
+
 import pytest
 import yaml
 
@@ -81,3 +84,38 @@ def test_what_nobody_can_mean_is_a_matter_of_usage(arguments):
     with pytest.raises(SystemExit) as caught:
         main(["gateway", *arguments])
     assert caught.value.code == 2
+
+
+def test_it_says_what_is_unsafe(said, tmp_path):
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(examples()["envoy/envoy.yaml"])
+    bad.write_text(good.read_text().replace("failure_mode_allow: false", "failure_mode_allow: true"))
+    assert said("envoy", "--check", str(good)) == ("0 unsafe, 0 to look at\n", "", 0)
+    out, _, status = said("envoy", "--check", str(good), str(bad))
+    assert status == 3
+    assert out == (
+        f"{bad}: error AZ911: envoy listener gateway routes gateway: requests pass when no answer comes"
+        " (let no answer mean no)\n1 unsafe, 0 to look at\n"
+    )
+    out, _, status = said("envoy", "--check", str(bad), "--json", "--bodies")
+    assert [(each["code"], each["severity"]) for each in json.loads(out)["findings"]] == [
+        ("AZ911", "error"), ("AZ927", "error"),
+    ]  # fmt: skip
+    bad.write_text(good.read_text().replace("encode_raw_headers: true", "encode_raw_headers: false"))
+    assert said("envoy", "--check", str(bad))[2] == 0
+
+
+def test_it_reads_standard_input(said, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(examples()["nginx/authorizer.conf"].replace("internal;", "")))
+    out, _, status = said("nginx", "--check", "-")
+    assert (out.partition(":")[0], status) == ("-", 3)
+    assert "AZ929" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["kong", "--check", "-"], "AZ907"), (["nginx", "--check", "/nowhere"], "AZ901")]
+)
+def test_what_cannot_be_checked_is_said(said, arguments, code):
+    out, err, status = said(*arguments)
+    assert (out, status) == ("", 3)
+    assert code in err

@@ -1,4 +1,4 @@
-"""docs/workers.md names every series by worker, and shows settings that Envoy and the tests agree on."""
+"""docs/workers.md names every series by worker, and shows the settings that are printed for Envoy."""
 
 import re
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from authorizer.gateways import envoy
 from authorizer.telemetry.exposition import renderer
 from authorizer.telemetry.metrics import MemoUse, Metrics
 from authorizer.telemetry.numbers import FleetNumbers, Numbers, WorkerState
-from tests.e2e import balanced
 
 PAGE = (Path(__file__).parents[2] / "docs" / "workers.md").read_text(encoding="utf-8")
 
@@ -27,7 +27,5 @@ def test_the_settings_for_envoy_are_those_that_are_tested():
     cluster, service = (
         yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     )
-    assert service["retry_policy"] == balanced.RETRY
-    (health,) = cluster.pop("health_checks")
-    assert health | {"interval": "0.1s", "no_traffic_interval": "0.1s"} == balanced.HEALTH
-    assert cluster == balanced.CLUSTER
+    assert service["retry_policy"] == envoy.retry()
+    assert cluster == {**envoy.SPREAD, "health_checks": [envoy.HEALTH]}

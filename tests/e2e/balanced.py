@@ -5,7 +5,6 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -14,27 +13,8 @@ from authorizer.demo.processes import Children
 from authorizer.gateways.envoy import Backend, Check, bootstrap
 from tests.e2e.fleet import until
 
-HEALTH = {
-    "timeout": "0.5s",
-    "interval": "0.1s",
-    "no_traffic_interval": "0.1s",
-    "unhealthy_threshold": 1,
-    "healthy_threshold": 1,
-    "grpc_health_check": {"service_name": "envoy.service.auth.v3.Authorization"},
-}
-
-# By default Envoy gathers what it learns of health for a second before it acts, and makes 3 retries at once.
-CLUSTER = {
-    "common_lb_config": {"update_merge_window": "0s"},
-    "circuit_breakers": {"thresholds": [{"max_retries": 1024}]},
-}
-OTHERS = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-RETRY = {
-    "retry_on": "connect-failure,refused-stream",
-    "num_retries": 3,
-    "retry_host_predicate": [{"name": "others", "typed_config": {"@type": OTHERS}}],
-    "host_selection_retry_max_attempts": 5,
-}
+OFTEN = {"interval": "0.1s", "no_traffic_interval": "0.1s"}
+"""How often health is asked for here: more often than we print, so that a test need not wait."""
 
 
 class Threads:
@@ -53,30 +33,13 @@ async def balancing(
     children: Children, directory: Path, addresses: Sequence[str], api: str, threads: int = 1
 ) -> Gateway:
     """Start Envoy with all the addresses in one cluster, which it asks for their health."""
-    config = bootstrap(Check(address=addresses[0], timeout=2.0), [Backend("api", "/", api)])
-    cluster = config["static_resources"]["clusters"][0]
-    (endpoints,) = cluster["load_assignment"]["endpoints"]
-    endpoints["lb_endpoints"] = [{"endpoint": {"address": _address(each)}} for each in addresses]
-    cluster["health_checks"] = [HEALTH]
-    cluster |= CLUSTER
-    service = _filter(config)["typed_config"]["grpc_service"]
-    # Safe, for a check changes nothing: one that never reached a worker is asked of another.
-    service["retry_policy"] = RETRY
+    first, *others = addresses
+    config = bootstrap(Check(address=first, workers=tuple(others), timeout=2.0), [Backend("api", "/", api)])
+    for health in config["static_resources"]["clusters"][0].get("health_checks", ()):
+        health.update(OFTEN)
     gateway = await start_envoy(Threads(children, threads), config, directory)
     await healthy(gateway, len(addresses))
     return gateway
-
-
-def _filter(config: dict[str, Any]) -> dict[str, Any]:
-    chain = config["static_resources"]["listeners"][0]["filter_chains"][0]
-    return chain["filters"][0]["typed_config"]["http_filters"][0]
-
-
-def _address(address: str) -> dict[str, Any]:
-    if address.startswith("unix:"):
-        return {"pipe": {"path": address.removeprefix("unix:")}}
-    host, _, port = address.rpartition(":")
-    return {"socket_address": {"address": host, "port_value": int(port)}}
 
 
 async def healthy(gateway: Gateway, count: int) -> None:

@@ -1,9 +1,12 @@
 """The Envoy that we recommend: it runs, and discovery finds nothing wrong with it."""
 
+import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
+from authorizer.cli import main
 from authorizer.demo.processes import Children
 from authorizer.discovery.catalogue import discover_once
 from authorizer.gateways.envoy import Backend, Check
@@ -69,3 +72,19 @@ async def test_envoy_may_tell_the_application_and_must_agree(
         reply = await send(gateway.url, "GET", "/orders/17", headers, host="localhost")
     assert [decision.reason.code for decision in doors.decisions] == [reason]
     assert reply.status == (200 if reason == "allowed" else 403)
+
+
+async def test_a_running_envoy_is_checked(
+    children: Children, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(config: dict) -> None:
+        careless(config)
+        connection_manager(config)["forward_client_cert_details"] = "APPEND_FORWARD"
+
+    for number, (made, expected) in enumerate([(None, set()), (change, {"AZ911", "AZ916", "AZ917", "AZ920"})]):
+        home = tmp_path / str(number)
+        home.mkdir()
+        check = Check(address=NOBODY, fail_open=made is not None)
+        gateway = await envoy(children, home, check, NOBODY, *([made] if made else []))
+        await asyncio.to_thread(main, ["gateway", "envoy", "--check", gateway.admin])
+        assert set(re.findall(r"AZ\d{3}", capsys.readouterr().out)) == expected

@@ -1,0 +1,57 @@
+"""The gateways whose configuration can be read, and how."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from authorizer.discovery.admin import parse
+from authorizer.discovery.proto_json import Json
+from authorizer.errors import DiscoveryError, GatewayError, Problem
+from authorizer.gateways import (
+    blocks,
+    check_caddy,
+    check_envoy,
+    check_mesh,
+    check_nginx,
+    check_traefik,
+    manifests,
+)
+from authorizer.gateways.findings import Expected
+
+Sources = Sequence[tuple[str, str]]
+"""Name and text of each file."""
+
+
+def _envoy(sources: Sources, expected: Expected) -> list[Problem]:
+    return [problem for name, text in sources for problem in check_envoy.check(_config(text, name), name, expected)]
+
+
+def _config(text: str, name: str) -> Json:
+    """Read a dump (JSON) or a bootstrap (YAML or JSON)."""
+    if text.lstrip()[:1] == "{":
+        try:
+            return parse(text.encode())
+        except DiscoveryError:
+            pass  # YAML may begin like that too
+    documents = manifests.read(text, name)
+    if len(documents) != 1:
+        raise GatewayError("AZ901", f"{name} is not one configuration of Envoy")
+    return documents[0].value
+
+
+def _documents(sources: Sources) -> list[manifests.Document]:
+    return [document for name, text in sources for document in manifests.read(text, name)]
+
+
+CHECKS: Final[Mapping[str, Callable[[Sources, Expected], list[Problem]]]] = {
+    "envoy": _envoy,
+    "istio": lambda sources, expected: check_mesh.istio(_documents(sources), expected),
+    "envoy-gateway": lambda sources, expected: check_mesh.envoy_gateway(_documents(sources), expected),
+    "nginx": lambda sources, expected: [
+        problem for name, text in sources for problem in check_nginx.check(blocks.read_nginx(text, name), expected)
+    ],
+    "caddy": lambda sources, expected: [
+        problem for name, text in sources for problem in check_caddy.check(blocks.read_caddy(text, name), expected)
+    ],
+    "traefik": lambda sources, expected: check_traefik.check(_documents(sources), expected),
+}
+"""Kind -> what is unsafe in these files. Each raises GatewayError AZ901, or DiscoveryError, for what it cannot read."""
