@@ -73,7 +73,7 @@ def test_a_denial_in_one_tree_stands_over_a_grant_in_the_other():
         ("point: {entra: path.g, sites: path.p}", "point: {entra: path.g}", ["S007"]),
         ("point: {entra: path.g, sites: path.p}", "point: {sites: path.p}", []),
         ("point: {entra: path.g, sites: path.p}", "point: {sites: path.p, site: path.g}", ["S007", "S008"]),
-        ("id: sites", "id: Sites!", ["A005"]),
+        ("id: sites", "id: Sites!", ["A005", "S002", "S007", "S008"]),
         ("id: sites\n", "", ["S007", "S008"]),
     ],
 )

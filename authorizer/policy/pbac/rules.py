@@ -145,7 +145,8 @@ def _can_match(route: str) -> bool:
 
 
 def _slug(text: str) -> str:
-    return _ODD.sub("_", text.replace("/", ".").replace(" .", ".").replace("*", "any"))[:_SHORT].strip(".") or "_"
+    text = f"any{text[1:]}" if text.startswith("* ") else text
+    return _ODD.sub("_", text.replace("/", ".").replace(" .", "."))[:_SHORT].strip(".") or "_"
 
 
 def _free(wanted: str, taken: set[str]) -> str:
