@@ -105,3 +105,19 @@ def test_paths_must_hold_documents(tmp_path, capsys):
         f"{tmp_path}: error AZ200: no documents in this directory",
         f"{tmp_path}/nowhere: error AZ200: no such file or directory",
     ]
+
+
+def test_fmt_expand_prints_what_checks_and_tests_alike(documents, capsys, tmp_path):
+    short = GOOD.replace("{GET /r: {right: r}}", "{GET /r: {groups: [staff]}}").replace("rights: {r: {}}\n", "")
+    short = short.replace("kind: Policies\npolicies: [{id: staff, right: app/r, to: {group: staff}}]\n---\n", "")
+    folder = documents(short.replace("by: [staff]", "by: [app.GET.r]"))
+    assert main(["policy", "fmt", "--expand", str(folder)]) == 0
+    long = capsys.readouterr().out
+    assert "  - id: app.GET.r\n    right: app/GET /r\n    to:\n      group: staff\n" in long
+    (tmp_path / "policies.yaml").write_text(long)
+    assert main(["policy", "test", str(folder)]) == 0
+
+
+def test_fmt_tells_what_is_wrong(documents, capsys):
+    assert main(["policy", "fmt", "--expand", str(documents("kind: &a Catalog"))]) == 3
+    assert "AZ203" in capsys.readouterr().err

@@ -59,6 +59,33 @@ def test_small_examples_have_no_problem_and_decide_as_they_say(name):
     assert report.results
 
 
+def test_the_first_example_of_the_readme_is_small_and_guards_its_routes():
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```yaml\n# file: \S+\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert len(example.partition("---")[0].splitlines()) <= 10
+    keys = json.dumps({"keys": [public_jwk(KEY, "ES256", "main-1")]})
+    found = compile_documents({"keys.json": keys.encode(), "shop.yaml": example.encode()})
+    assert [str(problem) for problem in found.problems] == []
+    documents = found.documents()
+    now = build(documents, dict.fromkeys(documents, "example"), Options())
+
+    def passes(method: str, target: str, **claims: object) -> bool:
+        times = {"iat": NOW, "exp": NOW + 600}
+        said = {"iss": "https://login.example", "aud": "shop", "sub": "ann", **times, **claims}
+        bearer = sign(said, KEY, "ES256", "main-1", token_type="at+jwt")
+        headers = {"authorization": (f"Bearer {bearer}",)} if claims else {}
+        request = Request(method=method, target=target, host="api.example", headers=headers)
+        return Authorizer(now, clock=lambda: NOW).check(request).allowed
+
+    assert passes("GET", "/health")
+    assert passes("GET", "/orders/7", scope="openid orders.read")
+    assert not passes("GET", "/orders/7")
+    assert not passes("GET", "/orders/7", scope="orders.write")
+    assert passes("DELETE", "/orders/7", scope="orders.write", roles=["support"])
+    assert not passes("DELETE", "/orders/7", scope="orders.write", roles=["clerk"])
+    assert not passes("DELETE", "/orders/7", scope="orders.read", roles=["support"])
+
+
 def test_the_example_has_no_problem():
     assert [str(problem) for problem in sources().problems] == []
 
