@@ -2,10 +2,10 @@
 
 import sys
 
-from tests.bench import decision, doors, transport
+from tests.bench import decision, doors, policy, transport
 from tests.bench.report import publish
 
-GROUPS = {"decision": decision.run, "doors": doors.run, "transport": transport.run}
+GROUPS = {"decision": decision.run, "doors": doors.run, "policy": policy.run, "transport": transport.run}
 
 
 def main(names: list[str]) -> int:

@@ -20,7 +20,7 @@ from authorizer.policy.pbac.explain import NEAREST, nearest, why
 from authorizer.policy.pbac.index import candidates
 from authorizer.policy.pbac.points import EVERYWHERE
 from authorizer.policy.pbac.question import BadAttribute, Question, Verdict
-from authorizer.policy.pbac.rows import Case, Extras
+from authorizer.policy.pbac.rows import PLAIN, Case, Extras
 from authorizer.policy.pbac.tables import EnvReading, RightTable, RouteTable, Shared
 from authorizer.policy.pbac.templates import Sides
 from authorizer.policy.pbac.types import FieldType, converter
@@ -77,32 +77,29 @@ def decide(shared: Shared, route: RouteTable, question: Question) -> Verdict:
         if left:
             return _denied(left, shared, sides)
     if holding:
-        return _allowed(holding, standing, shared)
+        return _allowed(right, holding, standing, shared)
     if weak:
         return _step_up(weak, shared)
     return _unmatched(right, found, tokens, points, shared, question, sides)
 
 
 def _holding(found: list[int], shared: Shared, sides: Sides, question: Question) -> tuple[list[int], list[int]]:
-    """Return the rows that hold, and those that would if the login were stronger. A case is evaluated once."""
-    rows = shared.rows
-    case_of, cases = rows.case_of, rows.cases
-    now = question.now
+    """Return the rows that hold, and those that would if the login were stronger."""
+    rows, now = shared.rows, question.now
+    case_of, known = rows.case_of, rows.cases.get
     holding: list[int] = []
     weak: list[int] = []
-    results: dict[int, list[int] | None] = {}
     for row in found:
         number = case_of[row]
-        if number in results:
-            where = results[number]
-        else:
-            case = cases.get(number) or rows.case(number)
-            where = None
-            if case.start <= now < case.end and case.holds(sides):
-                where = holding if _login_suffices(case.extras, shared, question.env) else weak
-            results[number] = where
-        if where is not None:
-            where.append(row)
+        case = known(number) or rows.case(number)
+        if case.start <= now < case.end:
+            try:
+                holds = case.test is None or case.test(sides, case.params)
+            except Exception:  # noqa: BLE001 - INVARIANT: what raises is unknown, and what is unknown grants nothing
+                holds = None
+            if holds:
+                extras = case.extras
+                (holding if extras is PLAIN or _login_suffices(extras, shared, question.env) else weak).append(row)
     return holding, weak
 
 
@@ -187,15 +184,22 @@ def _denied(standing: Sequence[tuple[int, bool | None]], shared: Shared, sides: 
     )
 
 
-def _allowed(holding: list[int], overridden: Sequence[tuple[int, bool | None]], shared: Shared) -> Verdict:
-    named = _named(holding, shared)
+def _allowed(
+    right: RightTable, holding: list[int], overridden: Sequence[tuple[int, bool | None]], shared: Shared
+) -> Verdict:
+    name = shared.rows.name
+    named = [name(row) for row in holding]
+    named.sort()
+    duties: list[Extras] = []
+    if right.dutiful:
+        duties = [case.extras for _, _, case in _named(holding, shared)]
     return Verdict(
         True,
         "allowed",
-        by=tuple([name for name, _, _ in named]),
-        sources=tuple([place for _, place, _ in named]),
-        obligations=_duties([case.extras.obligations for _, _, case in named]),
-        advice=_duties([case.extras.advice for _, _, case in named]),
+        by=tuple([name for name, _ in named]),
+        sources=tuple([place for _, place in named]),
+        obligations=_duties(extras.obligations for extras in duties) if duties else (),
+        advice=_duties(extras.advice for extras in duties) if duties else (),
         overrode=tuple(sorted(shared.rows.id(row) for row, _ in overridden)) if overridden else (),
     )
 

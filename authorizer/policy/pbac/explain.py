@@ -9,7 +9,7 @@ from authorizer.policy.pbac.types import FieldType, show
 
 Types = tuple[FieldType, ...]
 
-NEAREST = 64
+NEAREST = 8
 """Among how many policies that did not hold the nearest is looked for: a denial must not cost more than an allow."""
 
 

@@ -83,6 +83,7 @@ class Gathered:
             abouts=tuple(decisive),
             reads=frozenset(chain.from_iterable(map(self._rows.reads, decisive))),
             momentary=any(map(self._rows.momentary, decisive)),
+            dutiful=any(map(self._rows.dutiful, of["allow"])),
             denied_in=frozenset(self._trees_of(of["deny"])),
         )
 

@@ -119,13 +119,13 @@ def candidates(buckets: Iterable[Bucket], tokens: frozenset[str], points: Iterab
         for point in points:
             held = bucket.get(point)
             if held is not None:
-                # A set of the keys in common costs as much as the smaller side has members.
-                for token in held.keys() & tokens:
-                    leaf = held[token]
-                    if type(leaf) is int and leaf >= 0:
-                        found.append(leaf)
-                    else:
-                        _collect(leaf, sides, found)
+                # The cost follows the smaller side: neither 300 groups nor 300,000 assignees are dear.
+                for leaf in map(held.get, tokens if len(tokens) <= len(held) else tokens.intersection(held)):
+                    if leaf is not None:
+                        if type(leaf) is int and leaf >= 0:
+                            found.append(leaf)
+                        else:
+                            _collect(leaf, sides, found)
     return found
 
 

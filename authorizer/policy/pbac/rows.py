@@ -279,6 +279,11 @@ class Rows:
                 return True
         return False
 
+    def dutiful(self, about: About) -> bool:
+        """Tell whether some of a bucket's rows have obligations or advice."""
+        some = (self._bodies[number].extras for number in about.bodies)
+        return any(extras.obligations or extras.advice for extras in some)
+
     def case(self, number: int) -> Case:
         """Make a case, and keep it. It must not be bad."""
         body = self._bodies[self._body_of[number]]

@@ -17,7 +17,7 @@ class RightTable(Struct, frozen=True):
     denied. ``denied_in`` are the trees at whose points denials stand: a request without a point in one of them cannot
     be judged. ``abouts`` are where all these policies are; ``reads`` are the fields that their conditions look at, and
     ``momentary`` says that what holds now need not hold in a second: some of them look at the moment, or at a login's
-    strength and age, or have a beginning or an end.
+    strength and age, or have a beginning or an end. ``dutiful`` says that some allows have obligations or advice.
     """
 
     name: str
@@ -31,6 +31,7 @@ class RightTable(Struct, frozen=True):
     abouts: tuple[About, ...]
     reads: frozenset[Field]
     momentary: bool
+    dutiful: bool
     denied_in: frozenset[str]
 
 

@@ -217,6 +217,20 @@ def _comparison(
 
         return against_field
     position = _param(node, wants, (_literal(op, kind), number))
+    if compare is _COMPARE["in"]:
+
+        def among(sides: Sides, params: Params) -> bool | None:
+            value = sides[side].get(name)
+            return None if value is None else value in params[position]
+
+        return among
+    if compare is _COMPARE["eq"]:
+
+        def equal(sides: Sides, params: Params) -> bool | None:
+            value = sides[side].get(name)
+            return None if value is None else value == params[position]
+
+        return equal
 
     def against_literal(sides: Sides, params: Params) -> bool | None:
         value = sides[side].get(name)
