@@ -1,18 +1,23 @@
 """Writes calls: of the plan's functions, by name or by a path known only when it runs, and of builtin functions."""
 
 import ast
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from msgspec import Struct
 
 from authorizer.policy.plan import nodes
-from authorizer.policy.plan.form import DATA, Local, Operand, Statement
-from authorizer.policy.plan.inlining import INLINE
+from authorizer.policy.plan.builtins.signatures import SIGNATURES
+from authorizer.policy.plan.form import DATA, Block, Literally, Local, Operand, Statement
+from authorizer.policy.plan.inlining import INLINE, LENIENT
 from authorizer.policy.plan.terms import Term, constant
 from authorizer.policy.plan.units import CHARGED, Unit, Variant
-from authorizer.policy.plan.values import UNDEFINED, BuiltinError
-from authorizer.policy.plan.writing import Writer
+from authorizer.policy.plan.values import UNDEFINED, BuiltinError, Value
+from authorizer.policy.plan.writing import Writer, when
+
+_REMEMBERED: Final = frozenset({"io.jwt.decode"})
+"""Functions of one text that cost much and depend on nothing else: a client sends the same token many times."""
+_MOST_REMEMBERED: Final = 1_000
 
 
 class Known(Struct, frozen=True):
@@ -21,10 +26,10 @@ class Known(Struct, frozen=True):
     value: Any
 
 
-def call(writer: Writer, unit: Unit, statement: Statement) -> bool:
-    """``target = function(operands)``."""
+def call(writer: Writer, unit: Unit, statement: Statement, rest: Block) -> bool:
+    """``target = function(operands)``; ``rest`` are the statements that follow."""
     if statement.function not in unit.plan.functions:
-        return _builtin(writer, unit, statement)
+        return _builtin(writer, unit, statement, rest)
     variant = statement.function, _is_bound(writer, unit, statement.operands)
     written = unit.written[variant]
     writer.cost += min(written.cost, CHARGED)
@@ -35,20 +40,28 @@ def call(writer: Writer, unit: Unit, statement: Statement) -> bool:
         return True
     calling = nodes.call(written.name, *_arguments(writer, statement.operands, bound=variant[1]))
     if written.slot:
-        term = writer.store(statement.target, nodes.item(nodes.name(writer.memo), nodes.literal(written.slot)))
-        first = nodes.when(nodes.is_(nodes.name(term.name), nodes.name("E")), [])
+        memory, place = nodes.name(writer.memo), nodes.literal(written.slot)
+        term = writer.store(statement.target, nodes.item(memory, place))
+        first = when(nodes.is_(nodes.name(term.name), nodes.name("E")))
         writer.emit(first)
         out, writer.out = writer.out, first.body
         writer.emit(nodes.assign(term.name, calling))
-        place = nodes.name(writer.memo)
-        writer.emit(nodes.assign_item(place, nodes.literal(written.slot), nodes.name(term.name)))
+        writer.emit(nodes.assign_item(memory, place, nodes.name(term.name)))
         writer.out = out
     else:
         term = writer.store(statement.target, calling)
-    return _answered(writer, statement.target, term)
+    return _answered(writer, statement.target, term, rest, "boolean" if written.answers is not None else "")
 
 
-def _answered(writer: Writer, target: int, term: Term, kind: str = "") -> bool:
+def _answered(writer: Writer, target: int, term: Term, rest: Block, kind: str) -> bool:
+    """Require an answer, unless the next statement is a test that undefined would not pass either."""
+    asked = rest and rest[0].kind == "NotEqual" and set(rest[0].operands) == {Local(target), Literally(False)}
+    if kind == "boolean" and asked and writer.reads[target] == 1:
+        # Of true, false and undefined only true goes on.
+        found = writer.take(Local(target))
+        writer.require(nodes.is_(writer.code(term) if found is None else found, nodes.literal(True)))
+        writer.env[target] = constant(True)
+        return True
     writer.require(nodes.is_defined(writer.code(term)))
     writer.refine(Local(target), defined=True, kind=kind)
     return True
@@ -78,14 +91,15 @@ def call_dynamic(writer: Writer, unit: Unit, statement: Statement) -> bool:
     writer.emit(nodes.assign(name, nodes.call("dynamic", nodes.name(writer.constants.name(table)), path)))
     writer.require(nodes.is_not(nodes.name(name), nodes.literal(None)))
     calling = nodes.call(name, *_arguments(writer, statement.operands, bound=bound))
-    return _answered(writer, statement.target, writer.store(statement.target, calling))
+    return _answered(writer, statement.target, writer.store(statement.target, calling), (), "")
 
 
-def _builtin(writer: Writer, unit: Unit, statement: Statement) -> bool:
+def _builtin(writer: Writer, unit: Unit, statement: Statement, rest: Block) -> bool:
     builtin = unit.builtin(statement.function)
     if not writer.require_defined(*statement.operands):
         return False
     writer.cost += 2
+    target = statement.target
     terms = [writer.term(operand) for operand in statement.operands]
     if not builtin.context and all(term.known for term in terms):
         try:
@@ -94,23 +108,46 @@ def _builtin(writer: Writer, unit: Unit, statement: Statement) -> bool:
             value = None if unit.strict else UNDEFINED
         else:
             if value is not UNDEFINED:
-                writer.define(statement.target, constant(value))
+                writer.define(target, constant(value))
                 return True
         if value is UNDEFINED:
             return writer.fail()
-    inline = INLINE.get(statement.function)
-    found = inline(writer, terms) if inline is not None else None
-    if found is not None:
-        code, kind = found
-        writer.store(statement.target, code, kind)
-        return True
     codes = [writer.code(term) for term in terms]
     if builtin.context:
         codes.insert(0, nodes.item(nodes.name("m"), nodes.literal(1)))
-    calling = nodes.call(writer.constants.name(builtin.function), *codes)
-    term = writer.store(statement.target, calling)
+    function = _remembering(builtin.function) if statement.function in _REMEMBERED else builtin.function
+    calling = nodes.call(writer.constants.name(function), *codes)
+    inlining = INLINE.get(statement.function) or (None if unit.strict else LENIENT.get(statement.function))
+    inline = inlining(writer, terms, calling) if inlining is not None else None
+    if inline is not None:
+        term = writer.store(target, inline.code, inline.kind, defined=inline.defined)
+        return True if inline.defined else _answered(writer, target, term, rest, inline.kind)
+    term = writer.store(target, calling)
     if not unit.strict:
         tried = writer.out.pop()
-        failed = nodes.assign(term.name, nodes.name("U"))
-        writer.emit(nodes.attempt(tried, "BuiltinError", failed))
-    return _answered(writer, statement.target, term)
+        writer.emit(nodes.attempt(tried, "BuiltinError", nodes.assign(term.name, nodes.name("U"))))
+    return _answered(writer, target, term, rest, _result(statement.function))
+
+
+def _result(function: str) -> str:
+    """Return the type of what a builtin function returns, if it has one type."""
+    declared = SIGNATURES[function].result if function in SIGNATURES else None
+    kind = declared["type"] if declared else ""
+    return "" if kind == "any" else kind
+
+
+def _remembering(function: Callable[..., Value]) -> Callable[[Any, Value], Value]:
+    """Return a function of one operand that remembers its latest answers; errors are not remembered."""
+    answers: dict[str, Value] = {}
+
+    def answer(context: Any, value: Value) -> Value:
+        known = answers.get(value) if type(value) is str else None
+        if known is None:
+            known = function(context, value)
+            if type(value) is str:
+                while len(answers) >= _MOST_REMEMBERED:
+                    answers.pop(next(iter(answers), ""), None)
+                answers[value] = known
+        return known
+
+    return answer

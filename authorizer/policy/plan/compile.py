@@ -25,25 +25,25 @@ _EMPTY: Final = object()
 class Compiled:
     """A plan that can be evaluated, by several threads at once."""
 
-    def __init__(self, entries: Mapping[str, tuple[Callable[..., Any] | None, Callable[..., Any]]], slots: int) -> None:
+    def __init__(self, entries: Mapping[str, Callable[..., Any]], slots: int, *, bound: bool) -> None:
         self._entries = entries
-        self._memory = [None] * running.RESERVED + [_EMPTY] * slots
+        self._memory = [None] * running.RESERVED + [_EMPTY] * (slots - running.RESERVED)
+        self._bound = bound
         self.entrypoints = tuple(entries)
 
     def evaluate(self, entrypoint: str, input_: Value, context: Context, data: Value = UNDEFINED) -> list[Value]:
         """Return the result set: for each answer an object of the query's variables.
 
-        ``input_`` and ``data`` are decoded JSON; UNDEFINED data are those that the plan is bound to. Raises KeyError
-        for an unknown entry point, BudgetError for what costs too much, EvaluationError for rules in conflict, and,
-        where the plan was compiled strictly, BuiltinError.
+        ``input_`` and ``data`` are decoded JSON; data are left out if and only if the plan is bound to some. Raises
+        KeyError for an unknown entry point, BudgetError for what costs too much, EvaluationError for rules in conflict,
+        and, where the plan was compiled strictly, BuiltinError.
         """
-        bound, free = self._entries[entrypoint]
         memory = self._memory.copy()
         memory[0], memory[1] = context.budget, context
         try:
-            if data is UNDEFINED and bound is not None:
-                return bound(input_, memory)  # type: ignore[no-any-return]
-            return free(input_, data, memory)  # type: ignore[no-any-return]
+            if self._bound:
+                return self._entries[entrypoint](input_, memory)  # type: ignore[no-any-return]
+            return self._entries[entrypoint](input_, data, memory)  # type: ignore[no-any-return]
         except RecursionError:
             raise BudgetError from None
 
@@ -76,12 +76,10 @@ def compile_plan(plan: Plan, *, data: Value = UNDEFINED, strict: bool = False) -
             counts[variant] = max(counts.get(variant, 0), count)
     for variant in order:
         _function(unit, variant, kept=counts[variant] > 1)
-    entries = {}
-    for number, name in enumerate(unit.entrypoints):
-        free = _entry(unit, f"e{number}f", unit.entrypoints[name], bound=False)
-        bound = _entry(unit, f"e{number}", unit.entrypoints[name], bound=True) if unit.bound else None
-        entries[name] = bound, free
-    return Compiled(entries, len(unit.slots))
+    entries = {
+        name: _entry(unit, f"e{number}", blocks) for number, (name, blocks) in enumerate(unit.entrypoints.items())
+    }
+    return Compiled(entries, unit.slots, bound=unit.bound)
 
 
 _CALLED: Final = (
@@ -142,15 +140,13 @@ def _function(unit: Unit, variant: Variant, *, kept: bool) -> None:
     writer = _written(unit, blocks, env)
     cost = writer.cost
     found = _constant(unit, writer.body)
+    answers = _answers(writer.body)
     slot = 0
     if kept and found is None and len(function.parameters) == DATA + 1:
-        slot = running.RESERVED + len(unit.slots)
-        unit.slots[variant] = slot
-    if cost > CHARGED:
-        budget = nodes.item(nodes.name("m"), nodes.literal(0))
-        writer.body.insert(0, nodes.expression(nodes.method(budget, "charge", nodes.literal(cost))))
+        slot = unit.slot()
+    _charge(writer)
     _compile(unit, python, parameters, writer.body, blocks)
-    unit.written[variant] = Written(python, found, 1 if cost > CHARGED else cost + 1, slot)
+    unit.written[variant] = Written(python, found, 1 if cost > CHARGED else cost + 1, slot, answers)
 
 
 def _data(unit: Unit, *, bound: bool) -> Term:
@@ -179,15 +175,30 @@ def _constant(unit: Unit, body: Sequence[ast.stmt]) -> Known | values.Undefined 
     return None
 
 
-def _entry(unit: Unit, python: str, blocks: Sequence[Block], *, bound: bool) -> Callable[..., Any]:
-    env = {INPUT: Term("a0", defined=False), DATA: _data(unit, bound=bound)}
-    writer = _written(unit, blocks, env)
-    first = nodes.assign("rs", nodes.array_display(()))
-    last = ast.Return(nodes.name("rs"))
+def _answers(body: list[ast.stmt]) -> frozenset[bool] | None:
+    """Return the booleans that a function returns if it returns nothing else but undefined."""
+    found = set()
+    for node in ast.walk(ast.Module(body, [])):
+        if isinstance(node, ast.Return):
+            if not isinstance(node.value, ast.Constant) or type(node.value.value) is not bool:
+                return None
+            found.add(node.value.value)
+    return frozenset(found)
+
+
+def _entry(unit: Unit, python: str, blocks: Sequence[Block]) -> Callable[..., Any]:
+    writer = _written(unit, blocks, {INPUT: Term("a0", defined=False), DATA: _data(unit, bound=unit.bound)})
+    _charge(writer)
+    parameters = ["a0", "m"] if unit.bound else ["a0", "a1", "m"]
+    first, last = nodes.assign("rs", nodes.array_display(())), ast.Return(nodes.name("rs"))
+    return _compile(unit, python, parameters, [first, *writer.body, last], blocks)
+
+
+def _charge(writer: Writer) -> None:
+    """Let a function that costs much charge for itself when it is called."""
     if writer.cost > CHARGED:
         budget = nodes.item(nodes.name("m"), nodes.literal(0))
         writer.body.insert(0, nodes.expression(nodes.method(budget, "charge", nodes.literal(writer.cost))))
-    return _compile(unit, python, ["a0", "m"] if bound else ["a0", "a1", "m"], [first, *writer.body, last], blocks)
 
 
 def _compile(

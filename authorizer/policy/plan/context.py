@@ -6,6 +6,8 @@ One unit of cost is about one statement of a plan, or 16 bytes or one element th
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec import Struct, field
+
 DEFAULT_BUDGET: Final = 500_000
 """Units of cost of one evaluation unless a caller says otherwise: some tens of milliseconds at the worst."""
 
@@ -14,13 +16,10 @@ class BudgetError(Exception):
     """An evaluation would cost more than it may, in steps, bytes or depth: it cannot be evaluated."""
 
 
-class Budget:
+class Budget(Struct):
     """What is left of an evaluation's allowance."""
 
-    __slots__ = ("left",)
-
-    def __init__(self, units: int = DEFAULT_BUDGET) -> None:
-        self.left = units
+    left: int = DEFAULT_BUDGET
 
     def charge(self, units: int) -> None:
         """Take ``units`` away. Raises BudgetError when nothing is left.
@@ -32,17 +31,14 @@ class Budget:
             raise BudgetError
 
 
-class Context:
+class Context(Struct):
     """One evaluation's surroundings.
 
     ``now_ns`` is nanoseconds since the epoch; ``random`` gives that many random bytes; ``cache`` is where builtin
     functions keep what must be the same throughout one evaluation, keyed by their name.
     """
 
-    __slots__ = ("budget", "cache", "now_ns", "random")
-
-    def __init__(self, now_ns: int, random: Callable[[int], bytes], budget: Budget | None = None) -> None:
-        self.now_ns = now_ns
-        self.random = random
-        self.budget = Budget() if budget is None else budget
-        self.cache: dict[Any, Any] = {}
+    now_ns: int
+    random: Callable[[int], bytes]
+    budget: Budget = field(default_factory=Budget)
+    cache: dict[Any, Any] = field(default_factory=dict)

@@ -7,9 +7,10 @@ from typing import Final
 from authorizer.policy.plan import nodes
 from authorizer.policy.plan.calling import call, call_dynamic
 from authorizer.policy.plan.form import DATA, INPUT, Block, Literally, Statement
-from authorizer.policy.plan.liveness import read_by
-from authorizer.policy.plan.looking import compare, is_defined, is_kind, is_undefined, measure, member
+from authorizer.policy.plan.liveness import assigned, read_by
+from authorizer.policy.plan.looking import compare, is_defined, is_kind, is_undefined, measure, member, members
 from authorizer.policy.plan.making import add_result, assign, assign_once, change, make, merge, reset
+from authorizer.policy.plan.paths import run
 from authorizer.policy.plan.simplify import statements
 from authorizer.policy.plan.terms import Term
 from authorizer.policy.plan.units import Unit
@@ -28,17 +29,22 @@ def _nothing() -> None:
 
 def _statements(writer: Writer, unit: Unit, block: Block) -> bool:
     """Write the statements of a block; False when its end is never reached."""
-    for at, statement in enumerate(block):
+    at = 0
+    while at < len(block):
+        statement = block[at]
         writer.place = statement.place if statement.place[1] else writer.place
-        writer.cost += 1
         kind = statement.kind
-        simple = _SIMPLE.get(kind)
-        if simple is not None:
-            going = simple(writer, statement)
-        elif kind in _MAKES:
-            going = make(writer, statement, block[at + 1 :])
-        else:
+        found = run(block, at, writer.reads) if kind == "Dot" else ()
+        at += len(found) or 1
+        writer.cost += len(found) or 1
+        if found:
+            going = members(writer, unit, found, block[at:])
+        elif kind in _WITH_REST:
+            going = _WITH_REST[kind](writer, unit, statement, block[at:])
+        elif kind in _WITH_UNIT:
             going = _WITH_UNIT[kind](writer, unit, statement)
+        else:
+            going = _SIMPLE[kind](writer, statement)
         if not going:
             return False
     return True
@@ -103,7 +109,7 @@ def _scan(writer: Writer, unit: Unit, statement: Statement) -> bool:
     inner = list(statements((body,)))
     keyed = statement.key in left or any(statement.key in read_by(each) for each in inner)
     names = [_variable(writer, local, left) for local in (statement.key, statement.target)][0 if keyed else 1 :]
-    way = ("items" if keyed else "values") + ("_in_order" if any(each.kind == "ArrayAppend" for each in inner) else "")
+    way = ("items" if keyed else "values") + ("_in_order" if _shows_order(body, inner) else "")
     weight = nodes.literal(1)
     budget = nodes.item(nodes.name("m"), nodes.literal(0))
     going = nodes.call(way, writer.code(source), budget, weight)
@@ -123,6 +129,12 @@ def _scan(writer: Writer, unit: Unit, statement: Statement) -> bool:
     writer.cost = cost
     writer.place = saved
     return True
+
+
+def _shows_order(body: Block, inner: Sequence[Statement]) -> bool:
+    """Tell whether the order of a loop can be seen: it appends to an array that it did not make itself."""
+    own = assigned(body)
+    return any(each.kind == "ArrayAppend" and each.target not in own for each in inner)
 
 
 def _variable(writer: Writer, local: int, left: frozenset[int]) -> str:
@@ -177,7 +189,6 @@ _SIMPLE: Final[Mapping[str, Callable[[Writer, Statement], bool]]] = {
     "AssignVarOnce": assign_once,
     "Break": _break,
     "Constant": assign,
-    "Dot": member,
     "Equal": compare,
     "IsArray": is_kind,
     "IsDefined": is_defined,
@@ -194,10 +205,15 @@ _SIMPLE: Final[Mapping[str, Callable[[Writer, Statement], bool]]] = {
     "ReturnLocal": _return,
     "SetAdd": change,
 }
-_MAKES: Final = frozenset({"MakeArray", "MakeObject", "MakeSet"})
+_WITH_REST: Final[Mapping[str, Callable[[Writer, Unit, Statement, Block], bool]]] = {
+    "Call": call,
+    "Dot": member,
+    "MakeArray": make,
+    "MakeObject": make,
+    "MakeSet": make,
+}
 _WITH_UNIT: Final[Mapping[str, Callable[[Writer, Unit, Statement], bool]]] = {
     "Block": _block,
-    "Call": call,
     "CallDynamic": call_dynamic,
     "Not": _not,
     "Scan": _scan,

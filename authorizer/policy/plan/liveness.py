@@ -52,6 +52,11 @@ def escaping(blocks: Sequence[Block]) -> dict[int, frozenset[int]]:
     return left
 
 
+def exposed(block: Block) -> frozenset[int]:
+    """Return the locals that the block may read before it assigns them."""
+    return _block(block, frozenset(), (frozenset(),), None)
+
+
 def _sequence(
     blocks: Sequence[Block], after: _Live, exits: tuple[_Live, ...], left: dict[int, frozenset[int]] | None
 ) -> _Live:

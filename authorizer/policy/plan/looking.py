@@ -1,20 +1,24 @@
 """Writes the statements that look: members and elements, lengths, types, and whether two values are equal."""
 
 import ast
+from collections.abc import Mapping, Sequence
 
 from authorizer.policy.plan import nodes
-from authorizer.policy.plan.form import Local, Statement
+from authorizer.policy.plan.form import INPUT, Block, Local, Statement
+from authorizer.policy.plan.paths import Path, path_of
 from authorizer.policy.plan.running import base, dot, length
 from authorizer.policy.plan.terms import PYTHON, Term, constant
+from authorizer.policy.plan.units import Unit
 from authorizer.policy.plan.values import UNDEFINED, equal
-from authorizer.policy.plan.writing import Writer
+from authorizer.policy.plan.writing import UNDEFINED_TERM, Writer, when
 
 _KINDS = {"IsArray": "array", "IsObject": "object", "IsSet": "set"}
 _SCALARS = frozenset({"string", "number", "boolean", "null"})
 
 
-def member(writer: Writer, statement: Statement) -> bool:
-    """``target = source[key]``."""
+def member(writer: Writer, unit: Unit, statement: Statement, rest: Block) -> bool:
+    """``target = source[key]``; ``rest`` are the statements that follow."""
+    del unit
     if not writer.require_defined(statement.operands[1]):
         return False
     source, name = (writer.term(operand) for operand in statement.operands)
@@ -26,16 +30,82 @@ def member(writer: Writer, statement: Statement) -> bool:
         return True
     if source.kind in _SCALARS:
         return writer.fail()
-    steady = name.known and type(name.value) is str and source.fresh and not source.made
-    seen = writer.members.get((source.name, name.value)) if steady else None
-    if seen is not None:
-        writer.define(statement.target, seen)
-        return True
     term = writer.store(statement.target, _dot(writer, source, name), defined=False)
+    if source.base:
+        writer.refine(Local(statement.target), base=True)
+    return _found(writer, statement.target, term, rest)
+
+
+def members(writer: Writer, unit: Unit, found: Sequence[Statement], rest: Block) -> bool:
+    """Look up constant keys one after the other; ``found`` are the statements, ``rest`` those that follow."""
+    path, target = path_of(found), found[-1].target
+    source = writer.term(found[0].operands[0])
+    while source.known and path:
+        source, path = _known_member(source, path[0]), path[1:]
+        if source.value is UNDEFINED:
+            return writer.fail()
+    if not path:
+        writer.define(target, source)
+        return True
+    if source.kind in _SCALARS:
+        return writer.fail()
+    steady = source.fresh and not source.made and not source.known
+    seen = writer.members.get((source.name, path)) if steady else None
+    if seen is not None:
+        writer.define(target, seen)
+        return True
+    slots = unit.paths if found[0].operands[0] == Local(INPUT) and not source.known else {}
+    term = writer.store(target, _path(writer, source, path, slots), defined=False)
+    if source.base:
+        writer.refine(Local(target), base=True)
+    if not _found(writer, target, term, rest):
+        return False
+    if steady and term.fresh and writer.local(target).defined:
+        writer.members[source.name, path] = writer.local(target)
+    return True
+
+
+def _known_member(source: Term, name: str) -> Term:
+    found = dot(source.value, name)
+    return UNDEFINED_TERM if found is UNDEFINED else constant(found, base=source.base)
+
+
+def _path(writer: Writer, source: Term, path: Path, slots: Mapping[Path, int]) -> ast.expr:
+    """Write the look-ups of a path but for the last, which is returned. What is undefined stays so on the way."""
+    if path in slots:
+        name, place = writer.fresh("p"), nodes.literal(slots[path])
+        memory = nodes.name(writer.memo)
+        writer.emit(nodes.assign(name, nodes.item(memory, place)))
+        first = when(nodes.is_(nodes.name(name), nodes.name("E")))
+        writer.emit(first)
+        out, writer.out = writer.out, first.body
+        writer.emit(nodes.assign(name, _step(writer, source, path, slots)))
+        writer.emit(nodes.assign_item(memory, place, nodes.name(name)))
+        writer.out = out
+        return nodes.name(name)
+    return _step(writer, source, path, slots)
+
+
+def _step(writer: Writer, source: Term, path: Path, slots: Mapping[Path, int]) -> ast.expr:
+    if len(path) > 1:
+        before = _path(writer, source, path[:-1], slots)
+        if isinstance(before, ast.Name):
+            source = Term(before.id, base=source.base)
+        else:
+            name = writer.fresh("p")
+            writer.emit(nodes.assign(name, before))
+            source = Term(name, base=source.base)
+    return _dot(writer, source, constant(path[-1]))
+
+
+def _found(writer: Writer, target: int, term: Term, rest: Block) -> bool:
+    """Require that something was found, unless the next statement is a test that undefined would not pass either."""
+    if rest and rest[0].kind == "Equal" and Local(target) in rest[0].operands and writer.reads[target] == 1:
+        other = writer.term(rest[0].operands[1 if rest[0].operands[0] == Local(target) else 0])
+        if other.known and other.value is not UNDEFINED:
+            return True
     writer.require(nodes.is_defined(writer.code(term)))
-    writer.refine(Local(statement.target), defined=True, base=source.base)
-    if steady and term.fresh:
-        writer.members[source.name, name.value] = writer.local(statement.target)
+    writer.refine(Local(target), defined=True)
     return True
 
 
@@ -116,7 +186,7 @@ def compare(writer: Writer, statement: Statement) -> bool:
         if wanted:
             return writer.fail()
     else:
-        test = equality(writer, a, b)
+        test = _test(writer, statement, a, b)
     # Where only equality is asked for, an undefined value is equal to no constant.
     unsure = [t for t in (a, b) if not t.defined] if not wanted or not (a.known or b.known) else []
     tests = [nodes.is_defined(writer.code(term)) for term in unsure]
@@ -125,9 +195,29 @@ def compare(writer: Writer, statement: Statement) -> bool:
     if tests:
         writer.require(nodes.both(*tests))
     for operand in statement.operands:
-        if type(operand) is Local:
+        if type(operand) is Local and not writer.term(operand).defined:
             writer.refine(operand, defined=True)
     return True
+
+
+def _test(writer: Writer, statement: Statement, a: Term, b: Term) -> ast.expr:
+    """Return the test of equality; what was assigned only for it is written into it."""
+    if a.known or b.known:
+        at = 1 if a.known else 0
+        term = b if a.known else a
+        value = a.value if a.known else b.value
+        if (
+            (term.kind == "boolean" and term.defined)
+            or type(value) is str
+            or (type(value) is bool and statement.kind == "Equal")
+        ):
+            found = writer.take(statement.operands[at])
+            if found is not None:
+                code = nodes.literal(value)
+                if term.kind == "boolean" and term.defined:
+                    return found if value is True else nodes.negated(found)
+                return nodes.equals(found, code) if type(value) is str else nodes.is_(found, code)
+    return equality(writer, a, b)
 
 
 def equality(writer: Writer, a: Term, b: Term) -> ast.expr:

@@ -5,6 +5,7 @@ from authorizer.policy.plan.form import Block, Literally, Local, Statement
 from authorizer.policy.plan.liveness import CHANGING, defined_by, read_by
 from authorizer.policy.plan.simplify import statements
 from authorizer.policy.plan.terms import Pending, Term, constant
+from authorizer.policy.plan.units import Unit
 from authorizer.policy.plan.values import UNDEFINED, equal
 from authorizer.policy.plan.writing import MAKING, UNDEFINED_TERM, Writer, when
 
@@ -57,8 +58,9 @@ def assign_once(writer: Writer, statement: Statement) -> bool:
     return True
 
 
-def make(writer: Writer, statement: Statement, rest: Block) -> bool:
+def make(writer: Writer, unit: Unit, statement: Statement, rest: Block) -> bool:
     """Make an empty collection; ``rest`` are the statements of the block that follow."""
+    del unit
     kind = MAKING[statement.kind]
     if statement.target not in writer.shared and _is_filled_at_once(statement.target, rest):
         writer.env[statement.target] = Pending(kind)

@@ -1,13 +1,13 @@
 """Rewrites a function before code is made of it: what OPA's planner writes for every rule, in its shortest form."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from authorizer.policy.plan.form import Block, Function, Literally, Local, Statement
-from authorizer.policy.plan.liveness import defined_by, read_by
+from authorizer.policy.plan.form import DATA, INPUT, Block, Function, Literally, Local, Operand, Statement
+from authorizer.policy.plan.liveness import assigned, defined_by, escaping, exposed, read_by
 
 _ROUNDS: Final = 8
 
@@ -15,13 +15,13 @@ _ROUNDS: Final = 8
 def simplified(function: Function) -> tuple[Block, ...]:
     """Return the blocks of a function in a form that means the same."""
     blocks = tuple(_without_detours(block) for block in function.blocks)
-    blocks = _without_unread_copies(blocks, function.result)
+    blocks = _without_unread_copies(_own_names(blocks, function.parameters), function.result)
     return _returning(_joined(blocks, function.result), function.result)
 
 
 def plain(blocks: Sequence[Block]) -> tuple[Block, ...]:
     """Return the blocks of an entry point in a form that means the same."""
-    return _without_unread_copies(tuple(_without_detours(block) for block in blocks), -1)
+    return _without_unread_copies(_own_names(tuple(_without_detours(block) for block in blocks), (INPUT, DATA)), -1)
 
 
 def statements(blocks: Sequence[Block]) -> Iterator[Statement]:
@@ -65,6 +65,32 @@ def _without_detours(block: Block) -> Block:
         if statement.kind in ("Break", "ReturnLocal"):
             break
     return tuple(found)
+
+
+def _own_names(blocks: tuple[Block, ...], parameters: Sequence[int]) -> tuple[Block, ...]:
+    """Give each block locals of its own, where the planner used the same numbers again."""
+    left = escaping(blocks)
+    following = max((local for each in statements(blocks) for local in (*read_by(each), *defined_by(each))), default=0)
+    found = []
+    for block in blocks:
+        own = assigned(block) - left.get(id(block), frozenset()) - exposed(block) - frozenset(parameters)
+        names = {local: following + 1 + at for at, local in enumerate(sorted(own))}
+        following += len(names)
+        found.append(_mapped(block, lambda each, names=names: _renamed(each, names)) if names else block)  # type: ignore[misc]
+    return tuple(found)
+
+
+def _renamed(statement: Statement, names: Mapping[int, int]) -> Statement:
+    def operand(each: Operand) -> Operand:
+        return Local(names.get(each.number, each.number)) if type(each) is Local else each
+
+    return msgspec.structs.replace(
+        statement,
+        target=names.get(statement.target, statement.target),
+        key=names.get(statement.key, statement.key),
+        operands=tuple(map(operand, statement.operands)),
+        path=tuple(map(operand, statement.path)),
+    )
 
 
 def _without_unread_copies(blocks: tuple[Block, ...], result: int) -> tuple[Block, ...]:

@@ -14,6 +14,8 @@ from authorizer.errors import PlanError
 from authorizer.policy.plan.builtins import BUILTINS, REFUSED
 from authorizer.policy.plan.builtins.calling import Builtin
 from authorizer.policy.plan.form import DATA, Block, Function, Literally, Plan, Statement
+from authorizer.policy.plan.paths import Path, remembered
+from authorizer.policy.plan.running import RESERVED
 from authorizer.policy.plan.simplify import plain, simplified
 from authorizer.policy.plan.terms import Constants
 from authorizer.policy.plan.values import UNDEFINED
@@ -29,13 +31,15 @@ class Written(Struct, frozen=True):
     """A function that has been written.
 
     ``name`` is Python's, ``constant`` its value if that is known, ``cost`` what a call costs at most without loops, and
-    ``slot`` the place in the memory where its value is kept (0: nowhere).
+    ``slot`` the place in the memory where its value is kept (0: nowhere). ``answers`` are the booleans that it returns,
+    if nothing else.
     """
 
     name: str
     constant: Any
     cost: int
     slot: int
+    answers: frozenset[bool] | None
 
 
 class Unit:
@@ -48,11 +52,18 @@ class Unit:
         self.names = names
         self.constants = Constants(names)
         self.written: dict[Variant, Written] = {}
-        self.slots: dict[Variant, int] = {}
+        self.slots = RESERVED
         self.bodies: Mapping[str, tuple[Block, ...]] = {
             name: simplified(function) for name, function in plan.functions.items()
         }
         self.entrypoints = {name: plain(blocks) for name, blocks in plan.entrypoints.items()}
+        shared = remembered((*self.bodies.values(), *self.entrypoints.values()))
+        self.paths: Mapping[Path, int] = {path: self.slot() for path in sorted(shared)}
+
+    def slot(self) -> int:
+        """Return a new place in the memory of an evaluation."""
+        self.slots += 1
+        return self.slots - 1
 
     @property
     def bound(self) -> bool:

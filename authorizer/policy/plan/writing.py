@@ -13,6 +13,7 @@ from authorizer.errors import PlanError
 from authorizer.policy.plan import nodes
 from authorizer.policy.plan.form import Block, Literally, Operand
 from authorizer.policy.plan.liveness import CHANGING, defined_by, escaping
+from authorizer.policy.plan.paths import Path, reads_of
 from authorizer.policy.plan.simplify import statements
 from authorizer.policy.plan.terms import UNKNOWN, Constants, Pending, Term, constant, is_simple
 from authorizer.policy.plan.values import UNDEFINED, key
@@ -55,8 +56,9 @@ class Writer:
         self.body: list[ast.stmt] = []
         self.out = self.body
         self.env: dict[int, Term | Pending] = dict(env)
+        self.reads = reads_of(blocks)
         self.memos: dict[tuple[str, str], str] = {}
-        self.members: dict[tuple[str, Any], Term] = {}
+        self.members: dict[tuple[str, Path], Term] = {}
         self.memo = "m"
         self.cost = 0
         self.frames: list[Frame] = []
@@ -168,6 +170,19 @@ class Writer:
         term = Term(name, UNKNOWN, kind, defined, fresh=not shared, made=made)
         self.env[local] = term
         return term
+
+    def take(self, local: Operand) -> ast.expr | None:
+        """Take back the last assignment if it was to ``local``, which nothing else reads; return what it assigned."""
+        term = self.term(local)
+        last = self.out[-1] if self.out else None
+        if type(local) is Literally or not term.name or self.reads[local.number] != 1:  # type: ignore[union-attr]
+            return None
+        if not isinstance(last, ast.Assign) or not isinstance(last.targets[0], ast.Name):
+            return None
+        if last.targets[0].id != term.name or term.name.startswith("l"):
+            return None
+        self.out.pop()
+        return last.value
 
     def refine(self, local: Operand, **known: Any) -> None:
         """Note what a test has shown of a local."""
