@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 ONCE ?=
 ONLY ?=
+FRAMES ?= 10000000
+SEED ?= 0
+SECONDS_EACH ?= 600
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test nightly check format interop bench protos lock clean
+.PHONY: demo test nightly check format interop fuzz bench protos lock clean
 .DEFAULT_GOAL := test
 
 $(READY): requirements.lock pyproject.toml
@@ -32,6 +35,11 @@ check: $(READY)
 interop: $(READY)
 	.ci/interop "$(BIN)"
 	.ci/h2spec "$(BIN)"
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.http2.fuzz $(FRAMES) $(SEED)
+	@mkdir -p build/fuzz/http2
+	$(BIN)/python -m tests.http2.fuzz_atheris build/fuzz/http2 -max_total_time=$(SECONDS_EACH) -artifact_prefix=build/fuzz/
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench $(ONLY)

@@ -29,7 +29,7 @@ def run(request):
 def needed(program: str) -> str:
     found = shutil.which(program)
     if found is None:
-        pytest.skip(f"{program} is not installed")
+        pytest.skip(f"{program} is not installed; .ci/interop says how to get it")
     return found
 
 
@@ -48,6 +48,7 @@ def body(tmp_path):
     return file
 
 
+@pytest.mark.interop
 @pytest.mark.parametrize(("connections", "streams"), [(1, 1), (1, 16), (8, 100)])
 def test_h2load(run, body, connections, streams):
     async def scenario():
@@ -61,6 +62,7 @@ def test_h2load(run, body, connections, streams):
     run(scenario())
 
 
+@pytest.mark.interop
 def test_nghttp(run, body):
     async def scenario():
         async with serving(Core()) as door:
@@ -73,6 +75,7 @@ def test_nghttp(run, body):
     run(scenario())
 
 
+@pytest.mark.interop
 def test_curl(run, body):
     async def scenario():
         async with serving(Core()) as door:

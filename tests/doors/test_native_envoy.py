@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 import os
+import time
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
@@ -13,8 +15,10 @@ from authorizer.doors import native
 from authorizer.errors import DemoError
 from authorizer.gateways.envoy import Check
 from authorizer.http2.limits import Limits
+from authorizer.model import Decision, Request
+from authorizer.reasons import REASONS
 from tests.doors.native_world import Core, serving
-from tests.e2e.world import Reply, envoy, sample_api, send
+from tests.e2e.world import Reply, connection_manager, envoy, sample_api, send
 
 
 @contextlib.asynccontextmanager
@@ -145,3 +149,65 @@ async def test_rolling_restarts_under_load_lose_no_check(tmp_path):
     finally:
         for door in doors:
             await door.close(0)
+
+
+class Plain(Core):
+    """Gives ``/long`` a denial whose body has 3 MB, and takes its time for ``/slow``."""
+
+    def check(self, request):
+        if request.target == "/long":
+            return Decision(reason=REASONS["no_route"], id="d-5", requestable=("y" * 3_000_000,))
+        if request.target == "/slow":
+            time.sleep(0.15)
+        return super().check(Request(target="/open") if request.target == "/slow" else request)
+
+
+async def test_large_bodies_denials_and_headers_get_right_answers(tmp_path):
+    def roomy(config):
+        (listener,) = config["static_resources"]["listeners"]
+        manager = connection_manager(config)
+        manager["max_request_headers_kb"] = 96
+        manager["common_http_protocol_options"]["max_headers_count"] = 200
+        listener["per_connection_buffer_limit_bytes"] = 16 << 20
+        for cluster in config["static_resources"]["clusters"]:
+            if cluster["name"] == "api":
+                options = {"common_http_protocol_options": {"max_headers_count": 200}}
+                options["explicit_http_config"] = {"http_protocol_options": {}}
+                kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+                cluster["typed_extension_protocol_options"] = {
+                    kind: {"@type": f"type.googleapis.com/{kind}", **options}
+                }
+
+    headers = [(f"x-{number:03}", "v" * 593) for number in range(100)]  # 600 bytes each, with their names
+    async with (
+        serving(Plain(), max_message_bytes=8 << 20) as door,
+        gateway(tmp_path, door.address, roomy, body_bytes=6 << 20, timeout=5) as (url, seen),
+    ):
+        assert (await send(url, "POST", "/open", body=bytes(5_000_000))).status == 200
+        assert (await send(url, "POST", "/closed", body=bytes(5_000_000))).status == 403
+        denied = await send(url, "GET", "/long")
+        assert (denied.status, json.loads(denied.body)["reason"]) == (403, "no_route")
+        assert 3_000_000 < len(denied.body) == int(denied.headers["content-length"])
+        assert (await send(url, "GET", "/open", headers)).status == 200
+        assert (await send(url, "GET", "/closed", headers)).status == 403
+        assert [{name: value for name, value in sent.items() if name[:2] == "x-"}.items() >= dict(headers).items()
+                for _, path, sent in seen] == [False, True]  # fmt: skip
+
+
+async def test_a_deadline_of_200_ms_is_kept_or_denies(tmp_path):
+    def closed(config):
+        connection_manager(config)["http_filters"][0]["typed_config"]["failure_mode_allow"] = False
+
+    async with serving(Plain()) as door, gateway(tmp_path, door.address, closed, timeout=0.2) as (url, seen):
+        replies = await asyncio.gather(*(send(url, "GET", path) for path in ("/open", "/closed") * 50))
+        assert set(statuses(replies)) <= {200, 403, 503}  # a busy machine may be late; late is no
+        assert len(seen) == statuses(replies).count(200)
+        seen.clear()
+        # Each takes 150 ms of the one process: the second and all after it are out of time.
+        replies = await asyncio.gather(*(send(url, "GET", "/slow") for _ in range(8)))
+        assert set(statuses(replies)) <= {200, 503}
+        assert statuses(replies).count(503) >= 4
+        assert len(seen) == statuses(replies).count(200)
+        async with asyncio.timeout(10):
+            while (await send(url, "GET", "/open")).status != 200:
+                pass

@@ -8,6 +8,8 @@ import random
 import struct
 import sys
 import time
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import hpack
 
@@ -23,8 +25,18 @@ LIMITS = Limits(
 ODD = (b"", b"\0", b"\xff" * 8, b"\0\0\0\0", uint(1), uint(1 << 31), uint((1 << 31) - 1))
 
 
-def conversation(chance: random.Random) -> int:
-    """Hold one conversation; return its number of frames."""
+class Chance(Protocol):
+    """What decides in a conversation: ``random.Random``, or a fuzzer."""
+
+    def random(self) -> float: ...
+    def randint(self, a: int, b: int, /) -> int: ...
+    def randrange(self, stop: int, /) -> int: ...
+    def choice(self, options: Sequence[Any], /) -> Any: ...
+    def randbytes(self, count: int, /) -> bytes: ...
+
+
+def conversation(chance: Chance, most: int = 3000) -> int:
+    """Hold one conversation, of about ``most`` frames at most; return its number of frames."""
     service, pool, encoder = Service(), Pool(), hpack.Encoder()
     size = chance.choice((0, 1, 100, 5000, 90_000))
     service.answer = lambda _: bytes(size)
@@ -33,7 +45,7 @@ def conversation(chance: random.Random) -> int:
     window = raw(4, 0, 0, struct.pack(">HI", 4, chance.choice((0, 10, 65_535, 1 << 30))))
     parts = [PREFACE, window, raw(4, 1, 0), raw(8, 0, 0, uint(1 << 30))]
     calm = chance.random()
-    while not connection.finished and count < 3000:
+    while not connection.finished and count < most:
         for _ in range(chance.randint(1, 40)):
             count += 1
             if chance.random() < 0.5:
