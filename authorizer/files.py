@@ -20,6 +20,14 @@ def replace(path: Path, content: bytes) -> None:
     _put(path, content, 0o600, os.replace)
 
 
+def read_secret(path: Path, at_least: int) -> bytes:
+    """Return the secret in a file, without the white space around it. Raises OSError, or ValueError if it is short."""
+    secret = path.read_bytes().strip()
+    if len(secret) < at_least:
+        raise ValueError(f"{path} must hold at least {at_least} bytes")
+    return secret
+
+
 def _put(path: Path, content: bytes, mode: int, name: Callable[[Path, Path], None]) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.unlink(missing_ok=True)  # of a process that crashed; what stands there is never written to

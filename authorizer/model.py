@@ -59,8 +59,8 @@ class Request(Struct, frozen=True, kw_only=True):
     """What a gateway asks about, as it was sent: nothing decoded, merged or repaired.
 
     ``target`` is the raw request target (path and query); ``peer`` the address that the gateway saw;
-    ``principal`` the identity that the gateway verified by TLS; ``context`` what the gateway's configuration says
-    about the route, never the client.
+    ``principal`` the identity that the gateway verified by TLS and ``certificate`` the whole certificate, in
+    percent-encoded PEM; ``context`` what the gateway's configuration says about the route, never the client.
     """
 
     method: str = ""
@@ -72,6 +72,7 @@ class Request(Struct, frozen=True, kw_only=True):
     body_state: BodyState = "absent"
     peer: str = ""
     principal: str = ""
+    certificate: str = ""
     context: Mapping[str, str] = {}
     transport: Literal["grpc", "http"] = "grpc"
 
@@ -121,7 +122,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     """A verified caller. ``tokens`` are the assignee tokens it holds; ``attributes`` and ``env`` are not yet typed.
 
     ``namespace`` is the issuer's, "" for the one whose names need no prefix.
-    ``expires`` is POSIX seconds; the identity must not be used from then on. ``typed`` remembers what it is to each
+    ``expires`` is POSIX seconds; the identity must not be used from then on. ``bound_key`` and ``bound_certificate``
+    are the thumbprints of what its token is bound to (RFC 9449, RFC 8705). ``typed`` remembers what it is to each
     application (``Program.subject``); it belongs to the snapshot that made the identity.
     """
 
@@ -136,6 +138,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     claims: Mapping[str, object] = {}
     auth_time: float | None = None
     expires: float = float("inf")
+    bound_key: str = ""
+    bound_certificate: str = ""
     typed: dict[str, Any] = {}
 
 
@@ -147,7 +151,8 @@ class Decision(Struct, frozen=True, kw_only=True):
 
     INVARIANT: ``allowed=True`` is written in one place of the code, ``pdp.decide.allow``.
     ``policies`` determined it and ``sources`` are their file:line; ``challenge`` is a WWW-Authenticate value;
-    ``upstream`` headers are set and ``remove`` headers taken away on the way to the API.
+    ``upstream`` headers are set and ``remove`` headers taken away on the way to the API; ``response`` headers are set
+    on what goes back to the caller.
     """
 
     reason: Reason
@@ -168,6 +173,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     advice: tuple[Duty, ...] = ()
     challenge: str = ""
     upstream: tuple[tuple[str, str], ...] = ()
+    response: tuple[tuple[str, str], ...] = ()
     remove: tuple[str, ...] = ()
     revision: str = ""
 

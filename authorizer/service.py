@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from authorizer.model import Decision, Request
 from authorizer.pdp.decide import decide, deny
+from authorizer.pdp.proofs import Spend
 from authorizer.pdp.snapshot import EMPTY, Snapshot
 from authorizer.reasons import reason
 
@@ -24,11 +25,20 @@ def _quiet(_error: Exception) -> None:
     """Report nothing."""
 
 
+Spender = Callable[[bytes, float, float], bool | None]
+"""Asked whether a proof's digest is fresh: (digest, until, now) -> True, False for a replay, None if it cannot tell."""
+
+
+def no_store(_digest: bytes, _until: float, _now: float) -> None:
+    """Tell of no proof that it is fresh."""
+
+
 class Authorizer:
     """Decides requests against the current snapshot.
 
     ``snapshot`` is replaced by one assignment; ``stale_after`` (POSIX seconds) is the time from which the last known
-    good is too old to decide by. Both may be set from the event loop while checks run. ``report`` is told of faults.
+    good is too old to decide by. Both may be set from the event loop while checks run. ``report`` is told of faults,
+    ``spend`` whether a DPoP proof was shown before; without it no proof is accepted.
     """
 
     def __init__(
@@ -38,12 +48,14 @@ class Authorizer:
         clock: Callable[[], float] = time.time,
         observe: Observer = _nobody,
         report: Callable[[Exception], None] = _quiet,
+        spend: Spender = no_store,
     ) -> None:
         self.snapshot = snapshot
         self.stale_after = float("inf")
         self._clock = clock
         self._observe = observe
         self._report = report
+        self._spend = spend
         # Unique among processes by the random part, among decisions by the counter: no random call on each check.
         self._boot = secrets.token_hex(6)
         self._count = itertools.count(1)
@@ -60,11 +72,21 @@ class Authorizer:
         try:
             now = self._clock()
             fresh = now < self.stale_after
-            decision = decide(self.snapshot, request, now, decision_id) if fresh else deny("stale", decision_id)
+            decision = self._decide(request, now, decision_id) if fresh else deny("stale", decision_id)
         except Exception as error:  # noqa: BLE001 - INVARIANT: a fault of ours leaves as a denial, whatever it was
             decision = deny("internal_error", decision_id)
             self._report(error)
         return self._observed(request, decision, started)
+
+    def _decide(self, request: Request, now: float, decision_id: str) -> Decision:
+        snapshot = self.snapshot  # both rounds are about one
+        decision = decide(snapshot, request, now, decision_id)
+        if type(decision) is Decision:
+            return decision
+        assert isinstance(decision, Spend)
+        learnt = {decision: self._spend(decision.digest, decision.until, now)}
+        again = decide(snapshot, request, now, decision_id, learnt)
+        return again if isinstance(again, Decision) else deny("internal_error", decision_id)
 
     def refuse(self, code: str, request: Request, detail: str = "") -> Decision:
         """Deny what a door could not make a question of, so that it is counted and logged like any other denial.

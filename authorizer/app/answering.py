@@ -8,13 +8,13 @@ from pathlib import Path
 
 from authorizer import __version__
 from authorizer.app.activation import Activation
+from authorizer.app.credentials import options, replays
 from authorizer.app.stopping import Stopping
 from authorizer.app.tasks import Tasks
 from authorizer.doors import faults, forward_auth, forward_auth_peers, grpcio, native, native_tls
 from authorizer.doors.http1 import HttpDoor, open_http
-from authorizer.model import PERFORMED, Decision, Request
-from authorizer.pdp.snapshot import Options
-from authorizer.service import Authorizer
+from authorizer.model import Decision, Request
+from authorizer.service import Authorizer, no_store
 from authorizer.settings import ExtAuthz, Settings, Tls
 from authorizer.telemetry import decision_log
 from authorizer.telemetry.loop_lag import watch_loop_lag
@@ -22,12 +22,6 @@ from authorizer.telemetry.metrics import Metrics
 
 GRACE_SECONDS = 2.0
 """How long calls under way may take to end when a door closes."""
-
-
-def options(settings: Settings) -> Options:
-    """Return what the operator chose of a snapshot."""
-    performs = PERFORMED if settings.log.decisions else frozenset[str]()
-    return Options(realm=settings.realm, identity_headers=settings.identity_headers, performs=performs)
 
 
 class Answering:
@@ -47,7 +41,13 @@ class Answering:
             stdout = settings.log.decisions == "stdout"
             write = to_stdout if stdout else decision_log.to_file(Path(settings.log.decisions))
             self._events = decision_log.DecisionLog(write, clock, self.metrics.decisions_dropped)
-        self.authorizer = Authorizer(clock=clock, observe=self._observe, report=faults.report)
+        self._replays = replays(settings)
+        self.authorizer = Authorizer(
+            clock=clock,
+            observe=self._observe,
+            report=faults.report,
+            spend=self._replays.spend if self._replays is not None else no_store,
+        )
         self.activation = Activation(
             self.authorizer,
             options(settings),
@@ -121,6 +121,8 @@ class Answering:
         if self._grpc is not None:
             doors.append(self._grpc.close(grace))
         await asyncio.gather(*doors)
+        if self._replays is not None:
+            self._replays.close()
         await self.tasks.cancel()
         if self._events is not None:
             await self._events.drain(GRACE_SECONDS)

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from authorizer import __version__
 from authorizer.app import endpoints, restarts, sources
 from authorizer.app.activation import Activation
-from authorizer.app.answering import GRACE_SECONDS, options
+from authorizer.app.answering import GRACE_SECONDS
 from authorizer.app.channel import News
+from authorizer.app.credentials import options
 from authorizer.app.seat import Seat
 from authorizer.app.stopping import Stopping
 from authorizer.app.tasks import Tasks

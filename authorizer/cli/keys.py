@@ -5,10 +5,9 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from authorizer import files
 from authorizer.errors import KeyMaterialError
-from authorizer.pdp.api_keys import ID_BYTES, SECRET_BYTES, make
-
-_MIN_PEPPER = 16
+from authorizer.pdp.api_keys import ID_BYTES, MIN_SECRET, SECRET_BYTES, make
 
 
 def add_parser(subparsers: Any) -> None:
@@ -43,14 +42,9 @@ def run(args: argparse.Namespace) -> int:
 def read_pepper(path: Path) -> bytes:
     """Read the secret in a file, without the white space around it. Raises KeyMaterialError AZ432."""
     try:
-        pepper = path.read_bytes().strip()
-    except OSError as error:
-        raise KeyMaterialError("AZ432", f"the pepper {str(path)!r} cannot be read: {error.strerror}") from None
-    if len(pepper) < _MIN_PEPPER:
-        raise KeyMaterialError(
-            "AZ432", f"the pepper must have at least {_MIN_PEPPER} bytes", hint="openssl rand -hex 32"
-        )
-    return pepper
+        return files.read_secret(path, MIN_SECRET)
+    except (OSError, ValueError) as error:
+        raise KeyMaterialError("AZ432", f"the pepper cannot be used: {error}", hint="openssl rand -hex 32") from None
 
 
 def _quoted(text: str) -> str:

@@ -29,7 +29,7 @@ def decode(message: bytes) -> Request:
     """
     attributes = Question.FromString(message).attributes
     http = attributes.request.http
-    address, principal = _peer(attributes.source)
+    address, principal, certificate = _peer(attributes.source)
     body = http.raw_body or http.body.encode()
     try:
         # A gateway fills one of the two forms; the raw one keeps repeated lines apart and bytes untouched.
@@ -52,19 +52,20 @@ def decode(message: bytes) -> Request:
         body_state=_body_state(headers, len(body), http.size, context),
         peer=address,
         principal=principal,
+        certificate=certificate,
         context=context,
         transport="grpc",
     )
 
 
-def _peer(source: bytes) -> tuple[str, str]:
-    """Return address and principal of whoever connected to the gateway; its connection has many requests."""
+def _peer(source: bytes) -> tuple[str, str, str]:
+    """Return address, principal and certificate of whoever connected to the gateway; one connection, many requests."""
     return _remembered(source) if len(source) <= _LONG_PEER else _read_peer(source)
 
 
-def _read_peer(source: bytes) -> tuple[str, str]:
+def _read_peer(source: bytes) -> tuple[str, str, str]:
     peer = AttributeContext.Peer.FromString(source)
-    return peer.address.socket_address.address, peer.principal
+    return peer.address.socket_address.address, peer.principal, peer.certificate
 
 
 _LONG_PEER = 256

@@ -32,10 +32,10 @@ def denial(decision: Decision, status: int | None = None) -> Denial:
 
     ``status`` replaces the decision's own where a gateway's contract knows fewer of them. A status that is not an
     error becomes 403, so an allowed decision that strays here still denies. Raises headers.UnsendableError for a
-    challenge that would break the header.
+    header that would break the message.
     """
     code = _error_status(decision.reason.status if status is None else status)
-    headers = (("content-type", MEDIA_TYPE), *_challenge(decision, code))
+    headers = (("content-type", MEDIA_TYPE), *_challenge(decision, code), *sendable(decision.response))
     return Denial(code, headers, _body(decision, code))
 
 
@@ -46,7 +46,7 @@ def grpc_denial(decision: Decision) -> Denial:
     """
     code = 401 if decision.reason.status == 401 else 403
     text = f"{decision.reason.code}: {decision.reason.text}"[:_MAX_GRPC_TEXT]
-    return Denial(code, _challenge(decision, code), text.encode("utf-8", "replace"))
+    return Denial(code, (*_challenge(decision, code), *sendable(decision.response)), text.encode("utf-8", "replace"))
 
 
 def _error_status(status: int) -> int:

@@ -26,14 +26,15 @@ Readers = Mapping[str, Sequence[tuple[FieldType, Converter]]]
 def compare(
     vocabulary: Vocabulary,
     issuers: Sequence[Node],
+    holders: Sequence[Node],
     facts: Sequence[Node],
     trust: Mapping[str, Any],
     memberships: Mapping[str, Mapping[str, object]],
 ) -> list[Problem]:
     """Return what is said and never read or cannot be, and whom no issuer and no fact can speak of.
 
-    ``issuers`` and ``facts`` are the documents, which others have checked; ``trust`` is ``trust.json``, and
-    ``memberships`` those of ``facts.json``.
+    ``issuers``, ``holders`` (of API keys and certificates) and ``facts`` are the documents, which others have checked;
+    ``trust`` is ``trust.json``, and ``memberships`` those of ``facts.json``.
     """
     findings = Findings()
     assignee = _readers({_TENANT: (FieldType("string"),), **vocabulary.assignee})
@@ -44,6 +45,9 @@ def compare(
         _values(findings, assignee, _at(issuer, "attributes"), _FIELD, f" in the attributes{where}")
         _names(findings, assignee, _keys(_at(claims, "fields")), _FIELD, f" in the claims{where}")
         _names(findings, env, _keys(_at(claims, "env")), _ENV, f" in the claims{where}")
+    for section, what in (("keys", "API key"), ("certificates", "certificate rule")):
+        for key, one in _below(holders, section):
+            _values(findings, assignee, _at(one, "attributes"), _FIELD, f" of {what} {key.text!r}")
     for key, subject in _below(facts, "subjects"):
         where = f" of subject {key.text!r}"
         _values(findings, assignee, _at(subject, "attributes"), _FIELD, where)
@@ -58,7 +62,10 @@ def compare(
             continue
         for _, row in _entries(rows):
             _values(findings, known, row, _FIELD, f" in the lookup table {key.text!r}")
-    _nobody(findings, vocabulary, trust["issuers"], {kind for member in memberships.values() for kind in member})
+    listed = {kind for member in memberships.values() for kind in member}
+    listed.update(*(key["names"] for key in trust["api_keys"]))
+    listed.update(*({rule["kind"], *rule["names"]} for rule in trust["certificates"]))
+    _nobody(findings, vocabulary, trust["issuers"], listed)
     return findings.problems
 
 

@@ -26,6 +26,8 @@ from authorizer.reasons import reason
 
 MAX_KEY = 128
 ID_BYTES, SECRET_BYTES = 10, 32
+MIN_SECRET = 16
+"""Bytes of a pepper, at least."""
 Algorithm = Literal["sha256", "hmac-sha256"]
 Names = dict[str, tuple[str | tuple[str, str], ...]]
 

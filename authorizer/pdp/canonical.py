@@ -3,7 +3,7 @@
 Nothing is repaired: a gateway, we and the API behind must see one and the same path, host and method, and only a
 request that leaves no choice to its reader is decided. A clean request costs one look at each byte; only what is not
 clean takes the slow road, to find the exact reason. Sources: RFC 3986 (paths, hosts), RFC 9110 and 9112 (targets,
-fields), RFC 6750 (credentials).
+fields).
 """
 
 import re
@@ -42,6 +42,7 @@ OVERRIDE_HEADERS = frozenset(
     for spelling in product(*(("-", "_") if character == "-" else (character,) for character in name))
 )
 _LONG_NAMES = 1024  # of all headers together; longer ones are not remembered
+_ANSWERED_401 = frozenset({"authorization", "dpop"})  # a repeat is the credential's own refusal
 _PSEUDO = frozenset({":method", ":path", ":scheme", ":authority", ":protocol"})
 
 # RFC 3986: pchar without ';' and escapes, which the slow road judges.
@@ -51,7 +52,6 @@ _HOST = re.compile(r"([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\.?(?::([0-9]{1,5}))?"
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?").fullmatch
 _BAD_OCTETS = re.compile(r"[^!-~]").search
 _NAME_OCTETS = f"{TOKEN_CHARACTERS.lower()}:".encode()
-_TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 
 
 class Canonical(Struct, frozen=True):
@@ -256,7 +256,7 @@ def clash(headers: Headers, names: frozenset[str]) -> str:
     for name, values in headers.items():
         if "_" in name and name not in names and name.replace("_", "-") in twins:
             return "header_underscore"
-        if len(values) > 1 and name in names and name != "authorization":
+        if len(values) > 1 and name in names and name not in _ANSWERED_401:
             return "header_repeated"
     for value in headers.get("connection", ()):
         for option in value.split(","):
@@ -264,34 +264,3 @@ def clash(headers: Headers, names: frozenset[str]) -> str:
             if dropped == "authorization" or dropped in twins:
                 return "header_hop_by_hop"
     return ""
-
-
-def credential(request: Request) -> str | Reason | None:
-    """Return the one bearer token, None when no credential was sent, or the reason to refuse what was.
-
-    RFC 6750, section 2.1, and RFC 9110, section 11.4: ``Bearer``, in any case, one space or more, a token68. The token
-    itself is not read here. A gateway joins repeated lines by commas, so a comma means several credentials.
-    """
-    values = request.headers.get("authorization")
-    if not values:
-        return None
-    if len(values) > 1:
-        return reason("credential_repeated")
-    value = values[0]
-    if len(value) > MAX_CREDENTIAL:
-        return reason("token_too_large")
-    scheme, _, rest = value.partition(" ")
-    if scheme not in {"Bearer", "bearer"} and scheme.lower() != "bearer":
-        return reason(_strange_scheme(scheme))
-    token = rest.lstrip(" ")
-    if not token or not token.isascii() or token.encode().translate(None, _TOKEN68):
-        return reason("credential_repeated" if "," in rest else "credential_malformed")
-    if "=" in token.rstrip("=") or token[0] == "=":
-        return reason("credential_malformed")
-    return token
-
-
-def _strange_scheme(scheme: str) -> str:
-    if "," in scheme:
-        return "credential_repeated"
-    return "credential_scheme" if METHOD.fullmatch(scheme) else "credential_malformed"

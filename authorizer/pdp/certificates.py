@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from authorizer.grammar import UNSAFE_TEXT
 from authorizer.jose.encoding import encode_base64url
+from authorizer.model import Request
 
 Form = Literal["xfcc", "client-cert", "pem"]
 """``xfcc``: Envoy's header. ``client-cert``: RFC 9440. ``pem``: percent-encoded PEM, or its base64 alone."""
@@ -44,6 +45,41 @@ class Certificate(Struct, frozen=True, kw_only=True):
 
 class CertificateFault(Exception):  # noqa: N818 - whoever asks answers it with a Reason
     """What the gateway passed on is no certificate; the message says in which way."""
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where a gateway tells of a client certificate: ``source``, beside the request, or else in a header.
+
+    ``header`` is its name in lower case, and must be one that the gateway takes off what a client sends.
+    """
+
+    form: Literal["none", "source"] | Form = "none"
+    header: str = ""
+    hops: int = 1
+
+
+def told(request: Request, place: Place) -> str:
+    """Return what the gateway tells of the client's certificate, or "". Raise CertificateFault if it tells twice."""
+    if place.form in {"none", "source"}:
+        return request.certificate if place.form == "source" else ""
+    values = request.headers.get(place.header, ())
+    if len(values) > 1 and place.form != "xfcc":
+        raise CertificateFault("the header is there twice")
+    return ",".join(values)
+
+
+def certificate(request: Request, place: Place) -> Certificate | None:
+    """Return the client certificate that the gateway saw, or None. Raise CertificateFault for what cannot be read."""
+    text = told(request, place)
+    if not text or place.form == "none":
+        return None
+    return read(text, "pem" if place.form == "source" else place.form, place.hops)
+
+
+def by_name(principal: str) -> Certificate:
+    """Return what is known of a client of which the gateway tells one name alone: a URI, or else a DNS name."""
+    uri = "://" in principal or principal.startswith("urn:")
+    return Certificate(uris=(principal,)) if uri else Certificate(dns=(principal,))
 
 
 def read(text: str, form: Form, hops: int = 1) -> Certificate:

@@ -1,11 +1,13 @@
-"""The ``WWW-Authenticate`` value of a 401 (RFC 6750 section 3, RFC 9470 section 3)."""
+"""The ``WWW-Authenticate`` value of a 401 (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9470 section 3)."""
 
 import re
+from collections.abc import Iterable, Mapping
 
 from authorizer.model import Reason, StepUp
 
 _UNSAFE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 # Nothing usable was presented, so there is no token to call invalid (RFC 6750 3.1, last paragraph).
+_PROOF_ERRORS = {"proof_nonce": "use_dpop_nonce", "proof_key": "invalid_token"}
 _WITHOUT_ERROR = frozenset({"no_credential", "credential_scheme"})
 
 
@@ -20,6 +22,18 @@ def challenge(why: Reason, *, realm: str = "", step_up: StepUp | None = None) ->
             parameters["max_age"] = str(step_up.max_age)
     elif why.code not in _WITHOUT_ERROR:
         parameters |= {"error": "invalid_token", "error_description": why.text}
+    return _written("Bearer", parameters)
+
+
+def proof_challenge(why: Reason, algorithms: Iterable[str], *, realm: str = "") -> str:
+    """Return the challenge for a token that came, or should have come, with a DPoP proof: what is wrong with either."""
+    error = _PROOF_ERRORS.get(why.code, "invalid_dpop_proof" if why.category == "invalid_proof" else "invalid_token")
+    parameters = {"realm": realm} if realm else {}
+    parameters |= {"error": error, "error_description": why.text, "algs": " ".join(sorted(algorithms))}
+    return _written("DPoP", parameters)
+
+
+def _written(scheme: str, parameters: Mapping[str, str]) -> str:
     # Quotes, backslashes and everything outside printable ASCII have no place in these values (RFC 6750 section 3).
     quoted = ", ".join(f'{name}="{_UNSAFE.sub("?", value)}"' for name, value in parameters.items())
-    return f"Bearer {quoted}" if quoted else "Bearer"
+    return f"{scheme} {quoted}" if quoted else scheme

@@ -9,16 +9,21 @@ import msgspec
 from msgspec import Struct
 
 from authorizer.model import ANONYMOUS, Decision, Identity, Reason, Request
-from authorizer.pdp import answers, canonical, tokens, ways
-from authorizer.pdp.challenge import challenge
+from authorizer.pdp import answers, canonical, ways
+from authorizer.pdp.authentication import authenticate
+from authorizer.pdp.challenge import challenge, proof_challenge
+from authorizer.pdp.credentials import by_proof
+from authorizer.pdp.needs import NOTHING_LEARNT, Learnt, Need
+from authorizer.pdp.proofs import nonce
 from authorizer.pdp.routes import Match
 from authorizer.pdp.snapshot import Guard, Snapshot
 from authorizer.policy.pbac import BadAttribute, Question, Verdict
-from authorizer.reasons import ALLOWED, authored, reason
+from authorizer.reasons import ALLOWED, REASONS, authored, reason
 
 _NOT_READY = reason("not_ready")
 _NO_ROUTE = reason("no_route")
 _MISMATCH = reason("context_mismatch")
+_PROOF_CODES = frozenset(code for code in REASONS if code.startswith("proof_")) | {"token_not_bound"}
 _HEADER_SAFE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 _is_header_safe = re.compile(r"[!-$&-~]*").fullmatch
 
@@ -35,19 +40,23 @@ def deny(why: str | Reason, decision_id: str, *, realm: str = "") -> Decision:
     )
 
 
-def decide(snapshot: Snapshot, request: Request, now: float, decision_id: str) -> Decision:
-    """Answer whether ``request`` may pass at ``now`` (POSIX seconds).
+def decide(
+    snapshot: Snapshot, request: Request, now: float, decision_id: str, learnt: Learnt = NOTHING_LEARNT
+) -> Decision | Need:
+    """Answer whether ``request`` may pass at ``now`` (POSIX seconds), or what has to be asked first.
 
     Read the request strictly, find the operation, verify the credential, fill in the attributes, ask the policies. Each
-    step goes on or ends in a denial with its own reason.
+    step goes on or ends in a denial with its own reason. ``learnt`` are the answers to earlier needs.
     """
     operation = find(snapshot, request)
     if isinstance(operation, Reason):
         return deny(operation, decision_id)
     guard = operation.guard
-    identity = _identify(snapshot, request, now)
-    if isinstance(identity, Reason):
-        return _known(deny(identity, decision_id, realm=snapshot.options.realm), snapshot, guard)
+    identity = authenticate(snapshot, request, now, learnt)
+    if not isinstance(identity, Identity):
+        if not isinstance(identity, Reason):
+            return identity
+        return _known(_refused(snapshot, identity, request, now, decision_id), snapshot, guard)
     resource = guard.extract(operation.match, operation.query, request, identity.claims, snapshot.facts.lookup)
     if isinstance(resource, Reason):
         return _known(deny(resource, decision_id, realm=snapshot.options.realm), snapshot, guard, identity)
@@ -160,13 +169,15 @@ def numbered(snapshot: Snapshot, decision: Decision, decision_id: str) -> Decisi
     return msgspec.structs.replace(decision, id=decision_id, upstream=upstream)
 
 
-def _identify(snapshot: Snapshot, request: Request, now: float) -> Identity | Reason:
-    credential = canonical.credential(request)
-    if credential is None:
-        return snapshot.anonymous
-    if isinstance(credential, Reason):
-        return credential
-    return tokens.verify(credential, snapshot.trust, snapshot.facts, snapshot.memo, now)
+def _refused(snapshot: Snapshot, why: Reason, request: Request, now: float, decision_id: str) -> Decision:
+    """Make the denial of a credential: its challenge is of the scheme in which the proof is wrong."""
+    refused = deny(why, decision_id, realm=snapshot.options.realm)
+    proofs = snapshot.options.proofs
+    if why.status == 401 and (why.code in _PROOF_CODES or by_proof(request)):
+        challenged = proof_challenge(why, proofs.algorithms, realm=snapshot.options.realm)
+        told = (("dpop-nonce", nonce(proofs, now)),) if proofs.nonce_key else ()
+        return msgspec.structs.replace(refused, challenge=challenged, response=told)
+    return refused
 
 
 def environment(snapshot: Snapshot, request: Request, identity: Identity, now: float) -> dict[str, object]:

@@ -8,10 +8,15 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from msgspec.structs import replace
+
 from authorizer.grammar import UNSAFE_TEXT
 from authorizer.model import ANYONE, ASSIGNEE_KINDS, AUTHENTICATED, Identity, assignee_token
+from authorizer.pdp.api_keys import ApiKey
+from authorizer.pdp.certificate_rules import CertificateRule
 from authorizer.pdp.claims import ClaimFault, claim, numeric_date, text, texts
 from authorizer.pdp.facts import Facts, Membership
+from authorizer.pdp.proofs import confirmation
 from authorizer.pdp.trust import Issuer
 
 
@@ -34,33 +39,73 @@ def identify(claims: Mapping[str, Any], issuer: Issuer, facts: Facts, expires: f
     if client == subject:
         # RFC 9068 section 5: a client acts for itself, and its name may be that of a person.
         names.pop("person", None)
-    member = facts.memberships.get(subject)
+    scopes = _scopes(claims)
+    names["scope"] = frozenset(assignee_token("scope", _own(issuer, scope, "scope")) for scope in scopes)
+    key, certificate = confirmation(claims) or ("", "")
+    return _known(
+        Identity(
+            issuer=issuer.issuer,
+            namespace=issuer.namespace,
+            subject=subject,
+            client=client,
+            scopes=scopes,
+            attributes=_values(claims, issuer.claims.fields) | dict(issuer.attributes),
+            env=_values(claims, issuer.claims.env) | _login(claims),
+            claims=claims,
+            auth_time=numeric_date(claims, "auth_time"),
+            expires=expires,
+            bound_key=key,
+            bound_certificate=certificate,
+        ),
+        names,
+        facts,
+    )
+
+
+def of_key(key: ApiKey, facts: Facts) -> Identity:
+    """Make the Identity of an API key's holder. Facts about the person, or else the client, are facts about it."""
+    names = {
+        kind: frozenset(assignee_token(kind, *((one,) if isinstance(one, str) else one)) for one in listed)
+        for kind, listed in key.names.items()
+    }
+    names["scope"] = frozenset(assignee_token("scope", scope) for scope in key.scopes)
+    client, person = (str(key.names.get(kind, ("",))[0]) for kind in ("client", "person"))
+    return _known(
+        Identity(
+            subject=person or client,
+            client=client,
+            scopes=frozenset(key.scopes),
+            attributes=key.attributes,
+            expires=float("inf") if key.end is None else key.end,
+        ),
+        names,
+        facts,
+    )
+
+
+def of_certificate(rule: CertificateRule, name: str, facts: Facts) -> Identity:
+    """Make the Identity of a client certificate's holder, whom ``rule`` calls ``name``."""
+    names = {kind: frozenset(assignee_token(kind, one) for one in listed) for kind, listed in rule.names.items()}
+    names[rule.kind] = frozenset({assignee_token(rule.kind, name)})
+    client = name if rule.kind == "client" else ""
+    return _known(Identity(subject=name, client=client, attributes=rule.attributes), names, facts)
+
+
+def _known(identity: Identity, names: dict[str, frozenset[str]], facts: Facts) -> Identity:
+    """Add what the facts know of a subject to what its credential says, and its names."""
+    member = facts.memberships.get(identity.subject)
     if member is not None:
         names |= _memberships(member)
-    attributes = _values(claims, issuer.claims.fields) | dict(issuer.attributes)
-    env = _values(claims, issuer.claims.env) | _login(claims)
-    known = facts.subjects.get(subject)
+    attributes, env = dict(identity.attributes), dict(identity.env)
+    known = facts.subjects.get(identity.subject)
     if known is not None:
         attributes |= known.attributes
         env |= known.env
     tenant = attributes.get("tenant")
     if isinstance(tenant, str):
         attributes |= facts.subscriptions.get(tenant, {})
-    scopes = _scopes(claims)
-    names["scope"] = frozenset(assignee_token("scope", _own(issuer, scope, "scope")) for scope in scopes)
-    return Identity(
-        issuer=issuer.issuer,
-        namespace=issuer.namespace,
-        subject=subject,
-        client=client,
-        scopes=scopes,
-        tokens=frozenset({ANYONE, AUTHENTICATED}).union(*names.values()),
-        attributes=attributes,
-        env=env,
-        claims=claims,
-        auth_time=numeric_date(claims, "auth_time"),
-        expires=expires,
-    )
+    tokens = frozenset({ANYONE, AUTHENTICATED}).union(*names.values())
+    return replace(identity, tokens=tokens, attributes=attributes, env=env, typed={})
 
 
 def _memberships(member: Membership) -> dict[str, frozenset[str]]:

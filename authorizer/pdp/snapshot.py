@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from authorizer.errors import BundleError
 from authorizer.model import ANYONE, KINDS, PERFORMED, Identity
@@ -12,7 +12,10 @@ from authorizer.pdp import facts as facts_document
 from authorizer.pdp import trust as trust_document
 from authorizer.pdp.answers import Answers
 from authorizer.pdp.attributes import Extractor, make_extractor
+from authorizer.pdp.certificates import Place
+from authorizer.pdp.credentials import NOWHERE, KeyPlaces
 from authorizer.pdp.facts import Facts
+from authorizer.pdp.proofs import HEADER, Proofs
 from authorizer.pdp.routes import Entry, Routes
 from authorizer.pdp.routes import build as build_routes
 from authorizer.pdp.tokens import Memo
@@ -38,12 +41,18 @@ class Options(Struct, frozen=True):
     """What the operator chose. ``identity_headers``: header name -> what it says of the caller.
 
     ``performs`` are the obligation types that this process can carry out: a notification leaves with the decision
-    event, so without a decision log there is none.
+    event, so without a decision log there is none. ``key_places`` is where API keys are looked for, ``pepper`` what
+    they are hashed with, ``proofs`` what is asked of DPoP proofs, ``certificates`` where gateways tell of client
+    certificates, by ``Request.transport``.
     """
 
     realm: str = "api"
     identity_headers: Mapping[str, str] = {}
     performs: frozenset[str] = PERFORMED
+    key_places: KeyPlaces = KeyPlaces(header="x-api-key")
+    pepper: bytes = b""
+    proofs: Proofs = Proofs()
+    certificates: Mapping[str, Place] = field(default_factory=lambda: {"grpc": Place(form="source"), "http": Place()})
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -63,6 +72,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     answers: Answers
     id_headers: tuple[str, ...]
     managed: frozenset[str]
+    key_places: KeyPlaces
     anonymous: Identity
     ready: bool
     revision: str
@@ -97,6 +107,9 @@ def build(
     else:
         memo = Memo()
         trust = trust_document.load(documents["trust"]) if "trust" in documents else NOBODY
+    # Where nobody has an API key, the header may be the API's own affair.
+    key_places = options.key_places if trust.keys else NOWHERE
+    heard = {key_places.header, *(place.header for place in options.certificates.values())}
     managed = frozenset(options.identity_headers)
     return Snapshot(
         program=program,
@@ -109,7 +122,8 @@ def build(
         ways=Ways(ways.MOST),
         answers=Answers(answers.MOST),
         id_headers=tuple(name for name, source in options.identity_headers.items() if source == "decision_id"),
-        managed=managed | {"authorization"},
+        managed=managed | {"authorization", HEADER, *heard} - {""},
+        key_places=key_places,
         anonymous=Identity(tokens=frozenset({ANYONE})),
         ready=all(kind in documents for kind in KINDS),
         revision=revisions.get("policy", ""),

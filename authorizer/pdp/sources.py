@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from authorizer.errors import DocumentError, Place, Problem, ordered
 from authorizer.pdp.agreement import compare
+from authorizer.pdp.api_keys import compile_keys
+from authorizer.pdp.certificate_rules import compile_rules
 from authorizer.pdp.derived import derive
 from authorizer.pdp.facts import compile_facts
 from authorizer.pdp.trust import compile_issuers
@@ -60,20 +62,29 @@ def compile_documents(files: Mapping[str, bytes]) -> Sources:
             found += documents.load_bytes(content, name)
         except DocumentError as error:
             problems += error.problems
-    kinds: dict[str, list[Node]] = {"Issuers": [], "Facts": [], "Tests": []}
+    kinds: dict[str, list[Node]] = {"Issuers": [], "ApiKeys": [], "Certificates": [], "Facts": [], "Tests": []}
     for document in found:
         kind = document.get("kind") if isinstance(document, MapNode) else None
         if isinstance(kind, Scalar) and kind.text in kinds:
             kinds[kind.text].append(document)
     compiled = pbac.check_and_compile(found)
     trust, trust_problems = compile_issuers(kinds["Issuers"], files.__getitem__)
+    trust["api_keys"], key_problems = compile_keys(kinds["ApiKeys"])
+    trust["certificates"], rule_problems = compile_rules(kinds["Certificates"])
     facts, facts_problems = compile_facts(kinds["Facts"])
-    problems += [*compiled.problems, *trust_problems, *facts_problems]
+    problems += [*compiled.problems, *trust_problems, *key_problems, *rule_problems, *facts_problems]
     if compiled.estate is not None and not facts_problems:
         facts, derived_problems = derive(compiled.estate, facts)
         problems += derived_problems
     if compiled.vocabulary is not None:
-        problems += compare(compiled.vocabulary, kinds["Issuers"], kinds["Facts"], trust, facts["memberships"])
+        problems += compare(
+            compiled.vocabulary,
+            kinds["Issuers"],
+            [*kinds["ApiKeys"], *kinds["Certificates"]],
+            kinds["Facts"],
+            trust,
+            facts["memberships"],
+        )
     tests: tuple[Case, ...] = ()
     try:
         tests = read_suites(kinds["Tests"])

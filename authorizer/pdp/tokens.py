@@ -16,6 +16,7 @@ from authorizer.model import Identity, Reason
 from authorizer.pdp.claims import ClaimFault, claim, numeric_date, text, texts
 from authorizer.pdp.facts import Facts
 from authorizer.pdp.identity import identify
+from authorizer.pdp.proofs import confirmation
 from authorizer.pdp.trust import Issuer, Trust, media_type
 from authorizer.reasons import reason
 
@@ -31,6 +32,7 @@ _EXPIRED = reason("token_expired")
 _NOT_YET = reason("token_not_yet")
 _LIFETIME = reason("token_lifetime")
 _UNBOUND = reason("token_unbound")
+_NOT_BOUND = reason("token_not_bound")
 _LISTED = 5
 
 
@@ -163,8 +165,11 @@ def _key(jws: Jws, issuer: Issuer) -> VerifyKey | Reason:
 
 def _check(claims: Mapping[str, Any], issuer: Issuer, now: float) -> float | Reason:
     """Check the registered claims (RFC 7519 section 4.1); return from when on the token must not be used."""
-    if "cnf" in claims:
-        return _UNBOUND  # the proof that belongs to it is not checked here, so it must not pass as a bearer token
+    bound = confirmation(claims)
+    if bound is None:
+        return _UNBOUND  # it cannot be told which proof belongs to it, so it must not pass as a bearer token
+    if issuer.binding == "required" and bound == ("", ""):
+        return _NOT_BOUND
     if "events" in claims:
         return _TYPE  # a security event or logout token (RFC 8417 section 2.2), whatever its header says
     expires, issued, starts = numeric_date(claims, "exp"), numeric_date(claims, "iat"), numeric_date(claims, "nbf")

@@ -5,8 +5,9 @@ Each issuer has its own keys, audiences and allow-list of algorithms, and its ow
 """
 
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +16,8 @@ from authorizer.errors import KeyMaterialError, Place, Problem
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.jose.jwk import VerifyKey, read_key, read_key_set
 from authorizer.model import ASSIGNEE_KINDS
+from authorizer.pdp.api_keys import ApiKey
+from authorizer.pdp.certificate_rules import CertificateRule
 from authorizer.policy.documents import MapNode, Node, Scalar, locate, plain
 from authorizer.policy.pbac.types import FieldType
 from authorizer.policy.pbac.values import read_value
@@ -22,17 +25,20 @@ from authorizer.policy.pbac.vocabulary import REQUEST_ENV
 from authorizer.policy.reading import Findings
 
 FORMAT: Final = 1
+Binding = Literal["optional", "required"]
+"""Whether an issuer's tokens must be bound to a key or certificate. A binding that is there counts always."""
 _DEFAULT_CLAIMS = {
     "person": ("sub",),
     "client": ("client_id", "azp"),
     "group": ("groups",),
     "management_role": ("roles",),
 }
+_HASH = re.compile(r"[0-9a-f]{64}").fullmatch
 _TYPES = ("at+jwt", "JWT", "")
 _CLAIM_KEYS = (*ASSIGNEE_KINDS, "fields", "env")
 _ISSUER_KEYS = (
     "issuer", "audiences", "algorithms", "jwks", "jwks_file", "types", "leeway", "max_lifetime", "required",
-    "namespace", "claims", "attributes",
+    "namespace", "claims", "attributes", "binding",
 )  # fmt: skip
 
 
@@ -65,14 +71,17 @@ class Issuer(Struct, frozen=True, kw_only=True):
     foreign: tuple[str, ...]
     claims: Claims
     attributes: Mapping[str, Any]
+    binding: Binding
     keys: tuple[VerifyKey, ...]
     keys_by_id: Mapping[str, VerifyKey]
 
 
 class Trust(Struct, frozen=True):
-    """The trusted issuers, by the exact value of ``iss``."""
+    """Whose word counts: issuers by the exact value of ``iss``, API keys by id, rules for client certificates."""
 
     issuers: Mapping[str, Issuer]
+    keys: Mapping[str, ApiKey] = {}
+    certificates: tuple[CertificateRule, ...] = ()
 
 
 NOBODY = Trust({})
@@ -92,12 +101,15 @@ class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     namespace: str
     claims: Claims
     attributes: dict[str, str | tuple[str, ...]]
+    binding: Binding = "optional"
     keys: list[dict[str, Any]]
 
 
 class _Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     format: Literal[1]
     issuers: tuple[_Row, ...]
+    api_keys: tuple[ApiKey, ...] = ()
+    certificates: tuple[CertificateRule, ...] = ()
 
 
 def media_type(text: str) -> str:
@@ -108,9 +120,10 @@ def media_type(text: str) -> str:
 def load(document: object) -> Trust:
     """Read ``trust.json`` (parsed). Raise ``KeyMaterialError`` AZ42x if it is not what ``compile_issuers`` makes."""
     try:
-        rows = msgspec.convert(document, _Document).issuers
+        whole = msgspec.convert(document, _Document)
     except msgspec.ValidationError as error:
         raise KeyMaterialError("AZ420", f"the trust document is malformed: {error}") from None
+    rows = whole.issuers
     issuers: dict[str, Issuer] = {}
     for row in rows:
         unknown = sorted(set(row.algorithms) - set(ALGORITHMS))
@@ -138,10 +151,14 @@ def load(document: object) -> Trust:
             foreign=tuple(other for other in others if other),
             claims=row.claims,
             attributes=row.attributes,
+            binding=row.binding,
             keys=keys,
             keys_by_id=by_id,
         )
-    return Trust(issuers)
+    by_key = {key.id: key for key in whole.api_keys}
+    if len(by_key) != len(whole.api_keys) or not all(_HASH(key.hash) for key in whole.api_keys):
+        raise KeyMaterialError("AZ421", "two API keys have one id, or one has no hash")
+    return Trust(issuers, by_key, whole.certificates)
 
 
 def compile_issuers(
@@ -223,6 +240,7 @@ def _issuer(name: str, node: Node, read_file: Callable[[str], bytes], findings: 
             key: findings.text_or_texts(value, f"attribute {key!r}")
             for key, _, value in findings.named(body.get("attributes"), "attributes")
         },
+        "binding": findings.choice(body.get("binding"), "binding", get_args(Binding), "T114") or "optional",
         "keys": _keys(name, body, algorithms, read_file, findings),
     }
 

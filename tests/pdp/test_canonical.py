@@ -1,4 +1,4 @@
-"""The canonical request: what holds of every path taken, what gateways would normalise, headers, credentials."""
+"""The canonical request: what holds of every path taken, what gateways would normalise, headers."""
 
 import json
 import re
@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 from authorizer.model import Reason, Request
 from authorizer.pdp.canonical import (
     _CLEAN_PATH,
-    MAX_CREDENTIAL,
     MAX_HEADER_CHARACTERS,
     MAX_HEADERS,
     SOFT_REASONS,
     Canonical,
     _check_headers,
     check_headers,
-    credential,
     read,
     read_host,
     refuse,
@@ -57,7 +55,6 @@ def test_nothing_raises(method, target, host, headers):
     for answer in (read(request), read(Request(method="GET", target="/" + target, host="a"))):
         assert isinstance(answer, Canonical | Reason)
     assert isinstance(check_headers(request, MANAGED), Reason | None)
-    assert isinstance(credential(request), str | Reason | None)
 
 
 NAMES = st.sampled_from(
@@ -270,30 +267,6 @@ def test_a_managed_name_with_underscores_has_a_twin_with_dashes():
     managed = frozenset({"x_legacy_user"})
     assert check_headers(Request(headers={"x_legacy_user": ("a",)}), managed) is None
     assert code(check_headers(Request(headers={"x_legacy-user": ("a",)}), managed)) == "header_underscore"
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ((), None),
-        (("Bearer abc.DEF-_~+/==",), "abc.DEF-_~+/=="),
-        (("bEaReR   x",), "x"),
-        (("Bearer =a",), "credential_malformed"),
-        (("Bearer a=b",), "credential_malformed"),
-        (("Bearer a ",), "credential_malformed"),
-        ((" Bearer a",), "credential_malformed"),
-        (("Bearer\u00a0a",), "credential_malformed"),
-        (("",), "credential_malformed"),
-        (("Bearer a\udcff",), "credential_malformed"),
-        (("Bearer a, b",), "credential_repeated"),
-        (("Bearer a", "Bearer a"), "credential_repeated"),
-        (("DPoP a",), "credential_scheme"),
-        (("Bearer " + "a" * MAX_CREDENTIAL,), "token_too_large"),
-    ],
-)
-def test_credential(values, expected):
-    answer = credential(Request(headers={"authorization": values} if values else {}))
-    assert (answer.code if isinstance(answer, Reason) else answer) == expected
 
 
 @pytest.mark.parametrize("target", ["/%25" * 2000, "/a;" * 2700, "/%2541" * 1300, "/%2f" * 2000, "/%" + "25" * 4000])

@@ -23,7 +23,7 @@ from authorizer.policy.pbac.vocabulary import read_catalog
 from authorizer.policy.reading import Findings
 
 KINDS = ("Catalog", "Application", "AssignmentPoints", "Plans", "Policies", "Eligibility")
-OTHER_KINDS = ("Tests", "Issuers", "Facts")
+OTHER_KINDS = ("Tests", "Issuers", "ApiKeys", "Certificates", "Facts")
 """Kinds that others read from the same files."""
 
 

@@ -1,0 +1,67 @@
+"""What the settings say of credentials, as the decision takes it; and the store of proofs that were shown."""
+
+from pathlib import Path
+
+from authorizer import files
+from authorizer.app.replays import Replays
+from authorizer.errors import KeyMaterialError
+from authorizer.model import PERFORMED
+from authorizer.pdp.api_keys import MIN_SECRET
+from authorizer.pdp.certificates import Place
+from authorizer.pdp.credentials import KeyPlaces
+from authorizer.pdp.proofs import Proofs
+from authorizer.pdp.snapshot import Options
+from authorizer.settings import CERTIFICATE_HEADERS, ClientCertificate, Settings
+
+_FILE = "proofs"
+
+
+def options(settings: Settings) -> Options:
+    """Return what the operator chose of a snapshot. Raises KeyMaterialError AZ432 for a secret that cannot be used."""
+    asked = settings.credentials
+    return Options(
+        realm=settings.realm,
+        identity_headers=settings.identity_headers,
+        performs=PERFORMED if settings.log.decisions else frozenset(),
+        key_places=KeyPlaces(asked.api_key_header.lower(), asked.api_key_parameter),
+        pepper=_secret(asked.pepper_file),
+        proofs=Proofs(
+            algorithms=frozenset(asked.dpop.algorithms),
+            lifetime=asked.dpop.lifetime_seconds,
+            leeway=asked.dpop.leeway_seconds,
+            scheme=asked.dpop.scheme,
+            nonce_key=_secret(asked.dpop.nonce_key_file),
+        ),
+        certificates={
+            "grpc": _place(settings.ext_authz.client_certificate),
+            "http": _place(settings.forward_auth.client_certificate),
+        },
+    )
+
+
+def replays(settings: Settings) -> Replays | None:
+    """Return the store of proofs, which all workers share: in the state directory. None without one.
+
+    Raises KeyMaterialError AZ433 when its file cannot be used.
+    """
+    if not settings.state:
+        return None
+    path = Path(settings.state) / _FILE
+    try:
+        return Replays(path, settings.credentials.dpop.entries)
+    except OSError as error:
+        raise KeyMaterialError("AZ433", f"the store of proofs {str(path)!r} cannot be used: {error.strerror}") from None
+
+
+def _place(told: ClientCertificate) -> Place:
+    header = told.header.lower() or CERTIFICATE_HEADERS.get(told.form, "")
+    return Place(form=told.form, header=header, hops=told.hops)
+
+
+def _secret(name: str) -> bytes:
+    if not name:
+        return b""
+    try:
+        return files.read_secret(Path(name), MIN_SECRET)
+    except (OSError, ValueError) as error:
+        raise KeyMaterialError("AZ432", f"a secret cannot be used: {error}", hint="openssl rand -hex 32") from None

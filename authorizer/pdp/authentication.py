@@ -1,0 +1,100 @@
+"""Who sends a request: its credential, verified, and the proof that belongs to it.
+
+No I/O: what has to be asked of the world is returned as a need, and comes back as what was learnt.
+"""
+
+from hashlib import blake2b
+
+from authorizer.model import Identity, Reason, Request
+from authorizer.pdp import api_keys, credentials, tokens
+from authorizer.pdp.certificate_rules import holder
+from authorizer.pdp.certificates import CertificateFault, by_name, certificate, told
+from authorizer.pdp.credentials import Credential
+from authorizer.pdp.identity import of_certificate, of_key
+from authorizer.pdp.needs import Learnt, Need
+from authorizer.pdp.proofs import shown
+from authorizer.pdp.snapshot import Snapshot
+from authorizer.reasons import reason
+
+_SCHEME = reason("credential_scheme")
+_UNBOUND = reason("token_not_bound")
+_REPLAYED = reason("proof_replayed")
+_STORE = reason("proof_store")
+
+
+def authenticate(snapshot: Snapshot, request: Request, now: float, learnt: Learnt) -> Identity | Reason | Need:
+    """Return who sent ``request``, why that cannot be accepted, or what has to be asked first. Never raises."""
+    credential = credentials.read(request, snapshot.key_places)
+    if credential is None:
+        return _by_certificate(snapshot, request)
+    if isinstance(credential, Reason):
+        return credential
+    if credential.scheme == "key":
+        return _by_key(snapshot, credential.text, now)
+    identity = tokens.verify(credential.text, snapshot.trust, snapshot.facts, snapshot.memo, now)
+    if isinstance(identity, Reason):
+        return identity
+    if credential.scheme == "bearer" and not identity.bound_key and not identity.bound_certificate:
+        return identity
+    return _proved(snapshot, request, credential, identity, now, learnt)
+
+
+def _proved(
+    snapshot: Snapshot, request: Request, credential: Credential, identity: Identity, now: float, learnt: Learnt
+) -> Identity | Reason | Need:
+    """Ask for the proof that a token's binding calls for, under the scheme that goes with it (RFC 9449 7.1, 7.2)."""
+    if (credential.scheme == "dpop") is not bool(identity.bound_key):
+        return _SCHEME if identity.bound_key else _UNBOUND
+    options = snapshot.options
+    proof = shown(request, identity, credential.text, options.proofs, options.certificates[request.transport], now)
+    if proof is None:
+        return identity
+    if isinstance(proof, Reason):
+        return proof
+    if proof not in learnt:
+        return proof
+    fresh = learnt[proof]
+    if fresh is True:
+        return identity
+    return _REPLAYED if fresh is False else _STORE
+
+
+def _by_key(snapshot: Snapshot, text: str, now: float) -> Identity | Reason:
+    digest = _digest("key", text)
+    known = snapshot.memo.find(digest, len(text))
+    if known is not None and now < known.expires:
+        return known
+    key = api_keys.find(text, snapshot.trust.keys, snapshot.options.pepper, now)
+    if isinstance(key, Reason):
+        return key
+    identity = of_key(key, snapshot.facts)
+    snapshot.memo.keep(digest, len(text), identity)
+    return identity
+
+
+def _by_certificate(snapshot: Snapshot, request: Request) -> Identity:
+    """Return whom a rule makes of the client certificate's holder. One that cannot be read identifies nobody."""
+    rules = snapshot.trust.certificates
+    if not rules:
+        return snapshot.anonymous
+    place = snapshot.options.certificates[request.transport]
+    try:
+        text = told(request, place)
+        principal = request.principal if place.form == "source" and not text else ""
+        digest = _digest(f"certificate {request.transport}", text or principal)
+        known = snapshot.memo.find(digest, len(text)) if text or principal else snapshot.anonymous
+        if known is not None:
+            return known
+        seen = certificate(request, place) if text else by_name(principal)
+    except CertificateFault:
+        return snapshot.anonymous
+    found = holder(seen, rules) if seen is not None else None
+    if found is None:
+        return snapshot.anonymous
+    identity = of_certificate(*found, snapshot.facts)
+    snapshot.memo.keep(digest, len(text), identity)
+    return identity
+
+
+def _digest(kind: str, text: str) -> bytes:
+    return blake2b(f"{kind}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -1,0 +1,89 @@
+"""Settings that are good each by itself and not together."""
+
+from typing import Any
+
+from authorizer.errors import Problem
+from authorizer.grammar import METHOD
+from authorizer.jose.algorithms import ALGORITHMS
+from authorizer.model import FRAMING
+from authorizer.settings.knobs import ClientCertificate, Settings
+
+
+def contradictions(settings: Settings, place: Any) -> list[Problem]:
+    """Return what cannot stand together; ``place`` finds where a path of keys was said."""
+    problems = []
+    plane = settings.control_plane
+    if settings.policies and plane.url:
+        problems.append(
+            Problem("AZ106", "policies and control_plane.url exclude each other", place(("policies",)), "keep one")
+        )
+    if not settings.policies and not plane.url:
+        problems.append(
+            Problem("AZ106", "no source of policies", place(()), "set policies (a directory) or control_plane.url")
+        )
+    if plane.url and not plane.keys:
+        problems.append(
+            Problem("AZ106", "control_plane.keys is empty: no bundle could be trusted", place(("control_plane",)),
+                    "name the control plane's public key")
+        )  # fmt: skip
+    if plane.url and not settings.state:
+        problems.append(
+            Problem("AZ106", "state is empty: the last good bundles could not be kept", place(("control_plane",)),
+                    "name a directory")
+        )  # fmt: skip
+    tls = settings.ext_authz.tls
+    if bool(tls.certificate) != bool(tls.key):
+        problems.append(
+            Problem("AZ106", "a certificate and its key go together", place(("ext_authz", "tls")), "name both files")
+        )
+    if (tls.client_ca and not tls.certificate) or (tls.client_names and not tls.client_ca):
+        problems.append(
+            Problem("AZ106", "gateways cannot be told apart", place(("ext_authz", "tls")),
+                    "client_names need client_ca, and that needs a certificate of ours")
+        )  # fmt: skip
+    if tls.certificate and settings.ext_authz.engine == "grpcio":
+        problems.append(
+            Problem("AZ106", "the engine grpcio speaks no TLS", place(("ext_authz", "engine")), "use native")
+        )
+    problems += _credentials(settings, place)
+    if not settings.ext_authz.listen and not settings.forward_auth.listen:
+        problems.append(Problem("AZ106", "no door is open", place(()), "set ext_authz.listen or forward_auth.listen"))
+    problems += [
+        Problem("AZ105", f"identity_headers: {name!r} is not a lower-case header name of letters, digits and '-'",
+                place(("identity_headers", name), key=True))
+        for name in settings.identity_headers
+        if not name.replace("-", "a").isalnum() or not name.isascii() or name != name.lower()
+    ]  # fmt: skip
+    problems += [
+        Problem("AZ105", f"identity_headers: {name!r} is not ours to set", place(("identity_headers", name), key=True))
+        for name in settings.identity_headers
+        if name in FRAMING | {"authorization", "cookie"}
+    ]
+    return problems
+
+
+def _credentials(settings: Settings, place: Any) -> list[Problem]:
+    problems = []
+    for door in ("ext_authz", "forward_auth"):
+        told: ClientCertificate = getattr(settings, door).client_certificate
+        if told.form == "pem" and not told.header:
+            problems.append(
+                Problem("AZ106", "which header carries the certificate?", place((door, "client_certificate")),
+                        "set header")
+            )  # fmt: skip
+        if told.form == "source" and door == "forward_auth":
+            problems.append(
+                Problem("AZ106", "there is no source in HTTP", place((door, "client_certificate")), "name a header")
+            )
+    asked = settings.credentials
+    problems += [
+        Problem("AZ105", f"credentials.dpop.algorithms: {name!r} is not a signature algorithm",
+                place(("credentials", "dpop", "algorithms")), ", ".join(ALGORITHMS))
+        for name in asked.dpop.algorithms
+        if name not in ALGORITHMS
+    ]  # fmt: skip
+    if asked.api_key_header and not METHOD.fullmatch(asked.api_key_header):
+        problems.append(
+            Problem("AZ105", f"{asked.api_key_header!r} is no header", place(("credentials", "api_key_header")))
+        )
+    return problems

@@ -1,0 +1,200 @@
+"""Every knob of ``authorizer serve``, with its default and its meaning."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
+FilePath = Annotated[str, Meta(extra={"path": True})]
+"""In the configuration file a relative one is meant from the directory of that file."""
+
+STDOUT = "stdout"
+Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
+IdentitySource = Literal["subject", "client", "issuer", "scopes", "application", "decision_id"]
+IDENTITY_HEADERS: Mapping[str, IdentitySource] = {
+    "x-auth-subject": "subject",
+    "x-auth-client": "client",
+    "x-auth-decision": "decision_id",
+}
+
+
+class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who we are to gateways, and who they have to be. The files are read again when they change."""
+
+    certificate: Annotated[FilePath, Meta(description="PEM file of our certificate chain; empty for no TLS")] = ""
+    key: Annotated[FilePath, Meta(description="PEM file of its private key")] = ""
+    client_ca: Annotated[
+        FilePath, Meta(description="PEM file of the authority of gateways; empty lets any connect")
+    ] = ""
+    client_names: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="subject alternative names (spiffe://... and other URIs, DNS names) of gateways; empty for any"
+        ),
+    ] = ()
+
+
+class ClientCertificate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a gateway tells which certificate the client showed."""
+
+    form: Annotated[
+        Literal["none", "source", "xfcc", "client-cert", "pem"],
+        Meta(
+            description="`source`: the check itself (gRPC only); `xfcc`: x-forwarded-client-cert;"
+            " `client-cert`: RFC 9440; `pem`: percent-encoded PEM"
+        ),
+    ] = "none"
+    header: Annotated[
+        str, Meta(description="header that carries it, which the gateway takes off what clients send; empty: by form")
+    ] = ""
+    hops: Annotated[int, Meta(ge=1, le=16, description="trusted proxies that add to `xfcc`")] = 1
+
+
+CERTIFICATE_HEADERS = {"xfcc": "x-forwarded-client-cert", "client-cert": "client-cert"}
+
+
+class ExtAuthz(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The Envoy ext_authz v3 door (gRPC)."""
+
+    listen: Annotated[str, Meta(description="HOST:PORT, unix:/PATH, or empty for no door")] = "127.0.0.1:9191"
+    engine: Annotated[
+        Literal["native", "grpcio"], Meta(description="the gRPC server underneath: our own, or the gRPC library's")
+    ] = "native"
+    max_message_bytes: Annotated[
+        Bytes, Meta(description="largest check; at least the gateway's max_request_bytes and 256 KiB")
+    ] = 4 << 20
+    max_connection_age_seconds: Annotated[
+        Seconds,
+        Meta(description="a connection this old, give or take a tenth, is asked to come anew; 0: never (native only)"),
+    ] = 600
+    tls: Tls = Tls()
+    client_certificate: ClientCertificate = ClientCertificate(form="source")
+
+
+class ForwardAuth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The HTTP forward-auth door."""
+
+    listen: Annotated[str, Meta(description="HOST:PORT, unix:/PATH, or empty for no door")] = "127.0.0.1:9192"
+    trusted_peers: Annotated[
+        tuple[str, ...], Meta(description="addresses or networks of gateways; empty trusts nobody")
+    ] = ("127.0.0.0/8", "::1/128")
+    shared_secret_file: Annotated[
+        FilePath,
+        Meta(description="file with a secret; who sends it in x-authorizer-secret is trusted from any address"),
+    ] = ""
+    hops: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=16,
+            description="trusted proxies that add to X-Forwarded-For; the client is that many from the right",
+        ),
+    ] = 1
+    client_certificate: ClientCertificate = ClientCertificate()
+
+
+class Dpop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked of DPoP proofs (RFC 9449)."""
+
+    algorithms: Annotated[tuple[str, ...], Meta(description="signature algorithms of proofs")] = (
+        "ES256", "ES384", "EdDSA", "Ed25519", "PS256", "RS256",
+    )  # fmt: skip
+    scheme: Annotated[
+        Literal["https", "http"], Meta(description="scheme of the APIs' public addresses, which proofs are for")
+    ] = "https"
+    lifetime_seconds: Annotated[float, Meta(ge=1, le=3600, description="how old a proof may be")] = 60
+    leeway_seconds: Annotated[float, Meta(ge=0, le=300, description="how far ahead a sender's clock may be")] = 5
+    nonce_key_file: Annotated[
+        FilePath, Meta(description="file with a secret shared by all authorizers; proofs then need nonces made with it")
+    ] = ""
+    entries: Annotated[
+        int, Meta(ge=64, le=1 << 28, description="proofs remembered within their lifetime, 24 bytes each")
+    ] = 262_144
+
+
+class Credentials(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What callers prove themselves with, apart from bearer tokens."""
+
+    api_key_header: Annotated[str, Meta(description="header with an API key; empty for none")] = "x-api-key"
+    api_key_parameter: Annotated[str, Meta(description="query parameter with an API key; empty for none")] = ""
+    pepper_file: Annotated[FilePath, Meta(description="file with the secret that API keys are hashed with")] = ""
+    dpop: Dpop = Dpop()
+
+
+class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Probes and metrics."""
+
+    listen: Annotated[str, Meta(description="HOST:PORT, or empty for none")] = "127.0.0.1:9193"
+
+
+class BundleKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A public key that may sign bundles."""
+
+    file: Annotated[FilePath, Meta(description="PEM file of the public key")]
+    algorithm: Annotated[str, Meta(description="signature algorithm, bound to the key")] = "ES256"
+
+
+class ControlPlane(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where signed bundles come from and reports go."""
+
+    url: Annotated[str, Meta(description="address of the control plane; empty for none")] = ""
+    token_file: Annotated[FilePath, Meta(description="file with the bearer credential, read at each call")] = ""
+    ca_file: Annotated[FilePath, Meta(description="PEM file of the certificate authority; empty for the system's")] = ""
+    keys: Annotated[dict[str, BundleKey], Meta(description="key id -> key that may sign bundles")] = {}
+    poll_seconds: Annotated[Seconds, Meta(description="mean delay between polls where long polling is not offered")] = (
+        60
+    )
+    long_poll_seconds: Annotated[Seconds, Meta(description="how long a poll may wait for news")] = 30
+    max_age_seconds: Annotated[
+        Seconds,
+        Meta(description="deny all when the control plane has not confirmed the bundles for this long; 0: no limit"),
+    ] = 604_800
+    status_seconds: Annotated[Seconds, Meta(description="delay between status reports")] = 10
+
+
+class Discovery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the APIs behind the gateway are read from."""
+
+    envoy_admin: Annotated[str, Meta(description="URL of Envoy's admin port, or unix:/PATH; empty for none")] = ""
+    interval_seconds: Annotated[Seconds, Meta(description="delay between readings")] = 10
+
+
+class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is written where."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="operational log on stderr")] = (
+        "info"
+    )
+    format: Annotated[Literal["json", "text"], Meta(description="one JSON object a line, or text")] = "json"
+    decisions: Annotated[FilePath, Meta(description="decision log: stdout, a file path, or empty for none")] = STDOUT
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration of one process."""
+
+    id: Annotated[str, Meta(description="name of this instance in reports; empty takes the host's name")] = ""
+    policies: Annotated[FilePath, Meta(description="directory of policy documents, instead of a control plane")] = ""
+    state: Annotated[
+        FilePath, Meta(description="directory where the last good bundles, and which DPoP proofs were shown, are kept")
+    ] = ""
+    realm: Annotated[str, Meta(description="realm named in challenges")] = "api"
+    workers: Annotated[
+        int,
+        Meta(
+            ge=1, le=256, description="processes that answer; more than one run under a supervisor, see docs/workers.md"
+        ),
+    ] = 1
+    drain_seconds: Annotated[Seconds, Meta(description="keeps answering for this long after SIGTERM")] = 5
+    identity_headers: Annotated[
+        dict[str, IdentitySource],
+        Meta(description="header sent upstream -> what it says; a client's own copy never passes"),
+    ] = msgspec.field(default_factory=lambda: dict(IDENTITY_HEADERS))
+    ext_authz: ExtAuthz = ExtAuthz()
+    forward_auth: ForwardAuth = ForwardAuth()
+    credentials: Credentials = Credentials()
+    admin: Admin = Admin()
+    control_plane: ControlPlane = ControlPlane()
+    discovery: Discovery = Discovery()
+    log: Log = Log()
