@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from authorizer import bundle
-from authorizer.cli import policy_access, policy_fmt, policy_test
+from authorizer.cli import policy_access, policy_fmt, policy_schema, policy_test
 from authorizer.cli.policy_documents import add_arguments, print_json, read_files
 from authorizer.errors import DocumentError
 from authorizer.jose import sign
@@ -36,6 +36,7 @@ def add_parser(subparsers: Any) -> None:
     policy_test.add_verbs(verbs)
     policy_access.add_verbs(verbs)
     policy_fmt.add_verbs(verbs)
+    policy_schema.add_verbs(verbs)
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ Membership = dict[str, tuple[str | tuple[str, str], ...]]
 """What a subject is a member of, by assignee kind. A kind that is present replaces what the token says of it."""
 Values = dict[str, str | tuple[str, ...]]
 
-_KINDS = tuple(kind for kind, number in ASSIGNEE_KINDS.items() if number != "one")
+MEMBER_KINDS = tuple(kind for kind, number in ASSIGNEE_KINDS.items() if number != "one")
 _AGE = ("max_age", "on_stale")
 _LAST_KNOWN = re.compile(r"last_known\(([^()]*)\)")
 _SECTIONS = ("memberships", "subjects", "subscriptions", "lookups")
@@ -84,7 +84,7 @@ def load(document: object) -> Facts:
 
 def _is_listed_as(kind: str, names: tuple[str | tuple[str, str], ...]) -> bool:
     pairs = ASSIGNEE_KINDS.get(kind) == "pairs"
-    return kind in _KINDS and all(isinstance(name, tuple) is pairs for name in names)
+    return kind in MEMBER_KINDS and all(isinstance(name, tuple) is pairs for name in names)
 
 
 def compile_facts(documents: Iterable[Node]) -> tuple[dict[str, Any], list[Problem]]:
@@ -145,7 +145,7 @@ def _leaves(section: str, entry: Entry, findings: Findings) -> Iterable[tuple[tu
             continue
         known: tuple[str, ...] = ()
         if len(path) == 2 and section == "memberships":
-            known = _KINDS
+            known = MEMBER_KINDS
         elif len(path) == 2 and section == "subjects":
             known = Subject.__struct_fields__
         title = ".".join(path)

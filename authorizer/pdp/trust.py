@@ -35,8 +35,8 @@ _DEFAULT_CLAIMS = {
 }
 _HASH = re.compile(r"[0-9a-f]{64}").fullmatch
 _TYPES = ("at+jwt", "JWT", "")
-_CLAIM_KEYS = (*ASSIGNEE_KINDS, "fields", "env")
-_ISSUER_KEYS = (
+CLAIM_KEYS = (*ASSIGNEE_KINDS, "fields", "env")
+ISSUER_KEYS = (
     "issuer", "audiences", "algorithms", "jwks", "jwks_file", "types", "leeway", "max_lifetime", "required",
     "namespace", "claims", "attributes", "binding",
 )  # fmt: skip
@@ -212,7 +212,7 @@ def _clash(namespace: str, others: Iterable[str]) -> str | None:
 
 
 def _issuer(name: str, node: Node, read_file: Callable[[str], bytes], findings: Findings) -> dict[str, Any] | None:
-    body = findings.fields(node, f"issuer {name!r}", _ISSUER_KEYS)
+    body = findings.fields(node, f"issuer {name!r}", ISSUER_KEYS)
     if body is None:
         return None
     for required in ("issuer", "audiences", "algorithms"):
@@ -235,7 +235,7 @@ def _issuer(name: str, node: Node, read_file: Callable[[str], bytes], findings: 
         "max_lifetime": _seconds(body.get("max_lifetime"), "max_lifetime", 1, 366 * 86400, 86400, findings),
         "required": list(findings.texts(body.get("required"), "required")),
         "namespace": findings.text(body.get("namespace"), "namespace", empty=True),
-        "claims": _claims(findings.fields(body.get("claims"), "claims", _CLAIM_KEYS), findings),
+        "claims": _claims(findings.fields(body.get("claims"), "claims", CLAIM_KEYS), findings),
         "attributes": {
             key: findings.text_or_texts(value, f"attribute {key!r}")
             for key, _, value in findings.named(body.get("attributes"), "attributes")
@@ -277,7 +277,7 @@ def _claims(node: MapNode | None, findings: Findings) -> dict[str, Any]:
                 if key == "env" and field in REQUEST_ENV:
                     findings.error("T108", written.place, f"env field {field!r} cannot come from a claim")
                 maps[key][field] = findings.text(claim, f"the claim for {field!r}")
-        elif key in _CLAIM_KEYS:
+        elif key in CLAIM_KEYS:
             names[key] = (findings.text(entry.value, f"the claim for {key!r}", empty=True),)
     return {"names": {kind: list(claims) for kind, claims in names.items() if claims != ("",)}, **maps}
 

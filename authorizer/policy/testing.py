@@ -20,9 +20,9 @@ from authorizer.policy.pbac.types import FieldType
 from authorizer.policy.pbac.values import read_value
 from authorizer.policy.reading import Findings
 
-_SUITE_KEYS = ("kind", "suite", "now", "subjects", "cases")
-_CASE_KEYS = ("name", "as", "http", "headers", "attrs", "env", "data", "body", "now", "expect")
-_EXPECT_KEYS = ("decision", "reason", "by", "missing", "requestable", "step", "obl", "advice", "overrode")
+SUITE_KEYS = ("kind", "suite", "now", "subjects", "cases")
+CASE_KEYS = ("name", "as", "http", "headers", "attrs", "env", "data", "body", "now", "expect")
+EXPECT_KEYS = ("decision", "reason", "by", "missing", "requestable", "step", "obl", "advice", "overrode")
 CLAIMED = ("right", "role")
 """What a token's claims can give a subject besides memberships: rights and roles, written ``application/name``."""
 
@@ -137,7 +137,7 @@ def read_suites(suites: Sequence[Node]) -> tuple[Case, ...]:
     cases: list[Case] = []
     names: set[tuple[str, str]] = set()
     for node in suites:
-        suite = findings.fields(node, "the tests document", _SUITE_KEYS)
+        suite = findings.fields(node, "the tests document", SUITE_KEYS)
         if suite is None:
             continue
         title = findings.text(findings.required(suite, "suite", "the tests document"), "suite")
@@ -189,7 +189,7 @@ def _read_case(
     if written_case is None:
         return None
     case, rest_of_name = _without_name_parts(written_case)
-    findings.fields(case, "a case", _CASE_KEYS)
+    findings.fields(case, "a case", CASE_KEYS)
     name = ", ".join((findings.text(findings.required(case, "name", "a case"), "name"), *rest_of_name))
     what = f"case {name!r}"
     caller = findings.text(case.get("as"), "as")
@@ -230,7 +230,7 @@ def _without_name_parts(case: MapNode) -> tuple[MapNode, list[str]]:
     parts = [
         key
         for key, entry in case.entries.items()
-        if key not in _CASE_KEYS and isinstance(entry.value, Scalar) and entry.value.absent
+        if key not in CASE_KEYS and isinstance(entry.value, Scalar) and entry.value.absent
     ]
     return MapNode({key: entry for key, entry in case.entries.items() if key not in parts}, case.place), parts
 
@@ -247,7 +247,7 @@ def _merged(key: str, subject: MapNode | None, case: MapNode, findings: Findings
 
 
 def _read_expect(node: Node | None, what: str, findings: Findings) -> Expect:
-    expect = findings.fields(node, "expect", _EXPECT_KEYS)
+    expect = findings.fields(node, "expect", EXPECT_KEYS)
     if expect is None:
         return Expect("deny")
     decision = findings.choice(findings.required(expect, "decision", what), "decision", ("allow", "deny"), "T301")

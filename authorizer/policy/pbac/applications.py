@@ -25,7 +25,8 @@ _SECTIONS = {
     "claims": "rights",
     "emit": "rights",
 }
-_KEYS = ("kind", "id", "model", "system", *_SECTIONS, "conditions")
+RIGHT_KEYS = ("on", "fields", "feature", "global", "must_constrain", "emit")
+KEYS = ("kind", "id", "model", "system", *_SECTIONS, "conditions")
 
 
 def read_applications(documents: Sequence[MapNode], catalog: Catalog, findings: Findings) -> dict[str, Application]:
@@ -44,7 +45,7 @@ def read_applications(documents: Sequence[MapNode], catalog: Catalog, findings: 
 
 
 def _read_shell(document: MapNode, catalog: Catalog, findings: Findings) -> Application | None:
-    findings.fields(document, "the application", _KEYS)
+    findings.fields(document, "the application", KEYS)
     node = findings.required(document, "id", "the application")
     model = findings.choice(document.get("model"), "model", MODELS, "A003") if "model" in document.entries else "pbac"
     if not isinstance(node, Scalar) or not findings.name(node):
@@ -139,7 +140,7 @@ def _read_right(
     findings: Findings,
 ) -> Right:
     what = f"right {name!r}"
-    declared = findings.fields(node, what, ("on", "fields", "feature", "global", "must_constrain", "emit"))
+    declared = findings.fields(node, what, RIGHT_KEYS)
     if declared is None:
         return Right(name, "", frozenset(), "", (), place)
     on, listed = declared.get("on"), declared.get("fields")

@@ -86,7 +86,11 @@ def _read_map(node: Node, scope: Scope, findings: Findings, *, depth: int, in_na
             part = _read_map(entry.value, scope, findings, depth=depth + 1, in_named=in_named)
             parts.append(Negation(part) if part is not None else None)
         elif name == "use":
-            parts.append(_read_use(entry.value, scope, findings, depth=depth, in_named=in_named))
+            uses = entry.value.items if isinstance(entry.value, ListNode) else (entry.value,)
+            if not uses:
+                findings.error("C008", entry.value.place, "'use' names nothing")
+                parts.append(None)
+            parts += [_read_use(one, scope, findings, depth=depth, in_named=in_named) for one in uses]
         else:
             parts += _read_comparisons(entry.key, entry.value, scope, findings)
     good = [part for part in parts if part is not None]

@@ -29,7 +29,8 @@ _KEYS = {
     "deny": (*_SHARED, "right", "role", "to", "at", "reason", "overridable"),
     "gate": (*_SHARED, "on", "reason", "require_feature"),
 }
-_ALL_KEYS = tuple(dict.fromkeys(key for keys in _KEYS.values() for key in keys))
+EFFECTS = tuple(_KEYS)
+ALL_KEYS = tuple(dict.fromkeys(key for keys in _KEYS.values() for key in keys))
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
@@ -126,7 +127,7 @@ def _check_keys(node: MapNode, effect: str, title: str, findings: Findings) -> N
     for key, entry in node.entries.items():
         if key in _KEYS[effect]:
             continue
-        if key in _ALL_KEYS:
+        if key in ALL_KEYS:
             article = "an" if effect == "allow" else "a"
             findings.error("R003", entry.key.place, f"{title}: {article} {effect} has no {key!r}")
         else:

@@ -38,6 +38,7 @@ class Http(Struct, frozen=True):
 
 UNMAPPED = ("deny", "observe", "allow")
 MISSES = ("unknown", "deny")
+ROUTE_KEYS = ("right", "resource", "trust", "on_miss", "mode")
 MODES = ("decide", "filter")
 FindField = Callable[[str, Place], Field | None]
 
@@ -93,7 +94,7 @@ def _read_route(
         return None
     what = f"route {key.text!r}"
     absent = isinstance(node, Scalar) and node.absent
-    declared = None if absent else findings.fields(node, what, ("right", "resource", "trust", "on_miss", "mode"))
+    declared = None if absent else findings.fields(node, what, ROUTE_KEYS)
     named = declared.get("right") if declared else None
     right = key.text
     linked: frozenset[str] = frozenset()

@@ -21,7 +21,7 @@ KINDS = {"scopes": "scope", "roles": "management_role", "groups": "group", "clie
 
 EVERYBODY = {"public": "anyone", "authenticated": "authenticated"}
 WORDS = (*KINDS, *EVERYBODY, "any", "all", "where", "require")
-_EXTRAS = ("where", "require")
+EXTRAS = ("where", "require")
 _EVERY = frozenset({"scopes"})
 MAX_DEPTH = 6
 MAX_NAMES = 200
@@ -177,7 +177,7 @@ def _read(node: Node, depth: int, findings: Findings) -> _Part | None:
         findings.error("A018", rule.place, f"rules nest deeper than {MAX_DEPTH}")
         return None
     if depth:
-        rule = findings.fields(rule, "a rule", [word for word in WORDS if word not in _EXTRAS])
+        rule = findings.fields(rule, "a rule", [word for word in WORDS if word not in EXTRAS])
         assert rule is not None
     parts: list[_Part | None] = []
     for word, entry in rule.entries.items():

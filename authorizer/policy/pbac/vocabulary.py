@@ -18,8 +18,9 @@ REQUEST_ENV = frozenset({"acr", "amr", "auth_age", "now", "source_ip", "time"})
 BUILT_IN = ("id", "point", IS)
 """Names of fields that every application has: a resource's id and point, and all that the assignee is."""
 
-_FIELD_KEYS = ("type", "scope", "values", "ordered", "many")
-_DECLARED_ENV_KEYS = ("type", "values", "ordered", "many", "default")
+CATALOG_KEYS = ("acr", "env", "fields", "conditions", "collections")
+FIELD_KEYS = ("type", "scope", "values", "ordered", "many")
+DECLARED_ENV_KEYS = ("type", "values", "ordered", "many", "default")
 
 
 def builtin_env(acr: tuple[str, ...]) -> dict[str, EnvField]:
@@ -45,7 +46,7 @@ def read_catalog(
     acr: tuple[str, ...] = ()
     settings: dict[str, tuple[Scalar, Node]] = {}
     for document in catalogs:
-        findings.fields(document, "the catalog", ("kind", "acr", "env", "fields", "conditions", "collections"))
+        findings.fields(document, "the catalog", ("kind", *CATALOG_KEYS))
         ranks = document.get("acr")
         if ranks is not None:
             if acr:
@@ -74,7 +75,7 @@ def read_catalog(
 def read_fields(node: Node | None, owner: str, findings: Findings) -> Iterable[Field]:
     """Yield the fields of a ``fields:`` mapping; ``owner`` is the application, or "" for universal ones."""
     for name, key, value in findings.named(node, "fields"):
-        declared = findings.fields(value, f"field {name!r}", _FIELD_KEYS)
+        declared = findings.fields(value, f"field {name!r}", FIELD_KEYS)
         if not findings.name(key, field=True) or declared is None:
             continue
         if name in BUILT_IN:
@@ -114,7 +115,7 @@ def _read_env(name: str, key: Scalar, node: Node, env: dict[str, EnvField], find
         declared = findings.fields(node, what, known)
         kind: FieldType | None = env[name].type
     else:
-        declared = findings.fields(node, what, _DECLARED_ENV_KEYS)
+        declared = findings.fields(node, what, DECLARED_ENV_KEYS)
         kind = _read_type(declared, what, findings) if declared and findings.name(key, field=True) else None
     if declared is None or kind is None:
         return None
