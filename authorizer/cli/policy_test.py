@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from authorizer.cli.policy_documents import add_arguments, answering, estate_of, print_json, with_cases
+from authorizer.cli.policy_documents import add_arguments, answering, estate_of, print_json, read_files, with_cases
 from authorizer.errors import DocumentError
+from authorizer.pdp.sources import compile_documents
 from authorizer.policy import testing
-from authorizer.policy.authoring import coverage
+from authorizer.policy.authoring import coverage, recorded
 from authorizer.policy.authoring.equivalents import read_equivalents
 from authorizer.policy.authoring.junit import junit
 from authorizer.policy.authoring.mutants import Mutant
@@ -24,6 +25,7 @@ def add_verbs(verbs: Any) -> None:
     add_arguments(test)
     test.add_argument("--junit", metavar="FILE", help="write the report as JUnit XML too")
     test.add_argument("--coverage", action="store_true", help="show what the cases exercise, too")
+    test.add_argument("--from-decisions", metavar="FILE", help="run the events of a decision log in place of the cases")
     test.set_defaults(run=_test)
     covered = verbs.add_parser("coverage", help="show which policies and conditions the cases exercise")
     add_arguments(covered)
@@ -35,12 +37,18 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _test(args: argparse.Namespace) -> int:
-    sources = with_cases(args.paths)
+    if args.from_decisions:
+        sources = compile_documents(read_files(args.paths))
+        events = Path(args.from_decisions).read_bytes()
+        cases = recorded.cases(events, args.from_decisions, sources.documents()["facts"])
+    else:
+        sources = with_cases(args.paths)
+        cases = sources.tests
     engine = answering(sources)
-    report = testing.run(sources.tests, engine(None))
+    report = testing.run(cases, engine(None))
     if args.junit:
         Path(args.junit).write_text(junit(report), encoding="utf-8")
-    covered = coverage.coverage(Trials(estate_of(sources), sources.tests, engine)) if args.coverage else ()
+    covered = coverage.coverage(Trials(estate_of(sources), cases, engine)) if args.coverage else ()
     if args.output == "json":
         passed = len(report.results) - len(report.failed)
         results = [_result(result) for result in report.results]

@@ -4,14 +4,36 @@ Only the credential is left out: the case says who asks. What it says of the res
 and what it says of the moment goes before what ``now`` tells.
 """
 
+from collections.abc import Mapping
+
+from msgspec import Struct
+
 from authorizer.model import Decision, Identity, Reason, Request
 from authorizer.pdp.decide import deny, environment, find, judge, numbered
-from authorizer.pdp.snapshot import Snapshot
+from authorizer.pdp.snapshot import Guard, Snapshot
 from authorizer.policy.testing import Case
+
+
+class Asked(Struct, frozen=True):
+    """What a case comes to before the policies are asked; ``resource`` and ``env`` are raw values by field."""
+
+    guard: Guard
+    identity: Identity
+    resource: Mapping[str, object]
+    env: Mapping[str, object]
 
 
 def ask(snapshot: Snapshot, case: Case) -> Decision:
     """Answer a case of a Tests document by the policies of ``snapshot``."""
+    asked = read(snapshot, case)
+    if isinstance(asked, Decision):
+        return asked
+    decision = judge(snapshot, asked.guard, asked.identity, asked.resource, asked.env, case.now)
+    return numbered(snapshot, decision, case.name)
+
+
+def read(snapshot: Snapshot, case: Case) -> Asked | Decision:
+    """Read a case up to the question for the policies, or to the denial that comes before it."""
     request = request_of(case)
     operation = find(snapshot, request)
     if isinstance(operation, Reason):
@@ -22,9 +44,8 @@ def ask(snapshot: Snapshot, case: Case) -> Decision:
     found = operation.guard.extract(operation.match, operation.query, request, {}, snapshot.facts.lookup)
     if isinstance(found, Reason):
         return deny(found, case.name)
-    resource = {**found, **case.data}
     env = {**environment(snapshot, request, identity, case.now), **case.env}
-    return numbered(snapshot, judge(snapshot, operation.guard, identity, resource, env, case.now), case.name)
+    return Asked(operation.guard, identity, {**found, **case.data}, env)
 
 
 def request_of(case: Case) -> Request:

@@ -14,11 +14,12 @@ from msgspec import Struct
 
 from authorizer.errors import DocumentError, Place
 from authorizer.model import ANYONE, ASSIGNEE_KINDS, AUTHENTICATED, Decision, assignee_token
-from authorizer.policy.documents import MapNode, Node, Scalar, plain
+from authorizer.policy.documents import Entry, MapNode, Node, Scalar, plain
 from authorizer.policy.pbac.grants import ASSIGNEES, EVERYBODY
 from authorizer.policy.pbac.types import FieldType
 from authorizer.policy.pbac.values import read_value
 from authorizer.policy.reading import Findings
+from authorizer.timestamps import rfc3339
 
 SUITE_KEYS = ("kind", "suite", "now", "subjects", "cases")
 CASE_KEYS = ("name", "as", "http", "headers", "attrs", "env", "data", "body", "now", "expect")
@@ -158,6 +159,31 @@ def read_suites(suites: Sequence[Node]) -> tuple[Case, ...]:
     if findings.failed:
         raise DocumentError(findings.problems)
     return tuple(cases)
+
+
+def read_request(node: Node, now: float) -> Case:
+    """Read one request that is written like a case, with what its caller ``is``; ``now`` is meant where none is given.
+
+    Raises DocumentError with all problems.
+    """
+    findings = Findings()
+    written = findings.mapping(node, "a request")
+    if written is None:
+        raise DocumentError(findings.problems)
+    place = written.place
+    subject = {key: written.entries[key] for key in ("is",) if key in written.entries}
+    said = {key: entry for key, entry in written.entries.items() if key not in subject}
+    for key, value in (("name", "request"), ("now", rfc3339(now)), ("as", "caller" if subject else "")):
+        if value:
+            said.setdefault(key, Entry(Scalar(key, place), Scalar(value, place)))
+    denied = MapNode({"decision": Entry(Scalar("decision", place), Scalar("deny", place))}, place)
+    said["expect"] = Entry(Scalar("expect", place), denied)
+    caller = MapNode(subject, place)
+    tokens = _read_tokens(caller.get("is"), findings)
+    case = _read_case(MapNode(said, place), "request", None, {"caller": caller}, {"caller": tokens}, findings)
+    if case is None or findings.failed:
+        raise DocumentError(findings.problems)
+    return case
 
 
 def _read_tokens(node: Node | None, findings: Findings) -> frozenset[str]:

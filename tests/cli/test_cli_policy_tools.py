@@ -6,6 +6,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from authorizer.cli import main
+from authorizer.model import Decision
+from authorizer.reasons import reason
+from authorizer.telemetry.decision_log import render
 
 GOOD = """\
 kind: Application
@@ -132,3 +135,85 @@ def test_diff(folder, capsys):
     assert [one["way"] for one in json.loads(capsys.readouterr().out)["rights"]] == ["gained", "lost"]
     assert main(["policy", "diff", str(folder), str(folder), "--no-new-access"]) == 0
     assert out(capsys) == ["0 gained, 0 lost"]
+
+
+def test_explain_a_case(folder, capsys):
+    assert main(["policy", "explain", "--case", "out", str(folder)]) == 0
+    assert out(capsys) == [
+        "deny: no_matching_policy",
+        "GET /r/{id} asks for app/r",
+        "no policy grants r to the caller",
+        f"allow staff ({folder}/policies.yaml:9:12) would grant it to group staff",
+    ]
+    assert main(["policy", "explain", "--case", "first: in", str(folder), "--output", "json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["decision"], shown["candidates"][0]["stands"], shown["candidates"][0]["lacking"]) == (
+        "allow",
+        True,
+        [],
+    )
+    assert main(["policy", "explain", "--case", "inn", str(folder)]) == 3
+    assert "error T306: no case 'inn' (did you mean 'in'?)" in capsys.readouterr().err
+
+
+def test_explain_a_request(folder, capsys):
+    request = "{is: {group: [staff]}, http: GET h.example/r/1, data: {line: b}}"
+    assert main(["policy", "explain", "--request", request, str(folder)]) == 0
+    assert out(capsys)[3:] == [
+        f"allow staff ({folder}/policies.yaml:9:12) would grant it with",
+        f"    {folder}/policies.yaml:9:86: resource.line eq a: resource.line is b",
+    ]
+    for bad in ("{http: GET}", "[]", "{is: {grop: [a]}, http: GET h/r}", "{", ""):
+        assert main(["policy", "explain", "--request", bad, str(folder)]) == 3
+        assert "error " in capsys.readouterr().err
+
+
+EVENT = {
+    "timestamp": "2026-01-01T00:00:00.000000Z",
+    "method": "GET",
+    "host": "h.example",
+    "path": "/r/1",
+    "subject": "eve",
+}
+
+
+def test_recorded_decisions(folder, capsys):
+    (folder / "policies.yaml").write_text(GOOD + FACTS)
+    log = folder.parent / "decisions.jsonl"
+    allowed = {
+        **EVENT,
+        "decision": "allow",
+        "reason": "allowed",
+        "policies": ["staff"],
+        "data": {"line": "a"},
+        "decision_id": "d1",
+    }
+    denied = {**EVENT, "decision": "deny", "reason": "no_matching_policy", "policies": [], "status": 403}
+    log.write_text(f"{json.dumps(allowed)}\n\n{json.dumps(denied)}\n")
+    assert main(["policy", "test", "--from-decisions", str(log), str(folder)]) == 0
+    assert out(capsys) == ["2 passed, 0 failed"]
+    log.write_text(json.dumps({**denied, "data": {"line": "a"}}))
+    assert main(["policy", "test", "--from-decisions", str(log), str(folder)]) == 4
+    assert out(capsys)[:2] == [f"FAILED recorded: line 1 ({log}:1:1)", "    decision: expected deny, got allow"]
+    assert main(["policy", "explain", "--event", str(log), str(folder)]) == 0
+    assert out(capsys)[0] == "allow: allowed by staff"
+    for bad in (
+        "",
+        "{}",
+        "[1]\n",
+        json.dumps({**denied, "timestamp": "now"}),
+        json.dumps({**denied, "decision": "perhaps"}),
+        "\x00",
+    ):
+        log.write_text(bad)
+        assert main(["policy", "test", "--from-decisions", str(log), str(folder)]) == 3
+        assert f"{log}" in capsys.readouterr().err
+
+
+def test_what_the_decision_log_writes_can_be_asked_again(folder, capsys):
+    (folder / "policies.yaml").write_text(GOOD + FACTS)
+    decision = Decision(reason=reason("no_matching_policy"), subject="kim", right="r", application="app")
+    log = folder.parent / "decisions.jsonl"
+    log.write_bytes(render((1_767_225_600.0, "GET", "h.example", "/r/1", "", "grpc", decision, 0.0)))
+    assert main(["policy", "test", "--from-decisions", str(log), str(folder)]) == 0
+    assert out(capsys) == ["1 passed, 0 failed"]

@@ -136,7 +136,7 @@ class Reference:
             if name != "point" and resource.get(name) is not None:
                 declared = {"type": "string"} if name == "id" else self.fields[name]
                 typed["resource"][name] = convert(declared, resource[name])
-        for name in self._env_read():
+        for name in self._env_read(right):
             if name == "now":
                 continue
             raw = env.get(name, self.env[name].get("default"))
@@ -148,11 +148,12 @@ class Reference:
             return BAD
         return typed
 
-    def _env_read(self) -> set[str]:
-        """Return the attributes of the moment that some policy's condition reads."""
+    def _env_read(self, right: str) -> set[str]:
+        """Return the attributes of the moment that the conditions of the right's policies read."""
         return {
             name
             for policy in self.policies
+            if self._about(policy, right)
             for name in re.findall(r"env\.([a-z_]+)", repr(self._opened(policy.get("where"))))
         }
 
