@@ -39,7 +39,7 @@ interop: $(READY)
 fuzz: $(READY)
 	$(BIN)/python -m tests.http2.fuzz $(FRAMES) $(SEED)
 	@mkdir -p build/fuzz/http2
-	$(BIN)/python -m tests.http2.fuzz_atheris build/fuzz/http2 -max_total_time=$(SECONDS_EACH) -artifact_prefix=build/fuzz/
+	$(BIN)/python -m tests.http2.fuzz_atheris build/fuzz/http2 -max_len=4096 -max_total_time=$(SECONDS_EACH) -artifact_prefix=build/fuzz/
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench $(ONLY)

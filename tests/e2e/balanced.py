@@ -57,6 +57,18 @@ async def healthy(gateway: Gateway, count: int) -> None:
     await until(found, 20)
 
 
+async def failed(gateway: Gateway, address: str) -> int:
+    """Return how many checks Envoy counts as failed of those it handed to a worker."""
+    async with (
+        aiohttp.ClientSession(trust_env=False) as session,
+        session.get(f"{gateway.admin}/clusters") as answer,
+    ):
+        lines = (await answer.text()).splitlines()
+    shown = f"authorizer::{address.removeprefix('unix:')}::rq_error::"
+    (line,) = (line for line in lines if line.startswith(shown))
+    return int(line.removeprefix(shown))
+
+
 @contextlib.asynccontextmanager
 async def load(gateway: Gateway, clients: int = 16) -> AsyncIterator[Counter[int]]:
     """Send requests without a pause as long as the context is open; count the answers by status."""

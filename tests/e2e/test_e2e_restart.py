@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from authorizer.demo.processes import Children
-from tests.e2e.balanced import balancing, healthy, load
+from tests.e2e.balanced import balancing, failed, healthy, load
 from tests.e2e.fleet import OPEN, Serving, serving, until
 from tests.e2e.world import Api
 
@@ -60,6 +60,8 @@ async def test_rolling_restarts_fail_no_check(
                 running[name] = await start(stack, tmp_path, name, workers, engine=engine)
                 await healthy(gateway, len(addresses))
                 assert set(counts) == {200}, counts
+    # Each check of 16 clients, from before the first restart until after the last: not one failed.
+    assert set(counts) == {200}, counts
     assert counts[200] > 100 * rounds
 
 
@@ -76,6 +78,7 @@ async def test_connections_that_have_to_go_lose_no_check(children: Children, api
 async def test_a_worker_killed_under_load_costs_what_was_in_it_and_that_fails_closed(
     children: Children, api: Api, tmp_path: Path
 ) -> None:
+    """A failed check is one that Envoy had handed to the killed worker; a client of it gets 503, the API nothing."""
     async with contextlib.AsyncExitStack() as stack:
         running = await start(stack, tmp_path, "a", 2)
         gateway = await balancing(children, tmp_path, running.endpoints["ext_authz"], api.address)
@@ -89,9 +92,12 @@ async def test_a_worker_killed_under_load_costs_what_was_in_it_and_that_fails_cl
             await healthy(gateway, 2)
             lost = counts.copy()
             await asyncio.sleep(0.3)
+        killed, other = [await failed(gateway, address) for address in running.endpoints["ext_authz"]]
     assert set(counts) <= {200, 503}
-    # What was in it: for some milliseconds the socket of a dying process still takes what is asked next.
+    # Of 16 clients each has one in flight; for some milliseconds a dying process's socket still takes the next.
     assert counts[503] == lost[503] <= 32
+    assert counts[503] <= killed  # the rest of these was asked of the other, and answered
+    assert other == 0
     assert len(api.seen) == counts[200]  # what was not allowed did not pass
 
 
