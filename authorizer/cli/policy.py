@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from authorizer import bundle
-from authorizer.cli import policy_access, policy_explain, policy_fmt, policy_test
+from authorizer.cli import policy_access, policy_explain, policy_fmt, policy_schema, policy_test
 from authorizer.cli.policy_documents import add_arguments, print_json, read_files
 from authorizer.errors import DocumentError
 from authorizer.jose import sign
@@ -37,6 +37,7 @@ def add_parser(subparsers: Any) -> None:
     policy_access.add_verbs(verbs)
     policy_explain.add_verbs(verbs)
     policy_fmt.add_verbs(verbs)
+    policy_schema.add_verbs(verbs)
 
 
 def _check(args: argparse.Namespace) -> int:
