@@ -39,6 +39,10 @@ def call(writer: Writer, unit: Unit, statement: Statement, rest: Block) -> bool:
         writer.define(statement.target, constant(written.constant.value))
         return True
     calling = nodes.call(written.name, *_arguments(writer, statement.operands, bound=variant[1]))
+    known = (f"{writer.memo}[{written.slot}]", ())
+    if written.slot and known in writer.members:
+        writer.define(statement.target, writer.members[known])
+        return True
     if written.slot:
         memory, place = nodes.name(writer.memo), nodes.literal(written.slot)
         term = writer.store(statement.target, nodes.item(memory, place))
@@ -50,7 +54,11 @@ def call(writer: Writer, unit: Unit, statement: Statement, rest: Block) -> bool:
         writer.out = out
     else:
         term = writer.store(statement.target, calling)
-    return _answered(writer, statement.target, term, rest, "boolean" if written.answers is not None else "")
+    going = _answered(writer, statement.target, term, rest, "boolean" if written.answers is not None else "")
+    answer = writer.local(statement.target)
+    if written.slot and term.fresh and answer.name == term.name:
+        writer.members[known] = answer
+    return going
 
 
 def _answered(writer: Writer, target: int, term: Term, rest: Block, kind: str) -> bool:

@@ -65,15 +65,11 @@ def compile_plan(plan: Plan, *, data: Value = UNDEFINED, strict: bool = False) -
     }
     names |= {each.__name__: each for each in _CALLED}
     unit = Unit(plan, data, names, strict=strict)
-    ways = (True, False) if unit.bound else (False,)
-    roots = {
-        (name, bound): unit.calls(blocks, bound=bound) for name, blocks in unit.entrypoints.items() for bound in ways
-    }
-    order, counts = _order(unit, [variant for calls in roots.values() for variant in calls])
-    for calls in roots.values():
-        # One evaluation runs one entry point: each root counts by itself.
-        for variant, count in calls.items():
-            counts[variant] = max(counts.get(variant, 0), count)
+    roots = [unit.calls(blocks, bound=unit.bound) for blocks in unit.entrypoints.values()]
+    order, counts = _order(unit, [variant for calls in roots for variant in calls])
+    for variant in order:
+        # One evaluation runs one entry point.
+        counts[variant] = counts.get(variant, 0) + max((calls.get(variant, 0) for calls in roots), default=0)
     for variant in order:
         _function(unit, variant, kept=counts[variant] > 1)
     entries = {

@@ -122,6 +122,8 @@ def _scan(writer: Writer, unit: Unit, statement: Statement) -> bool:
         for local, name in pairs:
             writer.env[local] = Term(name, fresh=not name.startswith("l"), made=name.startswith("l"))
         done = _statements(writer, unit, body)
+        if done and _is_decided(body, inner, left):
+            writer.emit(ast.Break())
         weight.value = max(writer.cost, 1)  # type: ignore[attr-defined]
         return done
 
@@ -135,6 +137,15 @@ def _shows_order(body: Block, inner: Sequence[Statement]) -> bool:
     """Tell whether the order of a loop can be seen: it appends to an array that it did not make itself."""
     own = assigned(body)
     return any(each.kind == "ArrayAppend" and each.target not in own for each in inner)
+
+
+def _is_decided(body: Block, inner: Sequence[Statement], left: frozenset[int]) -> bool:
+    """Tell whether a loop whose body came to its end can end: all that it leaves is one constant, and now it has."""
+    last = body[-1] if body else None
+    if last is None or last.kind != "AssignVar" or left != {last.target} or type(last.operands[0]) is not Literally:
+        return False
+    others = (each for each in inner if each is not last)
+    return not any(each.target == last.target or each.kind in _LASTING for each in others)
 
 
 def _variable(writer: Writer, local: int, left: frozenset[int]) -> str:
@@ -183,6 +194,10 @@ def _remember(writer: Writer) -> None:
     writer.memo = known
 
 
+_LASTING: Final = frozenset(
+    {"ArrayAppend", "ObjectInsert", "ObjectInsertOnce", "ResultSetAdd", "ReturnLocal", "SetAdd"}
+)
+"""Statements that a loop may be run for beside what it assigns."""
 _SIMPLE: Final[Mapping[str, Callable[[Writer, Statement], bool]]] = {
     "ArrayAppend": change,
     "AssignVar": assign,

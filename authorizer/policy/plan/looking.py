@@ -30,6 +30,10 @@ def member(writer: Writer, unit: Unit, statement: Statement, rest: Block) -> boo
         return True
     if source.kind in _SCALARS:
         return writer.fail()
+    if name.known and type(name.value) is int and 0 <= name.value < writer.sizes.get(source.name, 0):
+        if writer.reads[statement.target]:
+            writer.store(statement.target, nodes.item(writer.code(source), writer.code(name)))
+        return True
     term = writer.store(statement.target, _dot(writer, source, name), defined=False)
     if source.base:
         writer.refine(Local(statement.target), base=True)
@@ -113,6 +117,10 @@ def _dot(writer: Writer, source: Term, name: Term) -> ast.expr:
     """Return the look-up, with what is usual in line: a string in an object."""
     at, index = writer.code(source), writer.code(name)
     slow = nodes.call("base" if source.base else "dot", at, index)
+    if name.known and type(name.value) is int and name.value >= 0 and source.kind in ("", "array") and not source.base:
+        inside = nodes.compare(nodes.call("len", at), ast.Gt(), index)
+        fast = nodes.choice(inside, nodes.item(at, index), nodes.name("U"))
+        return fast if source.kind else nodes.choice(nodes.type_is(at, "list"), fast, slow)
     if source.kind and source.kind != "object":
         return slow
     if name.kind and name.kind != "string":
@@ -138,6 +146,8 @@ def measure(writer: Writer, statement: Statement) -> bool:
         return True
     if source.kind in PYTHON:
         writer.store(statement.target, nodes.call("len", writer.code(source)), "number")
+        if source.kind == "array" and source.fresh and not source.made:
+            writer.refine(Local(statement.target), measures=source.name)
         return True
     term = writer.store(statement.target, nodes.call("length", writer.code(source)), "number", defined=False)
     writer.require(nodes.is_defined(writer.code(term)))
@@ -194,9 +204,11 @@ def compare(writer: Writer, statement: Statement) -> bool:
         tests.append(test if wanted else nodes.negated(test))
     if tests:
         writer.require(nodes.both(*tests))
-    for operand in statement.operands:
-        if type(operand) is Local and not writer.term(operand).defined:
+    for operand, term, other in zip(statement.operands, (a, b), (b, a), strict=True):
+        if type(operand) is Local and not term.defined:
             writer.refine(operand, defined=True)
+        if wanted and term.measures and type(other.value) is int:
+            writer.sizes[term.measures] = other.value
     return True
 
 

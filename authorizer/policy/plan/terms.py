@@ -35,6 +35,7 @@ class Term(Struct, frozen=True):
     fresh: bool = True
     made: bool = False
     base: bool = False
+    measures: str = ""
 
     @property
     def known(self) -> bool:

@@ -59,6 +59,7 @@ class Writer:
         self.reads = reads_of(blocks)
         self.memos: dict[tuple[str, str], str] = {}
         self.members: dict[tuple[str, Path], Term] = {}
+        self.sizes: dict[str, int] = {}
         self.memo = "m"
         self.cost = 0
         self.frames: list[Frame] = []
@@ -278,14 +279,16 @@ class Writer:
     def _within(
         self, frame: Frame, left: frozenset[int], write: Callable[[], bool], completed: Callable[[], None]
     ) -> None:
-        saved = self.out, dict(self.env), dict(self.memos), dict(self.members), self.memo, self.shared, self._indent
+        saved = self.out, dict(self.env), self.memo, self.shared, self._indent
+        known = dict(self.memos), dict(self.members), dict(self.sizes)
         self.shared |= left
         self._indent += 1
         self.frames.append(frame)
         if write():
             completed()
         self.frames.pop()
-        self.out, self.env, self.memos, self.members, self.memo, self.shared, self._indent = saved
+        self.out, self.env, self.memo, self.shared, self._indent = saved
+        self.memos, self.members, self.sizes = known
         self.unknown(left)
 
     def synchronise(self, locals_: frozenset[int]) -> None:

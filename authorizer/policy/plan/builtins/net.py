@@ -1,6 +1,7 @@
 """IP addresses and CIDR blocks, version 4 and 6, read as Go's package ``net`` does."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, summarize_address_range
 from typing import Final
 
@@ -58,14 +59,22 @@ def _bounds(network: Network) -> tuple[int, int, int]:
     return network.version, first, last
 
 
+@lru_cache(maxsize=4096)
+def _block(source: str) -> tuple[int, int, int]:
+    """Return the bounds of a block. Lists of blocks are the same for every request, so they are read once."""
+    return _bounds(_network(source))
+
+
+@lru_cache(maxsize=4096)
+def _inner(source: str) -> tuple[int, int, int]:
+    """Return the bounds of a block or of a single address."""
+    address = _address(source)
+    return _block(source) if address is None else (address.version, int(address), int(address))
+
+
 def _contains(value: Value, inner: Value) -> bool:
-    outer = _bounds(_operand(value))
-    shown = text(inner, 1)
-    address = _address(shown)
-    if address is not None:
-        return outer[0] == address.version and outer[1] <= int(address) <= outer[2]
-    version, first, last = _bounds(_network(shown))
-    return outer[0] == version and outer[1] <= first and last <= outer[2]
+    outer, within = _block(text(value, 1)), _inner(text(inner, 1))
+    return outer[0] == within[0] and outer[1] <= within[1] and within[2] <= outer[2]
 
 
 def _intersects(value: Value, other: Value) -> bool:
