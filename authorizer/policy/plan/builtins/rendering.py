@@ -6,7 +6,8 @@ from authorizer.policy.plan.builtins.calling import as_bytes, spend
 from authorizer.policy.plan.context import BudgetError, Context
 from authorizer.policy.plan.values import Set, Value, sorted_items, sorted_values
 
-MAX_DEPTH: Final = 200
+MAX_DEPTH: Final = 128
+"""Levels of nesting that functions follow; deeper values cannot be evaluated."""
 _NAMED: Final = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v", "\\": "\\"}
 
 
