@@ -9,6 +9,7 @@ from authorizer.errors import DiscoveryError, GatewayError, Problem
 from authorizer.gateways import (
     blocks,
     check_caddy,
+    check_caddy_json,
     check_envoy,
     check_mesh,
     check_nginx,
@@ -38,6 +39,15 @@ def _config(text: str, name: str) -> Json:
     return documents[0].value
 
 
+def _caddy(text: str, name: str, expected: Expected) -> list[Problem]:
+    """Read JSON or a Caddyfile, which may begin with a brace too: of its global options."""
+    try:
+        config = parse(text.encode("utf-8", "surrogateescape"))
+    except DiscoveryError:
+        return check_caddy.check(blocks.read_caddy(text, name), expected)
+    return check_caddy_json.check(config, name, expected)
+
+
 def _documents(sources: Sources) -> list[manifests.Document]:
     return [document for name, text in sources for document in manifests.read(text, name)]
 
@@ -49,9 +59,7 @@ CHECKS: Final[Mapping[str, Callable[[Sources, Expected], list[Problem]]]] = {
     "nginx": lambda sources, expected: [
         problem for name, text in sources for problem in check_nginx.check(blocks.read_nginx(text, name), expected)
     ],
-    "caddy": lambda sources, expected: [
-        problem for name, text in sources for problem in check_caddy.check(blocks.read_caddy(text, name), expected)
-    ],
+    "caddy": lambda sources, expected: [problem for name, text in sources for problem in _caddy(text, name, expected)],
     "traefik": lambda sources, expected: check_traefik.check(_documents(sources), expected),
 }
 """Kind -> what is unsafe in these files. Each raises GatewayError AZ901, or DiscoveryError, for what it cannot read."""

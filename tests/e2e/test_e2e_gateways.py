@@ -1,5 +1,6 @@
 """One list of requests through every gateway: the same decision, whoever asks."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,12 @@ import pytest
 import yaml
 
 from authorizer.demo.processes import Children
+from authorizer.gateways.checks import CHECKS
+from authorizer.gateways.findings import Expected
+from authorizer.gateways.kinds import KINDS
 from authorizer.reasons import REASONS, authored
 from tests.e2e.shop import shop
-from tests.e2e.world import Api, Doors, Reply, caddy, marked, open_doors, send, start
+from tests.e2e.world import Api, Doors, Reply, caddy, marked, needed, open_doors, send, site, start, written
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "gateways.yaml").read_text())["cases"]
 
@@ -78,3 +82,18 @@ def differences(name: str, case: Mapping[str, Any], reply: Reply, doors: Doors, 
             if (headers.get(header) or None) != value:
                 wrong.append(f"the API saw {header}: {headers.get(header)!r}")
     return wrong
+
+
+@pytest.mark.interop
+async def test_what_a_running_gateway_says_of_its_configuration_is_safe(tmp_path: Path) -> None:
+    made = site("127.0.0.1:9192", "127.0.0.1:8081")
+    expected = Expected(identity=made.identity)
+    written(tmp_path, KINDS["nginx"](made) | KINDS["caddy"](made))
+    nginx_says = (needed("nginx"), "-p", tmp_path, "-e", "stderr", "-c", tmp_path / "nginx.conf", "-T")
+    caddy_says = (needed("caddy"), "adapt", "--config", tmp_path / "Caddyfile", "--adapter", "caddyfile")
+    for kind, command in (("nginx", nginx_says), ("caddy", caddy_says)):
+        process = await asyncio.create_subprocess_exec(*command, stdout=-1, stderr=-1)
+        out, errors = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 0, errors
+        assert CHECKS[kind]([("it", out.decode())], expected) == []
+        assert CHECKS[kind]([("it", out.decode())], Expected(identity=("x-other",))) != []

@@ -316,3 +316,66 @@ def test_mistakes_in_traefik(old, new, code):
     text = printed("traefik", BODIES).replace("    clean:", "    strip: {stripPrefix: {prefixes: [/a]}}\n    clean:")
     assert old in text
     assert code in codes("traefik", text.replace(old, new), replace(EXPECTED, bodies=True))
+
+
+def caddy_json():
+    """Return what ``caddy adapt`` makes of the Caddyfile that we print."""
+    from_answer = {
+        name: [f"{{http.reverse_proxy.header.{name}}}"]
+        for name in ("X-Auth-Subject", "X-Auth-Client", "X-Auth-Decision")
+    }
+    copies = {"handle": [{"handler": "headers", "request": {"set": from_answer}}]}
+    told = {"X-Forwarded-Method": ["{http.request.method}"], "X-Forwarded-Uri": ["{http.request.uri}"]}
+    guard = {
+        "handler": "reverse_proxy",
+        "handle_response": [{"match": {"status_code": [2]}, "routes": [copies]}],
+        "headers": {"request": {"set": told}},
+        "rewrite": {"method": "GET", "uri": "/authz/caddy"},
+        "transport": {"protocol": "http", "response_header_timeout": 500_000_000},
+        "upstreams": [{"dial": "127.0.0.1:9192"}],
+    }
+    routes = [
+        {"match": [{"header": {}}], "handle": [{"handler": "headers", "request": {"delete": ["Connection"]}}]},
+        {"handle": [{"handler": "headers", "request": {"delete": ["X-Forwarded-Client-Cert"]}}]},
+        {"handle": [guard]},
+        {"handle": [{"handler": "reverse_proxy", "upstreams": [{"dial": "127.0.0.1:8081"}]}]},
+    ]  # fmt: skip
+    server = {"listen": [":8080"], "routes": [{"handle": [{"handler": "subroute", "routes": routes}]}]}
+    return (
+        {"admin": {"listen": "localhost:2019"}, "apps": {"http": {"servers": {"srv0": server}}}},
+        server,
+        routes,
+        guard,
+    )
+
+
+OPEN = {"handle": [{"handler": "file_server"}]}
+CADDY_JSON = {
+    "nothing": (lambda *_: None, set()),
+    "no guard": (lambda _, __, routes, ___: routes.pop(2), {"AZ910"}),
+    "a guard for some": (lambda _, __, routes, ___: routes[2].update(match=[{"path": ["/a"]}]), {"AZ913"}),
+    "served before": (lambda _, __, routes, ___: routes.insert(0, OPEN), {"AZ913"}),
+    "served outside": (lambda _, server, *__: server["routes"].insert(0, OPEN), {"AZ913"}),
+    "served after": (lambda _, server, *__: server["routes"].append(OPEN), set()),
+    "rewritten": (lambda _, __, routes, ___: routes.insert(3, {"handle": [{"handler": "rewrite", "uri": "/x"}]}), {"AZ930"}),
+    "no timeout": (lambda *all: all[3]["transport"].pop("response_header_timeout"), {"AZ912"}),
+    "another address": (lambda *all: all[3]["rewrite"].update(uri="/authz"), {"AZ929"}),
+    "a client's uri": (lambda *all: all[3]["headers"]["request"]["set"].pop("X-Forwarded-Uri"), {"AZ929"}),
+    "errors handled": (lambda *all: all[3]["handle_response"].append({"match": {"status_code": [5]}}), {"AZ915"}),
+    "one name": (lambda *all: all[3]["handle_response"][0].update(routes=[]), {"AZ921"}),
+    "far away": (lambda *all: all[3].update(upstreams=[{"dial": "10.0.0.1:1"}]), {"AZ923"}),
+    "unverified": (lambda *all: all[3]["transport"].update(tls={"insecure_skip_verify": True}), {"AZ924"}),
+    "connection": (lambda _, __, routes, ___: routes.pop(0), {"AZ934"}),
+    "certificates": (lambda _, __, routes, ___: routes.pop(1), {"AZ920"}),
+    "admin": (lambda config, *_: config["admin"].update(listen="0.0.0.0:2019"), {"AZ931"}),
+    "trusts all": (lambda _, server, *__: server.update(trusted_proxies={"ranges": ["::/0"]}), {"AZ918"}),
+    "errors": (lambda _, server, routes, __: server.update(errors={"routes": [routes[3]]}), {"AZ911"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CADDY_JSON)
+def test_mistakes_in_the_json_of_caddy(name):
+    change, expected = CADDY_JSON[name]
+    parts = caddy_json()
+    change(*parts)
+    assert codes("caddy", json.dumps(parts[0])) == expected

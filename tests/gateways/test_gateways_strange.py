@@ -1,10 +1,12 @@
 """Whatever a file holds: findings, or an error with a code."""
 
 import contextlib
+import json
 import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,23 +73,22 @@ def test_any_text_is_read_or_refused(kind, text):
 
 
 NESTED = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5)),
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.sampled_from(["reverse_proxy", "CUSTOM"])),
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from(
             ["http", "routers", "middlewares", "forwardAuth", "spec", "kind", "extAuth", "meshConfig", "rules", "static_resources",
-             "listeners", "filter_chains", "filters", "typed_config", "configs", "entryPoints", "extensionProviders", "items"]
+             "listeners", "filter_chains", "filters", "typed_config", "configs", "entryPoints", "extensionProviders", "items", "apps", "servers",
+             "routes", "handle", "handler", "handle_response", "rewrite", "transport", "upstreams"]
         ), inner, max_size=4,
     ),
     max_leaves=20,
 )  # fmt: skip
 
 
-@given(st.sampled_from(["envoy", "istio", "envoy-gateway", "traefik"]), NESTED)
+@given(st.sampled_from(["envoy", "istio", "envoy-gateway", "traefik", "caddy"]), NESTED)
 def test_any_shape_is_read_or_refused(kind, value):
-    import yaml
-
-    checked(kind, yaml.safe_dump(value))
+    checked(kind, json.dumps(value) if kind == "caddy" else yaml.safe_dump(value))
 
 
 @pytest.mark.parametrize(
