@@ -9,11 +9,13 @@ from typing import Any
 from authorizer import bundle
 from authorizer.cli import policy_access, policy_explain, policy_fmt, policy_schema, policy_test
 from authorizer.cli.policy_documents import add_arguments, print_json, read_files
-from authorizer.errors import DocumentError
+from authorizer.errors import DocumentError, ordered
 from authorizer.jose import sign
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.model import KINDS
 from authorizer.pdp.sources import compile_documents
+from authorizer.policy.pbac.dead import ended
+from authorizer.policy.reading import Findings
 
 
 def add_parser(subparsers: Any) -> None:
@@ -42,13 +44,17 @@ def add_parser(subparsers: Any) -> None:
 
 def _check(args: argparse.Namespace) -> int:
     sources = compile_documents(read_files(args.paths))
-    errors = sum(problem.severity == "error" for problem in sources.problems)
+    found = Findings()
+    if sources.estate is not None:
+        ended(sources.estate.policies, time.time(), found)
+    problems = ordered([*sources.problems, *found.problems])
+    errors = sum(problem.severity == "error" for problem in problems)
     if args.output == "json":
-        print_json({"problems": [problem.members() for problem in sources.problems]})
+        print_json({"problems": [problem.members() for problem in problems]})
     else:
-        for problem in sources.problems:
+        for problem in problems:
             print(problem.render(), file=sys.stderr)
-        print(f"{_counted(errors, 'error')}, {_counted(len(sources.problems) - errors, 'warning')}")
+        print(f"{_counted(errors, 'error')}, {_counted(len(problems) - errors, 'warning')}")
     return DocumentError.exit_status if errors else 0
 
 

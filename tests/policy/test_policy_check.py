@@ -310,7 +310,8 @@ def test_condition_fields_must_be_linked_to_every_right():
         ("resource.size: {gte: m, lt: l}", False),
         ("resource.note: {exists: false, eq: a}", True),
         ("resource.note: {exists: true, eq: a}", False),
-        ("resource.value: {gt: 5}, any: [{resource.value: {lt: 5}}]", False),
+        ("resource.value: {gt: 5}, any: [{resource.value: {lt: 5}}]", True),
+        ("resource.value: {gt: 5}, any: [{resource.value: {lt: 5}}, {resource.value: {lt: 7}}]", False),
         ("resource.value: {gt: $assignee.limit, lt: 5}", False),
     ],
 )
@@ -346,7 +347,7 @@ DENY = "{id: d, effect: deny, right: app/r, reason: no, overridable: true}"
         ("{id: p, right: app/r, to: {group: g}, reason: x}", "R003"),
         ("{id: p, right: app/r, to: {group: g}, overridable: true}", "R003"),
         ("{id: p, right: app/r, to: {group: g}, whre: {}}", "AZ204"),
-        ("{id: p, effect: deny, right: app/*, reason: x}", ""),
+        ("{id: p, effect: deny, right: app/*, reason: x}", "D003"),
         ("{id: p, effect: deny, right: app/r}", "R017"),
         ("{id: p, effect: deny, right: app/r, reason: Not Now}", "R017"),
         ("{id: p, effect: deny, right: app/r, reason: allowed}", "R017"),

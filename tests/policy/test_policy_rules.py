@@ -136,7 +136,6 @@ scopes:
   orders: [orders.read, orders.write]
   users.*: {as: users, implies: [profile]}
   billing:
-rights: {r: {}}
 http: {hosts: [api.example], routes: {'GET /users/{id}': {resource: {id: path.id}, RULE}}}
 """
 
@@ -182,7 +181,7 @@ def test_scopes_imply_others(rule, scopes, expected):
 def test_mistakes_in_scopes(scopes, rule, expected):
     start, _, end = SCOPES.partition("scopes:\n")
     fields = start.replace("fields: {", "fields: {plan: {type: string, scope: assignee}, ")
-    text = f"{fields}scopes: {scopes}\nrights:{end.partition('rights:')[2]}".replace("RULE", rule)
+    text = f"{fields}scopes: {scopes}\nhttp:{end.partition('http:')[2]}".replace("RULE", rule)
     found = pbac.check_and_compile(nodes(text))
     assert {problem.code for problem in found.problems} == set(expected.split())
 

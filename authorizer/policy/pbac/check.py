@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from authorizer.errors import Place, Problem, ordered
 from authorizer.policy.documents import MapNode, Node, Scalar
-from authorizer.policy.pbac import lint
+from authorizer.policy.pbac import dead, lint
 from authorizer.policy.pbac.applications import read_applications
 from authorizer.policy.pbac.compile import compile_form
 from authorizer.policy.pbac.declared import Estate
@@ -56,13 +56,16 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
     eligibility = read_eligibility(kinds["Eligibility"], catalog, applications, findings)
     same_routes(applications.values(), findings)
     clashing(applications, policies, findings)
-    lint.never_matching(policies, findings)
+    dead.never_matching(policies, findings)
     lint.features_without_plan(catalog, applications, findings)
     lint.unused_conditions(named, used, findings)
     lint.time_without_zone(catalog, policies, findings)
     if not findings.failed:
         lint.pointless_routes(catalog, applications, policies, findings)
         lint.unvouched(applications, policies, findings)
+        dead.never_granting(applications, policies, findings)
+        dead.needless(catalog, applications, policies, findings)
+        dead.unreachable(applications, findings)
     if findings.failed:
         return Compiled(ordered(findings.problems))
     data = compile_form(catalog, applications, policies, eligibility)
