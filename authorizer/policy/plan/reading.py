@@ -3,6 +3,7 @@
 A plan that is read cannot make the code generator fail: whatever is odd in it is refused here with its path.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NoReturn
@@ -17,6 +18,8 @@ MAX_LOCAL: Final = 1_000_000
 MAX_DIGITS: Final = 1_000
 """Characters of a number, and its power of ten."""
 MAX_PARAMETERS: Final = 200
+
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
 
 
 def read(document: object) -> Plan:
@@ -56,13 +59,13 @@ def _whole(value: object, where: str, limit: int = MAX_LOCAL) -> int:
 
 def number(text: str) -> int | float:
     """Return the number that a JSON text says: exact when it is whole. Raises ValueError, also for one too long."""
-    if len(text) > MAX_DIGITS:
-        raise ValueError("too long")
+    if len(text) > MAX_DIGITS or not _NUMBER(text):
+        raise ValueError("not a number, or too long")
     try:
         return int(text)
     except ValueError:
         exact = Decimal(text)
-    if not exact.is_finite() or abs(exact.adjusted()) > MAX_DIGITS:
+    if abs(exact.adjusted()) > MAX_DIGITS:
         raise ValueError("too large")
     real = float(exact)
     return int(exact) if exact == exact.to_integral_value() and (abs(real) >= 2**53 or "e" in text.lower()) else real
