@@ -18,6 +18,7 @@ from authorizer.policy.rego.plan_terms import follow
 from authorizer.policy.rego.problems import Findings, Refusal, RegoError, stop
 from authorizer.policy.rego.resolve import Resolver, exported_names
 from authorizer.policy.rego.syntax import Body, Module, Ref, Rule, Scalar, Var, is_generated, written
+from authorizer.policy.rego.tracing import Tracer
 from authorizer.policy.rego.tree import Numbered, RuleTree
 from authorizer.policy.rego.variables import body_vars
 from authorizer.policy.rego.writing import DATA, INPUT, local
@@ -76,23 +77,30 @@ def compile_modules(
     entrypoints: Sequence[str] = (),
     queries: Mapping[str, Body] | None = None,
     data_paths: Sequence[tuple[str, ...]] = (),
+    tracer: Tracer | None = None,
 ) -> dict[str, Any]:
     """Return the plan of modules, as ``policy.plan.read`` takes it and as OPA writes it to ``plan.json``.
 
     ``entrypoints`` are paths such as ``acme/allow``, whose result is ``{"result": value}``; ``queries`` are bodies by
-    the name of their plan, whose results hold the variables. Raises RegoError.
+    the name of their plan, whose results hold the variables. ``tracer`` makes the plan tell what it does. Raises
+    RegoError.
     """
-    checked = check_modules(modules, data_paths=data_paths)
+    return plan_modules(check_modules(modules, data_paths=data_paths), entrypoints, queries or {}, tracer)
+
+
+def plan_modules(
+    checked: Checked, entrypoints: Sequence[str], queries: Mapping[str, Body], tracer: Tracer | None = None
+) -> dict[str, Any]:
+    """Return the plan of checked modules. Raises RegoError."""
     root = tree_of(list(zip(checked.modules, map(list, checked.rules), strict=True)))
-    session = Session(root, plan_rules, plan_body)
-    lines = {module.file: module.lines for module in modules}
+    session = Session(root, plan_rules, tracer.plan_body if tracer else plan_body)
     plans: list[dict[str, Any]] = []
     try:
         plans.extend(_entrypoint(session, path) for path in entrypoints)
-        plans.extend(_query(session, checked.tree, name, body) for name, body in (queries or {}).items())
+        plans.extend(_query(session, checked.tree, name, body) for name, body in queries.items())
     except Refusal as refusal:
-        file = next((module.file for module in modules), "")
-        found = Findings(file, lines.get(file, ()))
+        lines = {module.file: module.lines for module in checked.modules}
+        found = Findings(refusal.file or "<query>", lines.get(refusal.file, ()))
         found.take(refusal)
         raise RegoError(found.problems) from None
     return {"static": session.tables.static(), "plans": {"plans": plans}, "funcs": {"funcs": session.functions}}

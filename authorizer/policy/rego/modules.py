@@ -184,7 +184,6 @@ class _Reader:
         if default:
             self._check_default(rule)
             return [rule]
-        followed = rule.at[0]
         conditional = parser.is_word("if")
         if conditional:
             parser.advance()
@@ -197,13 +196,11 @@ class _Reader:
             return [rule]
         rule = self._elses(rule)
         rules = [rule]
-        while parser.token.kind == "{" and followed:
+        while parser.token.kind == "{":
             if rule.elses:
                 parser.unexpected("expected `else`")
             start = parser.advance().at
-            another = replace(rule, body=parser.body("}"), at=start)
-            self._check_form(another, conditional=False)
-            rules.append(another)
+            rules.append(replace(rule, body=parser.body("}"), at=start))
         return rules
 
     def _head(self, at: At, *, default: bool) -> Rule:

@@ -28,8 +28,13 @@ _TRUE, _FALSE = boolean(value=True), boolean(value=False)
 def plan_body(frame: Frame, body: Body) -> None:
     """Write all expressions; the writer then stands where all of them hold."""
     for expr in body:
-        frame.writer.stand(frame.file, expr.at)
-        _expression(frame, expr)
+        plan_expression(frame, expr)
+
+
+def plan_expression(frame: Frame, expr: Expr) -> None:
+    """Write one expression; the writer then stands where it holds."""
+    frame.writer.stand(frame.file, expr.at)
+    _expression(frame, expr)
 
 
 def _expression(frame: Frame, expr: Expr) -> None:
@@ -86,7 +91,7 @@ def _every(frame: Frame, every: Every) -> None:
             if every.key is not None:
                 unify_operand(frame, key, every.key)
             unify_operand(frame, value, every.value)
-            plan_body(frame, every.body)
+            frame.session.plan_body(frame, every.body)
             writer.assign(_TRUE, held)
         writer.emit("Block", blocks=[inner])
         writer.emit("IsUndefined", source=held)

@@ -28,7 +28,11 @@ def plan_rules(session: Session, node: Node, taken: int) -> str:
     name = f"g{generation.number}.data.{'.'.join(path)}"
     builds = shared != len(longest.path) - 1
     function = _Function(session, name, taken)
-    function.write(placed, shared, builds=builds)
+    try:
+        function.write(placed, shared, builds=builds)
+    except Refusal as refusal:
+        refusal.file = refusal.file or placed[0].file
+        raise
     session.functions.append(function.told((f"g{generation.number}", *path)))
     session.under_way.discard(path)
     generation.functions[path] = name

@@ -30,13 +30,14 @@ def kind_of(problem: Problem) -> str:
 
 
 class Refusal(Exception):  # noqa: N818 - it never leaves the room: RegoError is what callers see
-    """One problem at ``at``, found where the file is not known."""
+    """One problem at ``at``; ``file`` is named by whoever knows it."""
 
     def __init__(self, code: str, message: str, at: At, hint: str = "") -> None:
         self.code = code
         self.message = message
         self.at = at
         self.hint = hint
+        self.file = ""
         super().__init__(message)
 
 
