@@ -72,16 +72,20 @@ Node = Scalar | ListNode | MapNode
 
 def load_bytes(data: bytes, file: str) -> list[Node]:
     """Read the documents of one file; ``file`` is the name that problems show. Raises DocumentError."""
+    return load(decoded(data, file), file)
+
+
+def decoded(data: bytes, file: str) -> str:
+    """Return the text of one file. Raises DocumentError."""
     if len(data) > MAX_BYTES:
         raise DocumentError([Problem("AZ205", f"larger than {MAX_BYTES} bytes", Place(file), "split the file")])
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
         problem = Problem("AZ207", "not UTF-8", Place(file, line, column), "save the file as UTF-8")
         raise DocumentError([problem]) from None
-    return load(text, file)
 
 
 def load(text: str, file: str) -> list[Node]:

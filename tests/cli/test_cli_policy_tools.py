@@ -217,3 +217,19 @@ def test_what_the_decision_log_writes_can_be_asked_again(folder, capsys):
     log.write_bytes(render((1_767_225_600.0, "GET", "h.example", "/r/1", "", "grpc", decision, 0.0)))
     assert main(["policy", "test", "--from-decisions", str(log), str(folder)]) == 0
     assert out(capsys) == ["1 passed, 0 failed"]
+
+
+def test_fmt(folder, capsys):
+    file = folder / "policies.yaml"
+    file.write_text(GOOD + "# the end\n")
+    assert main(["policy", "fmt", "--check", str(folder)]) == 4
+    assert out(capsys) == [str(file)]
+    assert file.read_text() == GOOD + "# the end\n"
+    assert main(["policy", "fmt", str(folder)]) == 0
+    assert out(capsys) == [str(file)]
+    assert file.read_text().endswith("# the end\n")
+    assert main(["policy", "fmt", "--check", str(folder)]) == 0
+    assert main(["policy", "test", str(folder)]) == 0
+    file.write_text("a: &b c\n")
+    assert main(["policy", "fmt", str(folder)]) == 3
+    assert file.read_text() == "a: &b c\n"
