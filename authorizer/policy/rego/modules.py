@@ -250,7 +250,7 @@ class _Reader:
                     raise Refusal("G104", "`contains` is required for a set of values", at, "p contains x if { ... }")
             else:
                 value = Scalar(value=True, at=at)
-                if self.version and not conditional and self.parser.token.kind != "{":
+                if self.version and args is None and not conditional and self.parser.token.kind != "{":
                     raise Refusal("G104", "a rule has a value, a body or both", at, "p := value, or p if { ... }")
         return Rule(tuple(path), args, key, value, body, at, default, bare=True)
 

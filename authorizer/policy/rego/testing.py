@@ -89,8 +89,10 @@ def run(
         failure = ""
         try:
             results = compiled.evaluate(path, UNDEFINED, surroundings, given)
-        except (BudgetError, EvaluationError) as error:
-            failure = f"{type(error).__name__}: {error}".rstrip(": ")
+        except EvaluationError as error:
+            failure = f"{error.code}: {error}"
+        except BudgetError:
+            failure = "it costs more than an evaluation may"
         else:
             if not results:
                 failure = "it has no value"
