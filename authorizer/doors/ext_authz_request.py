@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from google.protobuf.message import DecodeError
 
-from authorizer.doors.map_entries import header, pairs, remembered
+from authorizer.doors.map_entries import header, pairs
 from authorizer.doors.wire.ext_authz_pb2 import AttributeContext, HeaderMap, Question
 from authorizer.model import BodyState, Headers, Request
 
@@ -19,6 +19,7 @@ _PARTIAL_BODY = "x-envoy-auth-partial-body"
 VOUCHED = ("body", "buffered")
 """The context extension by which a gateway says that each body of a route is sent along."""
 
+_PSEUDO = (":authority", ":method", ":path", ":scheme", ":protocol")
 _NO_CONTEXT: Mapping[str, str] = {}
 
 
@@ -74,16 +75,11 @@ _remembered = lru_cache(maxsize=1024)(_read_peer)  # 0.1 us for 1.2
 
 def _headers(entries: Sequence[bytes]) -> Headers:
     """Collect the entries of a map of headers by name, without pseudo-headers: those have fields of their own."""
-    headers: dict[str, tuple[str, ...]] = {}
-    skipped = 0
-    for entry in entries:
-        name, values = remembered(entry) or header(entry)
-        if name:
-            headers[name] = values
-        else:
-            skipped += 1
-    if len(headers) + skipped != len(entries):
+    headers = dict(map(header, entries))
+    if len(headers) != len(entries):
         return _collected(pairs(entries).items())
+    for name in _PSEUDO:
+        headers.pop(name, None)
     return headers
 
 

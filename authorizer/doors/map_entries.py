@@ -10,7 +10,7 @@ from typing import TypeVar
 from authorizer.doors.wire.ext_authz_pb2 import MapEntry
 
 Header = tuple[str, tuple[str, ...]]
-"""Name in lower case, and its one value in a tuple. The name of a pseudo-header is empty."""
+"""Name in lower case, and its one value in a tuple."""
 
 _KEY, _VALUE = 0x0A, 0x12
 _LONG_KEY, _LONG_ENTRY = 128, 256
@@ -34,32 +34,36 @@ _STEADY = frozenset(
     }
 )  # fmt: skip
 
-_entries: dict[bytes, Header] = {}
 _names: dict[bytes, str] = {}
 """What stands before the value's own tag -> the name."""
 
-remembered: Callable[[bytes], Header | None] = _entries.get
-"""Return the header of an entry that was seen before."""
+
+class _Entries(dict[bytes, Header]):
+    """What is remembered; asked for another entry, it reads it. So a whole map is read by one loop in C."""
+
+    def __missing__(self, entry: bytes) -> Header:
+        try:
+            end = entry[1] + 2
+            name = _names.get(entry[:end])
+            if name is not None and entry[end] == _VALUE:
+                length, start = entry[end + 1], end + 2
+                if length >= 0x80:
+                    high, start = entry[start], start + 1
+                    length = length & 0x7F | high << 7 if high < 0x80 else -1
+                if length == len(entry) - start:
+                    return name, (entry[start:].decode(),)
+        except IndexError:  # shorter than it says
+            pass
+        return _by_protobuf(entry)
 
 
-def header(entry: bytes) -> Header:
-    """Read the entry of a header that is not remembered: 0.4 us, 1.5 by way of protobuf.
+_entries = _Entries()
 
-    Raises UnicodeDecodeError or google.protobuf.message.DecodeError.
-    """
-    try:
-        end = entry[1] + 2
-        name = _names.get(entry[:end])
-        if name is not None and entry[end] == _VALUE:
-            length, start = entry[end + 1], end + 2
-            if length >= 0x80:
-                high, start = entry[start], start + 1
-                length = length & 0x7F | high << 7 if high < 0x80 else -1
-            if length == len(entry) - start:
-                return name, (entry[start:].decode(),)
-    except IndexError:  # shorter than it says
-        pass
-    return _by_protobuf(entry)
+header: Callable[[bytes], Header] = _entries.__getitem__
+"""Read the entry of a header: 0.1 us for one that is remembered, 0.5 for others, 1.5 by way of protobuf.
+
+Raises UnicodeDecodeError or google.protobuf.message.DecodeError.
+"""
 
 
 def pairs(entries: Iterable[bytes]) -> dict[str, str]:
@@ -72,10 +76,10 @@ def _by_protobuf(entry: bytes) -> Header:
     key, value = _pair(entry)
     # Only ASCII has case in a name: other letters must not fold into the name of a header that is read.
     name = key.lower() if key.isascii() else key
-    found = "" if name.startswith(":") else name, (value,)
+    found = name, (value,)
     raw = key.encode()
     if len(raw) < _LONG_KEY and entry.startswith(bytes((_KEY, len(raw))) + raw):
-        _keep(_names, entry[: len(raw) + 2], found[0])
+        _keep(_names, entry[: len(raw) + 2], name)
     if name in _STEADY and len(entry) <= _LONG_ENTRY:
         _keep(_entries, entry, found)
     return found

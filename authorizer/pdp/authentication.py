@@ -9,7 +9,7 @@ from authorizer.model import Identity, Reason, Request
 from authorizer.pdp import api_keys, credentials, tokens
 from authorizer.pdp.certificate_rules import holder
 from authorizer.pdp.certificates import CertificateFault, by_name, certificate, told
-from authorizer.pdp.credentials import Credential
+from authorizer.pdp.credentials import NOWHERE, Credential
 from authorizer.pdp.identity import of_certificate, of_key
 from authorizer.pdp.needs import Learnt, Need
 from authorizer.pdp.proofs import shown
@@ -24,6 +24,11 @@ _STORE = reason("proof_store")
 
 def authenticate(snapshot: Snapshot, request: Request, now: float, learnt: Learnt) -> Identity | Reason | Need:
     """Return who sent ``request``, why that cannot be accepted, or what has to be asked first. Never raises."""
+    sent = request.headers.get("authorization")
+    if sent is not None and len(sent) == 1 and snapshot.key_places is NOWHERE:
+        known = tokens.recall(sent[0], snapshot.memo, now)
+        if known is not None:
+            return known
     credential = credentials.read(request, snapshot.key_places)
     if credential is None:
         return _by_certificate(snapshot, request)

@@ -181,13 +181,11 @@ def check_headers(request: Request, managed: frozenset[str]) -> Reason | None:
     no reason to refuse: they are overwritten or removed on the way. Never raises.
     """
     headers = request.headers
-    try:
-        content = "".join([value for (value,) in headers.values()])
-    except ValueError:  # a header of no line, or of several
-        return _check_headers(headers, managed)
-    names = "".join(headers)
+    values = list(chain.from_iterable(headers.values()))
+    names, content = "".join(headers), "".join(values)
     if (
-        len(headers) <= MAX_HEADERS
+        len(headers) == len(values) <= MAX_HEADERS
+        and all(headers.values())
         and len(names) <= _LONG_NAMES
         and len(content) <= MAX_HEADER_CHARACTERS - _LONG_NAMES
         and _plain_names(names)
@@ -197,7 +195,7 @@ def check_headers(request: Request, managed: frozenset[str]) -> Reason | None:
         and "\0" not in content
     ):
         return None
-    return _check_headers(headers, managed)
+    return _check_headers(headers, values, managed)
 
 
 @lru_cache(maxsize=1024)
@@ -208,10 +206,9 @@ def _plain_names(names: str) -> bool:
     return not names.encode().translate(None, _NAME_OCTETS)
 
 
-def _check_headers(headers: Headers, managed: frozenset[str]) -> Reason | None:
-    """Look for the exact reason."""
+def _check_headers(headers: Headers, values: list[str], managed: frozenset[str]) -> Reason | None:
+    """Look for the exact reason. ``values`` are those of all headers."""
     count = len(headers)
-    values = list(chain.from_iterable(headers.values()))
     if count > MAX_HEADERS or len(values) > MAX_HEADERS:
         return reason("header_limit")
     names = "".join(headers)

@@ -1,6 +1,7 @@
 """What a verified token says about its sender, and how long it is remembered."""
 
 import socket
+from hashlib import blake2b
 
 import pytest
 from hypothesis import given
@@ -264,6 +265,44 @@ def test_a_remembered_token_is_one_look_up_and_still_expires() -> None:
     assert tokens.verify(text, MAIN, facts.NOTHING, memo, NOW + 89) is first
     assert code(tokens.verify(text, MAIN, facts.NOTHING, memo, NOW + 90)) == "token_expired"
     assert len(memo) == 1
+
+
+def test_a_header_is_recalled_only_as_it_was_verified() -> None:
+    memo = tokens.Memo()
+    text = token()
+    header = f"Bearer {text}"
+    assert tokens.recall(header, memo, NOW) is None
+    first = tokens.verify(text, MAIN, facts.NOTHING, memo, NOW)
+    assert isinstance(first, Identity)
+    assert tokens.recall(header, memo, NOW + 89) is first
+    assert tokens.recall(header, memo, NOW + 90) is None
+    for other in (
+        text,
+        f"bearer {text}",
+        f"Bearer  {text}",
+        f"{header} ",
+        f"{header}\u00e9",
+        f"{header}\udc80",
+        "Bearer ",
+    ):
+        assert tokens.recall(other, memo, NOW) is None
+
+
+@pytest.mark.parametrize("bound", [{"bound_key": "x"}, {"bound_certificate": "x"}])
+def test_a_bound_token_is_never_recalled(bound: dict[str, str]) -> None:
+    memo = tokens.Memo()
+    text = token()
+    tokens.verify(text, MAIN, facts.NOTHING, memo, NOW)
+    for digest in memo._young:
+        memo._young[digest] = Identity(**bound)
+    assert tokens.recall(f"Bearer {text}", memo, NOW) is None
+
+
+def test_no_header_recalls_what_is_no_token() -> None:
+    memo = tokens.Memo()
+    for text in ("key\0ak_1", "certificate grpc\0spiffe://x"):
+        memo.keep(blake2b(text.encode(), digest_size=16).digest(), 1, Identity(subject="x"))
+        assert tokens.recall(f"Bearer {text}", memo, NOW) is None
 
 
 def test_a_memo_is_not_shared() -> None:
