@@ -22,6 +22,8 @@ MAX_DEPTH = 40
 MAX_NODES = 2_000_000
 MAX_PROBLEMS = 100
 _MAX_EXCERPT = 200
+_MAX_MESSAGE = 1000
+_SUGGESTED = 20  # unknown keys of one mapping that get a suggestion: each costs a comparison with all known ones
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # the line breaks that the parser counts
 _CONTROL = re.compile(rf"{UNSAFE}(?<!\n)")
 
@@ -135,16 +137,21 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def unknown_keys(node: MapNode, known: Iterable[str], what: str) -> list[Problem]:
     """Return one AZ204 for each key of ``node`` that is not known, at the key; ``what`` names the mapping."""
     names = list(known)
+    unknown = [entry.key for key, entry in node.entries.items() if key not in names]
     return [
         Problem(
             "AZ204",
-            f"unknown field {key!r} in {what}",
-            entry.key.place,
-            suggestion(key, names) or "known: " + ", ".join(names),
+            shortened(f"unknown field {key.text!r} in {what}"),
+            key.place,
+            (suggestion(key.text, names) if number < _SUGGESTED else "") or "known: " + ", ".join(names),
         )
-        for key, entry in node.entries.items()
-        if key not in names
+        for number, key in enumerate(unknown)
     ]
+
+
+def shortened(message: str) -> str:
+    """Return a message that repeats what was written, cut where that has no end."""
+    return message if len(message) <= _MAX_MESSAGE else f"{message[: _MAX_MESSAGE - 200]} ... {message[-150:]}"
 
 
 def excerpted(problems: Iterable[Problem], texts: Mapping[str, str]) -> list[Problem]:
@@ -154,7 +161,9 @@ def excerpted(problems: Iterable[Problem], texts: Mapping[str, str]) -> list[Pro
     for problem in problems:
         place = problem.place
         if not problem.excerpt and place.line and place.file in texts:
-            rows = lines.setdefault(place.file, _BREAK.split(texts[place.file]))
+            if place.file not in lines:
+                lines[place.file] = _BREAK.split(texts[place.file])
+            rows = lines[place.file]
             row = rows[place.line - 1] if place.line <= len(rows) else ""
             if place.column <= _MAX_EXCERPT:
                 excerpt = "".join(c if c.isprintable() else " " for c in row[:_MAX_EXCERPT]).rstrip()
@@ -216,8 +225,11 @@ class _Reader:
         self.nodes = 0
 
     def read(self, text: str) -> None:
+        loader: Any = None
         try:
-            for event in yaml.parse(text, Loader=_Loader):
+            loader = _Loader(text)
+            # Not yaml.parse, which asks the parser twice for each event: large estates have millions.
+            while not isinstance(event := loader.get_event(), yaml.StreamEndEvent):
                 self._take(event)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -229,6 +241,9 @@ class _Reader:
             self.problems.append(Problem("AZ207", "a character that YAML does not allow", place))
         except _Stop:
             pass
+        finally:
+            if loader is not None:
+                loader.dispose()
 
     def _take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
@@ -294,6 +309,6 @@ class _Reader:
         return Place(self.file, mark.line + 1, mark.column + 1)
 
     def _fail(self, code: str, message: str, place: Place, hint: str = "") -> None:
-        self.problems.append(Problem(code, message, place, hint))
+        self.problems.append(Problem(code, shortened(message), place, hint))
         if len(self.problems) >= MAX_PROBLEMS:
             raise _Stop

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from authorizer.errors import Place, Problem
-from authorizer.policy.documents import ListNode, MapNode, Node, Scalar, suggestion, unknown_keys
+from authorizer.policy.documents import ListNode, MapNode, Node, Scalar, shortened, suggestion, unknown_keys
 
 MAX_NAME = 256
 _SUGGESTED = 200  # problems that get a suggestion: each costs a comparison with all known names
@@ -23,11 +23,11 @@ class Findings:
 
     def error(self, code: str, place: Place, message: str, hint: str = "") -> None:
         """Note an error: nothing is compiled."""
-        self.problems.append(Problem(code, message, place, hint))
+        self.problems.append(Problem(code, shortened(message), place, shortened(hint)))
 
     def warn(self, code: str, place: Place, message: str, hint: str = "") -> None:
         """Note a warning."""
-        self.problems.append(Problem(code, message, place, hint, "warning"))
+        self.problems.append(Problem(code, shortened(message), place, shortened(hint), "warning"))
 
     @property
     def failed(self) -> bool:
