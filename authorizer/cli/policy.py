@@ -1,14 +1,13 @@
 """``authorizer policy``: check documents, run the cases they hold, build signed bundles."""
 
 import argparse
-import gc
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from authorizer import bundle
-from authorizer.cli import policy_access, policy_explain, policy_fmt, policy_schema, policy_test
+from authorizer.cli import policy_access, policy_explain, policy_fmt, policy_rego, policy_schema, policy_test
 from authorizer.cli.policy_documents import add_arguments, print_json, read_files
 from authorizer.errors import DocumentError, ordered
 from authorizer.jose import sign
@@ -25,6 +24,7 @@ def add_parser(subparsers: Any) -> None:
     verbs = group.add_subparsers(dest="verb", required=True, metavar="VERB")
     check = verbs.add_parser("check", help="show all problems of documents; exit status 3 if one is an error")
     add_arguments(check)
+    policy_rego.add_options(check)
     check.set_defaults(run=_check)
     build = verbs.add_parser("build", help="compile documents to signed bundles; exit status 3 if one has an error")
     build.add_argument("paths", metavar="PATH", nargs="+", help="document, or directory of documents")
@@ -35,6 +35,10 @@ def add_parser(subparsers: Any) -> None:
     build.add_argument(
         "--serial", type=int, default=0, help="number that only grows; default: the time in milliseconds"
     )
+    build.add_argument(
+        "-e", "--entrypoint", metavar="PATH", action="append", default=[], help="Rego: what is asked: acme/allow"
+    )
+    policy_rego.add_options(build, data=True)
     build.set_defaults(run=_build)
     policy_test.add_verbs(verbs)
     policy_access.add_verbs(verbs)
@@ -44,7 +48,8 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    gc.disable()  # the millions of objects of a large estate all live until the end: looking for others costs a third
+    if policy_rego.concerns(args.paths):
+        return policy_rego.check(args)
     sources = compile_documents(read_files(args.paths))
     found = Findings()
     if sources.estate is not None:
@@ -65,15 +70,17 @@ def _counted(number: int, what: str) -> str:
 
 
 def _build(args: argparse.Namespace) -> int:
+    pem = Path(args.key).read_bytes()
+    key_id = args.key_id or str(sign.public_jwk(pem, args.algorithm)["kid"])
+    signer = bundle.Signer(private_pem=pem, key_id=key_id, algorithm=args.algorithm)
+    serial = args.serial or time.time_ns() // 1_000_000
+    if policy_rego.concerns(args.paths):
+        return policy_rego.build(args, signer, serial)
     # Names from the directory on: a bundle does not tell where on which machine it was built.
     sources = compile_documents(read_files(args.paths, inside=True))
     documents = sources.documents()
     for problem in sources.problems:
         print(problem.render(), file=sys.stderr)
-    pem = Path(args.key).read_bytes()
-    key_id = args.key_id or str(sign.public_jwk(pem, args.algorithm)["kid"])
-    signer = bundle.Signer(private_pem=pem, key_id=key_id, algorithm=args.algorithm)
-    serial = args.serial or time.time_ns() // 1_000_000
     # All are made before one is written: a directory never holds bundles of two different runs by an error half-way.
     edition = dict.fromkeys(KINDS, serial)
     made = {kind: bundle.write(kind, documents[kind], serial=serial, signer=signer, edition=edition) for kind in KINDS}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from authorizer.cli import policy_rego
 from authorizer.cli.policy_documents import add_arguments, estate_of, print_json, read_files
 from authorizer.errors import DocumentError, Place, Problem
 from authorizer.model import Decision
@@ -30,11 +31,16 @@ def add_verbs(verbs: Any) -> None:
     which.add_argument("--case", metavar="NAME", help="a case of the documents: its name, or SUITE: NAME")
     which.add_argument("--request", metavar="YAML", help="a request written like a case, with 'is'; or - to read it")
     which.add_argument("--event", metavar="FILE", help="the last event of a decision log; or - to read it")
+    which.add_argument("--query", metavar="PATH", help="Rego: a document, such as data.acme.allow, with --input")
+    explain.add_argument("--input", metavar="FILE", help="Rego: JSON object that is `input`")
     add_arguments(explain)
+    policy_rego.add_options(explain, data=True)
     explain.set_defaults(run=_explain)
 
 
 def _explain(args: argparse.Namespace) -> int:
+    if args.query:
+        return policy_rego.tell(args)
     sources = compile_documents(read_files(args.paths))
     estate = estate_of(sources)
     case = _case(args, sources)

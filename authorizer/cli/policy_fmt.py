@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from authorizer.cli import policy_rego
 from authorizer.cli.policy_documents import read_files
 from authorizer.errors import DocumentError, Problem
 from authorizer.pdp.sources import TEXT_SUFFIXES
@@ -23,10 +24,13 @@ def add_verbs(verbs: Any) -> None:
     how = fmt.add_mutually_exclusive_group()
     how.add_argument("--check", action="store_true", help="change nothing; exit status 4 if a file would be changed")
     how.add_argument("--expand", action="store_true", help="print rules as rights and policies, 'for each' as its rows")
+    policy_rego.add_options(fmt)
     fmt.set_defaults(run=_fmt)
 
 
 def _fmt(args: argparse.Namespace) -> int:
+    if policy_rego.concerns(args.paths):
+        return policy_rego.fmt(args)
     files = {name: text for name, text in sorted(read_files(args.paths).items()) if name.endswith(TEXT_SUFFIXES)}
     if args.expand:
         print(write(expanded(_documents(files))), end="")

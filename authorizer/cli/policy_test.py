@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from authorizer.cli import policy_rego
 from authorizer.cli.policy_documents import add_arguments, answering, estate_of, print_json, read_files, with_cases
 from authorizer.errors import DocumentError
 from authorizer.pdp.sources import compile_documents
@@ -26,6 +27,7 @@ def add_verbs(verbs: Any) -> None:
     test.add_argument("--junit", metavar="FILE", help="write the report as JUnit XML too")
     test.add_argument("--coverage", action="store_true", help="show what the cases exercise, too")
     test.add_argument("--from-decisions", metavar="FILE", help="run the events of a decision log in place of the cases")
+    policy_rego.add_options(test, data=True)
     test.set_defaults(run=_test)
     covered = verbs.add_parser("coverage", help="show which policies and conditions the cases exercise")
     add_arguments(covered)
@@ -37,6 +39,8 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _test(args: argparse.Namespace) -> int:
+    if policy_rego.concerns(args.paths):
+        return policy_rego.test(args)
     if args.from_decisions:
         sources = compile_documents(read_files(args.paths))
         events = Path(args.from_decisions).read_bytes()

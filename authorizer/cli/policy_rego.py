@@ -1,0 +1,227 @@
+"""The verbs of ``authorizer policy`` for Rego: paths that hold ``.rego`` files and no documents are meant for it."""
+
+import argparse
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from authorizer import directory
+from authorizer.bundle import Signer, archive, signatures
+from authorizer.cli.policy_documents import print_json
+from authorizer.errors import DocumentError, Place, Problem
+from authorizer.policy.plan import BudgetError, Context, EvaluationError, compile_plan, read
+from authorizer.policy.plan.values import UNDEFINED, json_text
+from authorizer.policy.rego import RegoError, compile_modules, explain, layout, parse, testing
+from authorizer.policy.rego.compile import check_modules
+from authorizer.policy.rego.syntax import Module
+
+SUFFIX = ".rego"
+FAILED = 4
+_MAX_BYTES = 16 << 20
+
+
+def concerns(paths: Sequence[str]) -> bool:
+    """Tell whether the paths hold Rego and nothing else that a policy is made of."""
+    found = [Path(path) for path in paths]
+    if not any(map(_files, found)):
+        return False
+    return all(path.suffix == SUFFIX or (path.is_dir() and not directory.read(path).files) for path in found)
+
+
+def add_options(parser: argparse.ArgumentParser, *, data: bool = False) -> None:
+    """Add what Rego needs to be told."""
+    parser.add_argument(
+        "--rego-version", type=int, choices=(0, 1), default=1, help="Rego: version of the language; default: 1"
+    )
+    if data:
+        parser.add_argument("--data", metavar="FILE", help="Rego: JSON object that is `data` beside the rules")
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(one for one in path.rglob(f"*{SUFFIX}") if one.is_file())
+    return [path] if path.suffix == SUFFIX and path.is_file() else []
+
+
+def _texts(paths: Sequence[str], *, inside: bool = False) -> dict[str, str]:
+    """Return the sources by the names that problems show; ``inside`` names those of a directory from there on."""
+    texts: dict[str, str] = {}
+    problems: list[Problem] = []
+    for path in map(Path, paths):
+        for file in _files(path):
+            shown = file.relative_to(path).as_posix() if inside and path.is_dir() else file.as_posix()
+            if inside and not path.is_dir():
+                shown = file.name
+            try:
+                if file.stat().st_size > _MAX_BYTES:
+                    problems.append(Problem("G103", f"larger than {_MAX_BYTES} bytes", Place(shown), "split the file"))
+                    continue
+                text = file.read_bytes().decode("utf-8")
+            except UnicodeDecodeError:
+                problems.append(Problem("G101", "not UTF-8", Place(shown), "save the file as plain UTF-8"))
+                continue
+            if shown in texts:
+                problems.append(Problem("AZ200", "given twice", Place(shown)))
+            texts[shown] = text
+    if problems:
+        raise DocumentError(problems)
+    return texts
+
+
+def _modules(args: argparse.Namespace, *, inside: bool = False) -> list[Module]:
+    modules: list[Module] = []
+    problems: list[Problem] = []
+    for name, text in _texts(args.paths, inside=inside).items():
+        try:
+            modules.append(parse(text, name, args.rego_version))
+        except RegoError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise RegoError(problems)
+    return modules
+
+
+def _json_object(path: str | None) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        value = orjson.loads(Path(path).read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise DocumentError([Problem("AZ209", f"not JSON: {error}", Place(path))]) from None
+    if not isinstance(value, dict):
+        raise DocumentError([Problem("AZ209", "not a JSON object", Place(path))])
+    return value
+
+
+def _context() -> Context:
+    return Context(time.time_ns(), os.urandom)
+
+
+# -- verbs -------------------------------------------------------------------------------------------------------------
+
+
+def check(args: argparse.Namespace) -> int:
+    """Show all problems."""
+    problems: Sequence[Problem] = ()
+    try:
+        check_modules(_modules(args))
+    except RegoError as error:
+        problems = error.problems
+    if args.output == "json":
+        print_json({"problems": [problem.members() for problem in problems]})
+    else:
+        for problem in problems:
+            print(problem.render(), file=sys.stderr)
+        print(f"{len(problems)} error{'' if len(problems) == 1 else 's'}, 0 warnings")
+    return RegoError.exit_status if problems else 0
+
+
+def test(args: argparse.Namespace) -> int:
+    """Run the rules called ``test_...``."""
+    report = testing.run(_modules(args), _context, data=_json_object(args.data), coverage=args.coverage)
+    if not report.outcomes:
+        hint = "name a rule test_something"
+        raise DocumentError([Problem("T304", "no test rules", Place(args.paths[0]), hint)])
+    if args.output == "json":
+        cases = [
+            {"name": one.name, "place": str(one.place), "passed": not one.failure, "failure": one.failure}
+            for one in report.outcomes
+            if not one.skipped
+        ]
+        print_json({"passed": len(cases) - len(report.failed), "failed": len(report.failed), "cases": cases})
+    else:
+        for one in report.failed:
+            print(f"FAILED {one.name} ({one.place})\n    {one.failure}")
+        print(report.summary)
+        for covered in report.coverage:
+            print(f"{covered.file}: {covered.total - len(covered.missing)} of {covered.total} expressions held")
+            for line, column in covered.missing:
+                print(f"    {covered.file}:{line}:{column} never held")
+    return FAILED if report.failed else 0
+
+
+def build(args: argparse.Namespace, signer: Signer, serial: int) -> int:
+    """Write one bundle in OPA's form: plan, data and sources, signed."""
+    modules = _modules(args, inside=True)
+    data = _json_object(args.data)
+    if not args.entrypoint:
+        hint = "name what is asked, such as --entrypoint acme/allow"
+        raise DocumentError([Problem("AZ200", "Rego is built for entrypoints", Place(args.paths[0]), hint)])
+    plan = compile_modules(modules, entrypoints=args.entrypoint, data_paths=list(_paths(data)))
+    compile_plan(read(plan))  # what cannot be loaded is not built
+    texts = _texts(args.paths, inside=True)
+    files = {"plan.json": orjson.dumps(plan), "data.json": orjson.dumps(data)}
+    files |= {name: text.encode() for name, text in texts.items()}
+    digest = hashlib.sha256(b"".join(name.encode() + content for name, content in sorted(files.items()))).hexdigest()
+    manifest = {"revision": digest, "roots": [""], "rego_version": args.rego_version, "metadata": {"serial": serial}}
+    files[".manifest"] = orjson.dumps(manifest)
+    files[signatures.NAME] = signatures.attach(files, signer, issued_at=serial // 1000)
+    folder = Path(args.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "bundle.tar.gz"
+    path.write_bytes(archive.pack(files))
+    print(f"{path}  serial {serial}  revision {digest[:16]}  key {signer.key_id}")
+    return 0
+
+
+def _paths(data: Mapping[str, Any], above: tuple[str, ...] = ()) -> Sequence[tuple[str, ...]]:
+    """Return the paths of the values of an object, down to those that are no objects."""
+    found: list[tuple[str, ...]] = []
+    for name, value in data.items():
+        path = (*above, name)
+        found.extend(_paths(value, path) if isinstance(value, dict) and value else [path])
+    return found
+
+
+def fmt(args: argparse.Namespace) -> int:
+    """Rewrite files in the one layout; with ``--check`` only name those that would change."""
+    changed: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name, text in _texts(args.paths).items():
+        try:
+            laid = layout.layout(text, name, args.rego_version)
+        except RegoError as error:
+            problems.extend(error.problems)
+            continue
+        if laid != text:
+            changed[name] = laid
+    if problems:
+        raise RegoError(problems)
+    for name, laid in changed.items():
+        print(name)
+        if not args.check:
+            Path(name).write_text(laid, encoding="utf-8")
+    return FAILED if args.check and changed else 0
+
+
+def tell(args: argparse.Namespace) -> int:
+    """Show the value of a document, and where the rules that were asked for it stopped."""
+    modules = _modules(args)
+    given = _json_object(args.input) if args.input else UNDEFINED
+    path = args.query.removeprefix("data.").replace(".", "/")
+    try:
+        told = explain.explain(modules, path, _context(), given, data=_json_object(args.data))
+    except EvaluationError as error:
+        print(f"error {error.code}: {error}", file=sys.stderr)
+        return RegoError.exit_status
+    except BudgetError:
+        print("error: it costs more than an evaluation may", file=sys.stderr)
+        return RegoError.exit_status
+    value = "undefined" if told.value is UNDEFINED else json_text(told.value)
+    if args.output == "json":
+        stops = [
+            {"rule": one.rule, "place": str(one.place), "times": one.times, "known": json_text(dict(one.known))}
+            for one in told.stops
+        ]
+        print_json({"value": value, "stops": stops})
+        return 0
+    print(f"{args.query}: {value}")
+    for one in told.stops:
+        print(one.render())
+    return 0
