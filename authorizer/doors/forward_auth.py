@@ -6,6 +6,7 @@ Whatever goes wrong is a denial that the gateway obeys. Only trusted gateways ar
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -15,7 +16,7 @@ from authorizer.doors.forward_auth_profiles import PREFIX, PROFILES, Original, P
 from authorizer.doors.headers import removals, sendable, speaks_grpc
 from authorizer.doors.http1 import Answer
 from authorizer.doors.problem import denial, grpc_denial
-from authorizer.model import BodyState, Decision, Request
+from authorizer.model import BodyState, Decision, Headers, Request
 from authorizer.reasons import REASONS
 from authorizer.service import Authorizer
 
@@ -81,26 +82,25 @@ class ForwardAuth:
 
     async def _answer(self, call: web.BaseRequest, found: tuple[Profile, str] | None) -> Answer:
         headers = collect(call.raw_headers)
-        bare = Request(
-            method=call.method, target=call.raw_path, host=headers.get("host", ("",))[0], peer=call.remote or "",
-            transport="http",
-        )  # fmt: skip
         if not self._trusted(call, headers):
-            return self._refuse(found[0] if found else _UNKNOWN, "peer_untrusted", bare, close=True)
+            profile = found[0] if found else _UNKNOWN
+            return self._refuse(profile, "peer_untrusted", _bare(call, headers), close=True)
         if found is None or call.method == "CONNECT":
-            return self._refuse(_UNKNOWN, "forwarded_missing", bare, _NO_GATEWAY, close=True)
+            return self._refuse(_UNKNOWN, "forwarded_missing", _bare(call, headers), _NO_GATEWAY, close=True)
         profile, rest = found
         # INVARIANT: a body that is not read to its end ends the connection. If it were reused, the length that a
         # client declares would eat into the next call, and answers would go to the wrong requests.
         close = self.draining or (call.body_exists and not profile.sends_body) or "upgrade" in headers
         if "transfer-encoding" in headers and call.version < (1, 1):
-            return self._refuse(profile, "bad_check", bare, close=True)  # RFC 9112 section 6.1: faulty framing
+            return self._refuse(
+                profile, "bad_check", _bare(call, headers), close=True
+            )  # RFC 9112 section 6.1: faulty framing
         headers.pop(SECRET_HEADER, None)
         original = read(profile, call.method, rest, headers, self._hops)
         if isinstance(original, str):
             lacking = ", ".join(absent(profile, headers))
             detail = f"the gateway did not send: {lacking}" if lacking else ""
-            return self._refuse(profile, original, bare, detail, close=close or call.body_exists)
+            return self._refuse(profile, original, _bare(call, headers), detail, close=close or call.body_exists)
         body, state = await _body(call) if profile.sends_body and call.body_exists else _NO_BODY
         if headers.get(profile.partial, _WHOLE) != _WHOLE:
             state = "partial"  # anything but a plain "it is whole" counts as a part
@@ -120,6 +120,17 @@ class ForwardAuth:
 
     def _refuse(self, profile: Profile, code: str, request: Request, detail: str = "", *, close: bool) -> Answer:
         return _deny(profile, self._authorizer.refuse(code, request, detail), close=close)
+
+
+def _bare(call: web.BaseRequest, headers: Headers) -> Request:
+    """Return what a call says of itself, for the log of a refusal."""
+    return Request(
+        method=call.method,
+        target=call.raw_path,
+        host=headers.get("host", ("",))[0],
+        peer=call.remote or "",
+        transport="http",
+    )
 
 
 def _request(original: Original, body: bytes, state: BodyState) -> Request:
@@ -157,10 +168,15 @@ def _allow(profile: Profile, decision: Decision, *, close: bool) -> Answer:
     if profile.unset != "gateway":
         unset = removals(tuple(name for name, _ in upstream), decision.remove)
         if profile.unset == "listed" and unset:
-            upstream += sendable(((REMOVE_HEADER, ", ".join(unset)),))
+            upstream += _listed(unset)
         elif profile.unset == "blank":
             upstream += sendable((name, "") for name in unset if "_" not in name)
     return Answer(200, upstream, close=close)
+
+
+@lru_cache(maxsize=1024)
+def _listed(unset: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return sendable(((REMOVE_HEADER, ", ".join(unset)),))
 
 
 def _deny(profile: Profile, decision: Decision, *, grpc: bool = False, close: bool = False) -> Answer:

@@ -39,7 +39,7 @@ def trust(networks: Iterable[str], secrets: Iterable[str] = ()) -> Trust:
         return any((mapped or address) in network for network in ranges)
 
     def trusted(call: web.BaseRequest, headers: Headers) -> bool:
-        return on_unix_socket(call) or inside(call.remote or "") or _knows(headers, known)
+        return inside(call.remote or "") or on_unix_socket(call) or _knows(headers, known)
 
     return trusted
 

@@ -7,7 +7,9 @@ client's own word. Sources: Envoy ``http_service`` of ext_authz; Traefik ``Forwa
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -16,6 +18,9 @@ from msgspec.structs import replace
 from authorizer.model import Headers
 
 PREFIX = "/authz/"
+
+_named = re.compile(rf"{PREFIX}([^/?#]*)").match
+_LONG_NAME = 64
 
 _OF_THE_CALL = frozenset({"content-length", "host", "transfer-encoding"})
 """Headers of the call itself: they say nothing about the original request."""
@@ -45,7 +50,12 @@ class Profile(Struct, frozen=True, kw_only=True):
     @property
     def carriers(self) -> frozenset[str]:
         """The headers that the gateway adds, which are not the client's."""
-        return frozenset({self.method, self.target, self.host, self.scheme, self.client} - {""})
+        return _carriers(self.method, self.target, self.host, self.scheme, self.client)
+
+
+@lru_cache(maxsize=64)
+def _carriers(*names: str) -> frozenset[str]:
+    return frozenset(names) - {""}
 
 
 _FORWARDED = Profile(
@@ -95,12 +105,10 @@ class Original(Struct, frozen=True, kw_only=True):
 
 def find(target: str) -> tuple[Profile, str] | None:
     """Return the profile that a call's request target names, and what follows the name; None when there is none."""
-    if not target.startswith(PREFIX):
+    named = _named(target)
+    if named is None:
         return None
-    end = len(PREFIX)
-    while end < len(target) and target[end] not in "/?#":
-        end += 1
-    profile, rest = PROFILES.get(target[len(PREFIX) : end]), target[end:]
+    profile, rest = PROFILES.get(named[1]), target[named.end() :]
     # Only where the path is the original one may something follow; Caddy adds the original query, which is ignored.
     if profile is None or (profile.target and rest[:1] not in {"", "?"}):
         return None
@@ -111,10 +119,17 @@ def collect(lines: Iterable[tuple[bytes, bytes]]) -> dict[str, tuple[str, ...]]:
     """Return header lines by name in lower case, repeats kept apart. Bytes that are not UTF-8 become surrogates."""
     headers: dict[str, tuple[str, ...]] = {}
     for raw_name, raw_value in lines:
-        name = raw_name.decode("ascii", "surrogateescape").lower()
+        name = _remembered_name(raw_name) if len(raw_name) <= _LONG_NAME else _name(raw_name)
         value = raw_value.decode("utf-8", "surrogateescape")
         headers[name] = (*headers[name], value) if name in headers else (value,)
     return headers
+
+
+def _name(raw: bytes) -> str:
+    return raw.decode("ascii", "surrogateescape").lower()
+
+
+_remembered_name = lru_cache(maxsize=1024)(_name)
 
 
 def read(profile: Profile, method: str, rest: str, headers: Headers, hops: int) -> Original | str:
@@ -124,12 +139,12 @@ def read(profile: Profile, method: str, rest: str, headers: Headers, hops: int) 
     addresses at the end of the client chain were added by gateways that are trusted; the first of them is the client.
     """
     carriers = profile.carriers
-    if any("_" in name and name.replace("_", "-") in carriers for name in headers):
+    if carriers and any("_" in name and name.replace("_", "-") in carriers for name in headers):
         return "forwarded_ambiguous"
-    told = {name: headers.get(name, ()) for name in carriers - {profile.client}}
+    told = {name: headers.get(name, ()) for name in carriers if name != profile.client}
     if any(len(values) > 1 for values in told.values()):
         return "forwarded_ambiguous"
-    if absent(profile, headers):
+    if told and absent(profile, headers):
         return "forwarded_missing"
     target = told[profile.target][0] if profile.target else rest
     if profile.target and _joined(target):
