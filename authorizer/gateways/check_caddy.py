@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from authorizer.errors import GatewayError, Problem
 from authorizer.gateways.blocks import Directive
-from authorizer.gateways.check_mesh import seconds
+from authorizer.gateways.check_manifests import seconds
 from authorizer.gateways.findings import LONG_TIMEOUT, Expected, finding
 from authorizer.gateways.site import is_local
 

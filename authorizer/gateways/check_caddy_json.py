@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from authorizer.errors import Place, Problem
-from authorizer.gateways.check_mesh import seconds
+from authorizer.gateways.check_manifests import seconds
 from authorizer.gateways.findings import LONG_TIMEOUT, Expected, finding
 from authorizer.gateways.manifests import item, items, text
 from authorizer.gateways.site import is_local

@@ -11,7 +11,8 @@ from authorizer.gateways import (
     check_caddy,
     check_caddy_json,
     check_envoy,
-    check_mesh,
+    check_envoy_gateway,
+    check_istio,
     check_nginx,
     check_traefik,
     manifests,
@@ -52,14 +53,25 @@ def _documents(sources: Sources) -> list[manifests.Document]:
     return [document for name, text in sources for document in manifests.read(text, name)]
 
 
+def _traefik(sources: Sources, expected: Expected) -> list[Problem]:
+    return check_traefik.check(
+        [
+            document
+            for name, text in sources
+            for document in (manifests.read_toml if name.endswith(".toml") else manifests.read)(text, name)
+        ],
+        expected,
+    )
+
+
 CHECKS: Final[Mapping[str, Callable[[Sources, Expected], list[Problem]]]] = {
     "envoy": _envoy,
-    "istio": lambda sources, expected: check_mesh.istio(_documents(sources), expected),
-    "envoy-gateway": lambda sources, expected: check_mesh.envoy_gateway(_documents(sources), expected),
+    "istio": lambda sources, expected: check_istio.check(_documents(sources), expected),
+    "envoy-gateway": lambda sources, expected: check_envoy_gateway.check(_documents(sources), expected),
     "nginx": lambda sources, expected: [
         problem for name, text in sources for problem in check_nginx.check(blocks.read_nginx(text, name), expected)
     ],
     "caddy": lambda sources, expected: [problem for name, text in sources for problem in _caddy(text, name, expected)],
-    "traefik": lambda sources, expected: check_traefik.check(_documents(sources), expected),
+    "traefik": _traefik,
 }
 """Kind -> what is unsafe in these files. Each raises GatewayError AZ901, or DiscoveryError, for what it cannot read."""

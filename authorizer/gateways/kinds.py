@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from authorizer.gateways import apisix, caddy, envoy, haproxy, kong, mesh, nginx, traefik
+from authorizer.gateways import apisix, caddy, envoy_text, haproxy, kong, mesh, nginx, traefik
 from authorizer.gateways.site import Site
 
 KINDS: Final[Mapping[str, Callable[[Site], Mapping[str, str]]]] = {
-    "envoy": lambda site: {"envoy.yaml": envoy.text(site)},
+    "envoy": envoy_text.files,
     "istio": mesh.istio,
     "envoy-gateway": mesh.envoy_gateway,
     "nginx": nginx.files,

@@ -1,5 +1,6 @@
-"""YAML files of several documents, each with its line. What has another shape than is expected reads as empty."""
+"""YAML files of several documents, each with its line, and TOML. What has an unexpected shape reads as empty."""
 
+import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,14 @@ def read(content: str, file: str) -> list[Document]:
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise GatewayError("AZ901", f"{file} is not YAML: {why}") from None
     return found
+
+
+def read_toml(content: str, file: str) -> list[Document]:
+    """Return the one document of a TOML file. Raises GatewayError AZ901."""
+    try:
+        return [Document(Place(file), tomllib.loads(content))]
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise GatewayError("AZ901", f"{file} is not TOML: {error}") from None
 
 
 def item(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:

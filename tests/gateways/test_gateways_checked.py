@@ -6,6 +6,7 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
+from authorizer.errors import GatewayError
 from authorizer.gateways import mesh
 from authorizer.gateways.checks import CHECKS
 from authorizer.gateways.envoy import Check, bootstrap
@@ -141,6 +142,35 @@ def test_mistakes_in_istio(old, new, code):
     text = printed("istio", BODIES)
     assert old in text
     assert code in codes("istio", text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        ({"kind": "VirtualService", "spec": {"http": [{"rewrite": {"uri": "/x"}}]}}, {"AZ930"}),
+        ({"kind": "VirtualService", "spec": {"http": [{"rewrite": {"authority": "x"}}]}}, set()),
+        ({"kind": "HTTPRoute", "spec": {"rules": [{"filters": [{"urlRewrite": {"path": {"x": 1}}}]}]}}, {"AZ930"}),
+    ],
+)
+def test_routes_beside_istios_objects(route, expected):
+    assert codes("istio", printed("istio") + "\n---\n" + yaml.safe_dump(route)) == expected
+
+
+def test_traefiks_toml_is_read():
+    good = """
+        [http.routers.a]
+        middlewares = ["clean", "ask"]
+        [http.middlewares.clean.headers.customRequestHeaders]
+        X-Forwarded-Client-Cert = ""
+        [http.middlewares.ask.forwardAuth]
+        address = "http://127.0.0.1:9192/authz/traefik"
+        authResponseHeaders = ["X-Auth-Subject", "X-Auth-Client", "X-Auth-Decision"]
+    """
+    assert CHECKS["traefik"]([("a.toml", good)], EXPECTED) == []
+    (problem,) = CHECKS["traefik"]([("a.toml", good.replace('"X-Auth-Client", ', ""))], EXPECTED)
+    assert problem.code == "AZ921"
+    with pytest.raises(GatewayError, match="AZ901"):
+        CHECKS["traefik"]([("a.toml", "[")], EXPECTED)
 
 
 def test_istios_other_shapes_are_read():

@@ -111,7 +111,7 @@ def test_a_secret_is_sent_and_never_printed():
 )
 async def test_envoy_reads_it(change, tmp_path):
     site = replace(SITE, **change)
-    text = envoy.text(site)
+    text = KINDS["envoy"](site)["envoy.yaml"]
     first, *others = site.grpc or site.http
     check = envoy.Check(
         address=first, protocol="grpc" if site.grpc else "http", timeout=site.timeout, body_bytes=site.body_bytes,
