@@ -9,17 +9,15 @@ import os
 import shutil
 import statistics
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
 
 from regopy import Interpreter
 
 from authorizer.policy.plan import Budget, Context, compile_plan, read
-from authorizer.policy.plan.values import to_json
+from authorizer.policy.rego import compile_modules, parse
 from tests.bench.rego_policies import Case, cases
 from tests.bench.report import Row, lower_is_better
 
@@ -32,7 +30,7 @@ def run() -> dict[str, Row]:
     opa = os.environ.get("OPA") or shutil.which("opa")
     rows = {}
     for name, case in cases().items():
-        ours, theirs = _ours(case, opa), _regopy(case)
+        ours, theirs = _ours(case), _regopy(case)
         medians: dict[str, list[float]] = {"ours": [], "regopy": [], "opa": []}
         for _ in range(ROUNDS):
             medians["ours"].append(_median(ours, 20_000))
@@ -51,28 +49,14 @@ def run() -> dict[str, Row]:
     return rows
 
 
-def plan_of(case: Case, opa: str) -> Any:
-    """Return the plan that OPA makes of a policy."""
-    with tempfile.TemporaryDirectory() as directory:
-        policy, bundle = Path(directory, "policy.rego"), Path(directory, "bundle.tar.gz")
-        policy.write_text(case.source)
-        command = [opa, "build", "-t", "plan", "-e", "bench/allow", "-o", str(bundle), str(policy)]
-        subprocess.run(command, check=True, capture_output=True)
-        with tarfile.open(bundle) as archive:
-            member = archive.extractfile("/plan.json")
-            assert member is not None
-            return json.load(member)
-
-
-def _ours(case: Case, opa: str | None) -> Callable[[], object]:
-    assert opa
-    compiled = compile_plan(read(plan_of(case, opa)), data=case.data)
+def _ours(case: Case) -> Callable[[], object]:
+    plan = compile_modules([parse(case.source, "policy.rego")], entrypoints=["bench/allow"])
+    compiled = compile_plan(read(plan), data=case.data)
 
     def decide() -> object:
-        context = Context(NOW, _random, Budget())
-        return compiled.evaluate("bench/allow", case.input, context)
+        return compiled.evaluate("bench/allow", case.input, Context(NOW, _random, Budget()))
 
-    assert to_json(decide()) == [{"result": True}]
+    assert decide() == [{"result": True}]
     return decide
 
 

@@ -1,5 +1,7 @@
 """Writes the statements that make values: constants, copies, collections and what is put into them."""
 
+import msgspec
+
 from authorizer.policy.plan import nodes
 from authorizer.policy.plan.form import Block, Literally, Local, Statement
 from authorizer.policy.plan.liveness import CHANGING, defined_by, read_by
@@ -17,7 +19,8 @@ def assign(writer: Writer, statement: Statement) -> bool:
     """``target = source``; a constant, or a copy of a local that may be undefined."""
     source = statement.operands[0]
     term = constant(source.value) if type(source) is Literally else writer.term(source)
-    writer.define(statement.target, term)
+    # What a rule has bound to a variable is a value like any other.
+    writer.define(statement.target, msgspec.structs.replace(term, base=False) if term.base else term)
     return True
 
 
