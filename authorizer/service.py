@@ -3,13 +3,13 @@
 import itertools
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
 from authorizer.model import Decision, Request
 from authorizer.pdp.decide import decide, deny
-from authorizer.pdp.proofs import Spend
+from authorizer.pdp.needs import Need
 from authorizer.pdp.snapshot import EMPTY, Snapshot
 from authorizer.reasons import reason
 
@@ -25,12 +25,14 @@ def _quiet(_error: Exception) -> None:
     """Report nothing."""
 
 
-Spender = Callable[[bytes, float, float], bool | None]
-"""Asked whether a proof's digest is fresh: (digest, until, now) -> True, False for a replay, None if it cannot tell."""
+Meet = Callable[[Need], Awaitable[object]]
+"""Answers a need as ``pdp.needs`` says, within a deadline of its own; None where it cannot be told."""
+
+MOST_NEEDS = 4
 
 
-def no_store(_digest: bytes, _until: float, _now: float) -> None:
-    """Tell of no proof that it is fresh."""
+async def unanswered(_need: Need) -> None:
+    """Tell nothing."""
 
 
 class Authorizer:
@@ -38,7 +40,7 @@ class Authorizer:
 
     ``snapshot`` is replaced by one assignment; ``stale_after`` (POSIX seconds) is the time from which the last known
     good is too old to decide by. Both may be set from the event loop while checks run. ``report`` is told of faults,
-    ``spend`` whether a DPoP proof was shown before; without it no proof is accepted.
+    ``meet`` is asked what a decision needs; without it no proof counts as fresh.
     """
 
     def __init__(
@@ -48,14 +50,14 @@ class Authorizer:
         clock: Callable[[], float] = time.time,
         observe: Observer = _nobody,
         report: Callable[[Exception], None] = _quiet,
-        spend: Spender = no_store,
+        meet: Meet = unanswered,
     ) -> None:
         self.snapshot = snapshot
         self.stale_after = float("inf")
         self._clock = clock
         self._observe = observe
         self._report = report
-        self._spend = spend
+        self._meet = meet
         # Unique among processes by the random part, among decisions by the counter: no random call on each check.
         self._boot = secrets.token_hex(6)
         self._count = itertools.count(1)
@@ -65,28 +67,41 @@ class Authorizer:
         """Whether a policy is loaded, so that a decision can be more than "not ready"."""
         return self.snapshot.ready and self._clock() < self.stale_after
 
-    def check(self, request: Request) -> Decision:
-        """Decide ``request``. Synchronous; never raises: what cannot be decided is denied."""
+    def check(self, request: Request) -> Decision | Awaitable[Decision]:
+        """Decide ``request``: at once, unless something has to be asked of the world first.
+
+        Neither this nor what it returns ever raises: what cannot be decided is denied.
+        """
         started = time.perf_counter()
         decision_id = f"{self._boot}-{next(self._count):x}"
+        snapshot = self.snapshot  # all rounds of a decision are about one
         try:
             now = self._clock()
             fresh = now < self.stale_after
-            decision = self._decide(request, now, decision_id) if fresh else deny("stale", decision_id)
+            decision = decide(snapshot, request, now, decision_id) if fresh else deny("stale", decision_id)
         except Exception as error:  # noqa: BLE001 - INVARIANT: a fault of ours leaves as a denial, whatever it was
             decision = deny("internal_error", decision_id)
             self._report(error)
-        return self._observed(request, decision, started)
-
-    def _decide(self, request: Request, now: float, decision_id: str) -> Decision:
-        snapshot = self.snapshot  # both rounds are about one
-        decision = decide(snapshot, request, now, decision_id)
         if type(decision) is Decision:
-            return decision
-        assert isinstance(decision, Spend)
-        learnt = {decision: self._spend(decision.digest, decision.until, now)}
-        again = decide(snapshot, request, now, decision_id, learnt)
-        return again if isinstance(again, Decision) else deny("internal_error", decision_id)
+            return self._observed(request, decision, started)
+        assert not isinstance(decision, Decision)
+        return self._later(snapshot, request, decision, started, decision_id)
+
+    async def _later(
+        self, snapshot: Snapshot, request: Request, need: Need, started: float, decision_id: str
+    ) -> Decision:
+        """Decide when what is needed is learnt: each need is asked for once, and there are few."""
+        learnt: dict[Need, object] = {}
+        decision: Decision | Need = need
+        try:
+            while not isinstance(decision, Decision) and len(learnt) < MOST_NEEDS and decision not in learnt:
+                learnt[decision] = await self._meet(decision)
+                decision = decide(snapshot, request, self._clock(), decision_id, learnt)
+        except Exception as error:  # noqa: BLE001 - INVARIANT: a fault of ours leaves as a denial, whatever it was
+            self._report(error)
+        if not isinstance(decision, Decision):
+            decision = deny("internal_error", decision_id)
+        return self._observed(request, decision, started)
 
     def refuse(self, code: str, request: Request, detail: str = "") -> Decision:
         """Deny what a door could not make a question of, so that it is counted and logged like any other denial.

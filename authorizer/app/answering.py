@@ -9,12 +9,13 @@ from pathlib import Path
 from authorizer import __version__
 from authorizer.app.activation import Activation
 from authorizer.app.credentials import options, replays
+from authorizer.app.needs import Needs
 from authorizer.app.stopping import Stopping
 from authorizer.app.tasks import Tasks
 from authorizer.doors import faults, forward_auth, forward_auth_peers, grpcio, native, native_tls
 from authorizer.doors.http1 import HttpDoor, open_http
 from authorizer.model import Decision, Request
-from authorizer.service import Authorizer, no_store
+from authorizer.service import Authorizer
 from authorizer.settings import ExtAuthz, Settings, Tls
 from authorizer.telemetry import decision_log
 from authorizer.telemetry.loop_lag import watch_loop_lag
@@ -41,12 +42,12 @@ class Answering:
             stdout = settings.log.decisions == "stdout"
             write = to_stdout if stdout else decision_log.to_file(Path(settings.log.decisions))
             self._events = decision_log.DecisionLog(write, clock, self.metrics.decisions_dropped)
-        self._replays = replays(settings)
+        self._needs = Needs(replays(settings), clock)
         self.authorizer = Authorizer(
             clock=clock,
             observe=self._observe,
             report=faults.report,
-            spend=self._replays.spend if self._replays is not None else no_store,
+            meet=self._needs.meet,
         )
         self.activation = Activation(
             self.authorizer,
@@ -121,8 +122,7 @@ class Answering:
         if self._grpc is not None:
             doors.append(self._grpc.close(grace))
         await asyncio.gather(*doors)
-        if self._replays is not None:
-            self._replays.close()
+        self._needs.close()
         await self.tasks.cancel()
         if self._events is not None:
             await self._events.drain(GRACE_SECONDS)

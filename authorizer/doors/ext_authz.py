@@ -4,7 +4,7 @@ Source: envoy/service/auth/v3/external_auth.proto. A gateway that fails open let
 errs, so whatever goes wrong here leaves as an explicit denial.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from google.protobuf.message import DecodeError
 
@@ -15,6 +15,8 @@ from authorizer.doors.headers import speaks_grpc
 from authorizer.model import Decision, Request
 from authorizer.reasons import REASONS
 from authorizer.service import Authorizer
+
+Handler = Callable[[bytes], bytes | Awaitable[bytes]]
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 METHOD = "Check"
@@ -30,13 +32,14 @@ FIXED = {
 _UNREAD = Request(transport="grpc")
 
 
-def handler(authorizer: Authorizer) -> Callable[[bytes], bytes]:
+def handler(authorizer: Authorizer) -> Handler:
     """Return the function that answers a CheckRequest with a CheckResponse.
 
-    INVARIANT: it never raises and never returns an empty message, which would be an allow.
+    INVARIANT: it never raises and never returns an empty message, which would be an allow; nor does what it returns
+    for an answer that has to be waited for.
     """
 
-    def answer(message: bytes) -> bytes:
+    def answer(message: bytes) -> bytes | Awaitable[bytes]:
         try:
             request = decode(message)
         except DecodeError:
@@ -46,10 +49,20 @@ def handler(authorizer: Authorizer) -> Callable[[bytes], bytes]:
             return refusal(authorizer, "internal_error")
         try:
             decision = authorizer.check(request)
+            if type(decision) is not Decision and isinstance(decision, Awaitable):
+                return later(request, decision)
             return encode(decision, grpc=not decision.allowed and speaks_grpc(request.headers))
         except Exception as error:  # noqa: BLE001 - a fault of ours leaves as a denial, whatever it was
             faults.report(error)
             # A second event: the first one may say "allowed", and the gateway is not told so.
+            return refusal(authorizer, "internal_error", request)
+
+    async def later(request: Request, awaited: Awaitable[Decision]) -> bytes:
+        try:
+            decision = await awaited
+            return encode(decision, grpc=not decision.allowed and speaks_grpc(request.headers))
+        except Exception as error:  # noqa: BLE001 - a fault of ours leaves as a denial, whatever it was
+            faults.report(error)
             return refusal(authorizer, "internal_error", request)
 
     return answer

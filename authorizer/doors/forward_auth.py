@@ -105,6 +105,8 @@ class ForwardAuth:
         if headers.get(profile.partial, _WHOLE) != _WHOLE:
             state = "partial"  # anything but a plain "it is whole" counts as a part
         decision = self._authorizer.check(_request(original, body, state))
+        if not isinstance(decision, Decision):
+            decision = await decision
         close = close or not call.content.at_eof()
         if decision.allowed is True:
             return _allow(profile, decision, close=close)

@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -12,6 +12,7 @@ from grpc import aio
 
 from authorizer.doors import ext_authz, health, listen
 from authorizer.errors import ListenError
+from authorizer.http2.grpc import margin
 from authorizer.service import Authorizer
 
 WATCH_SECONDS: Final = 0.2
@@ -40,7 +41,7 @@ class GrpcDoor:
 
     def __init__(
         self,
-        check: Callable[[bytes], bytes],
+        check: ext_authz.Handler,
         refuse: Callable[[str], bytes],
         ready: Callable[[], bool],
         *,
@@ -106,7 +107,17 @@ class GrpcDoor:
             return self._refuse("deadline")
         if len(message) > self._limit:
             return self._refuse("body_limit")
-        return self._check(message)
+        answer = self._check(message)
+        return answer if isinstance(answer, bytes) else await self._in_time(answer, call)
+
+    async def _in_time(self, answer: Awaitable[bytes], call: _Call) -> bytes:
+        """Wait for an answer until shortly before the caller's deadline."""
+        remaining = cast("float | None", call.time_remaining())
+        try:
+            async with asyncio.timeout(None if remaining is None else remaining - margin(remaining)):
+                return await answer
+        except TimeoutError:
+            return self._refuse("deadline")
 
     async def _on_health_check(self, message: bytes, call: _Call) -> bytes:
         status = health.status(await _asked(message, call), ready=self._serving())

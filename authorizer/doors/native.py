@@ -9,7 +9,7 @@ import errno
 import random
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -22,7 +22,7 @@ from authorizer.doors.native_peer import Common, Peer
 from authorizer.doors.native_tls import Tls
 from authorizer.errors import ListenError
 from authorizer.http2 import grpc
-from authorizer.http2.grpc import Answer, Method, Status
+from authorizer.http2.grpc import Answer, Later, Method, Status
 from authorizer.http2.limits import DEFAULTS, Limits, Pool
 from authorizer.http2.streams import Watch
 from authorizer.service import Authorizer
@@ -52,7 +52,7 @@ class NativeDoor:
 
     def __init__(
         self,
-        check: Callable[[bytes], bytes],
+        check: ext_authz.Handler,
         refuse: Callable[[str], bytes],
         ready: Callable[[], bool],
         *,
@@ -68,6 +68,7 @@ class NativeDoor:
         self._watches: list[tuple[Watch, str, bytes]] = []
         self._loops: set[asyncio.Task[None]] = set()
         self._connecting: set[asyncio.Task[None]] = set()
+        self._awaited: set[asyncio.Task[None]] = set()
         self._arriving: set[Peer] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._listener: socket.socket | None = None
@@ -122,6 +123,7 @@ class NativeDoor:
                     await asyncio.wait(self._connecting, timeout=_CONNECT_SECONDS)
                 await self._common.empty.wait()
         await _end(self._connecting)
+        await _end(self._awaited)
         for peer in list(self._common.peers):
             peer.abort()
         await self._common.empty.wait()
@@ -155,6 +157,15 @@ class NativeDoor:
             return Status(grpc.RESOURCE_EXHAUSTED, "too many watches")
         self._watches.append((watch, name, self._told(watch, name, b"")))
         return None
+
+    def follow(self, answer: Awaitable[bytes], give: Callable[[bytes], None]) -> None:
+        """Wait for an answer and hand it over."""
+        self._start(self._hand_over(answer, give), self._awaited)
+
+    async def _hand_over(self, answer: Awaitable[bytes], give: Callable[[bytes], None]) -> None:
+        give(await answer)
+        for peer in list(self._common.peers):
+            peer.flush()
 
     def _told(self, watch: Watch, name: str, last: bytes) -> bytes:
         status = health.status(name, ready=self.serving())
@@ -260,11 +271,12 @@ async def _end(tasks: set[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _methods(
-    door: NativeDoor, check: Callable[[bytes], bytes], refuse: Callable[[str], bytes]
-) -> Mapping[bytes, Method]:
-    def on_check(message: bytes, expires: float) -> Answer:
-        return check(message) if monotonic() < expires else refuse("deadline")
+def _methods(door: NativeDoor, check: ext_authz.Handler, refuse: Callable[[str], bytes]) -> Mapping[bytes, Method]:
+    def on_check(message: bytes, expires: float) -> Answer | Later:
+        if monotonic() >= expires:
+            return refuse("deadline")
+        answer = check(message)
+        return answer if isinstance(answer, bytes) else Later(partial(door.follow, answer))
 
     def on_health_check(message: bytes, expires: float) -> Answer:
         try:

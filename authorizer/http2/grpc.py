@@ -36,16 +36,26 @@ class Status(Struct, frozen=True):
 Answer = bytes | Status
 
 
+class Later(Struct, frozen=True):
+    """An answer that is not there yet. ``start`` is given the function to hand it over with, once.
+
+    By then the stream may be gone, or may have been answered for its deadline: the answer is let go.
+    """
+
+    start: "Callable[[Callable[[Answer], None]], None]"
+
+
 class Method(Struct, frozen=True):
     """One method of the service.
 
-    ``call`` answers a unary call; it gets the message and the time by which the caller wants the answer (on the clock
-    of the connection; infinite without deadline). ``refuse`` answers for it when it cannot be asked: ``body_limit``,
-    ``deadline``, ``header_limit`` or ``overload``. ``watch``, if given, is asked instead of ``call``: it may keep the
-    stream and send messages on it until it closes, or end it at once with a status. None of them may raise.
+    ``call`` answers a unary call, at once or later; it gets the message and the time by which the caller wants the
+    answer (on the clock of the connection; infinite without deadline). ``refuse`` answers for it when it cannot be
+    asked: ``body_limit``, ``deadline``, ``header_limit`` or ``overload``. ``watch``, if given, is asked instead of
+    ``call``: it may keep the stream and send messages on it until it closes, or end it at once with a status. None of
+    them may raise.
     """
 
-    call: Callable[[bytes, float], Answer]
+    call: Callable[[bytes, float], Answer | Later]
     refuse: Callable[[str], Answer]
     watch: "Callable[[bytes, Watch], Status | None] | None" = None
 

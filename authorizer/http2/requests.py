@@ -12,7 +12,7 @@ from math import inf
 from msgspec import Struct
 
 from authorizer.http2.frames import PROTOCOL_ERROR, StreamFault
-from authorizer.http2.grpc import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED, Answer, Method, Status, seconds
+from authorizer.http2.grpc import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED, Answer, Later, Method, Status, seconds
 from authorizer.http2.headers import Field
 
 Methods = Mapping[bytes, Method]
@@ -28,7 +28,7 @@ class Head(Struct, frozen=True):
     """
 
     method: Method | None = None
-    call: Callable[[bytes, float], Answer] | None = None
+    call: Callable[[bytes, float], Answer | Later] | None = None
     timeout: float = inf
     length: int = -1
     gzip: bool = False

@@ -2,11 +2,12 @@
 
 import zlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from math import inf
 
 from authorizer.http2 import flow, frames, grpc
 from authorizer.http2.frames import StreamFault
-from authorizer.http2.grpc import Answer, Status
+from authorizer.http2.grpc import Answer, Later, Status
 from authorizer.http2.limits import Conduct, Limits, Pool
 from authorizer.http2.requests import Head
 from authorizer.http2.stream import Stream
@@ -94,10 +95,20 @@ class Streams:
             self._out.write(frames.window_update(stream.id, stream.debt))
             stream.debt = 0
 
-    def reply(self, stream: Stream, answer: Answer) -> None:
-        """Answer a call."""
+    def reply(self, stream: Stream, answer: Answer | Later) -> None:
+        """Answer a call, or wait for its answer until shortly before its deadline."""
         stream.body = b""
+        if isinstance(answer, Later):
+            self._hold(stream, 0)
+            self._wake(stream, stream.expires - grpc.margin(stream.head.timeout))
+            answer.start(partial(self._give, stream))
+            return
         self._advance(stream, ended=self._out.answer(stream, answer))
+
+    def _give(self, stream: Stream, answer: Answer) -> None:
+        if not stream.closed and not stream.replied:
+            stream.deadline = inf
+            self.reply(stream, answer)
 
     def send(self, stream: Stream, message: bytes) -> bool:
         """Send a message of a watch; False when the stream is closed or the one before still waits."""

@@ -1,5 +1,6 @@
 """Who sends a request, by each kind of credential, through the whole decision."""
 
+import asyncio
 import json
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from authorizer.jose import sign
 from authorizer.jose.dpop import token_hash
 from authorizer.jose.encoding import encode_base64url
-from authorizer.model import Request
+from authorizer.model import Decision, Request
 from authorizer.pdp import proofs
 from authorizer.pdp.api_keys import make
 from authorizer.pdp.certificates import Place
@@ -109,18 +110,25 @@ class Store:
         self.shown = {}
         self.down = False
 
-    def spend(self, digest, until, now):
+    async def meet(self, need):
         if self.down:
             return None
-        fresh = self.shown.get(digest, 0) < now
-        self.shown.setdefault(digest, until)
+        fresh = need.digest not in self.shown
+        self.shown.setdefault(need.digest, need.until)
         return fresh
 
 
 def ask(headers, using=SNAPSHOT, store=None, now=NOW, **request):
     asked = Request(method="GET", target="/", host="api.example", headers={k: (v,) for k, v in headers.items()})
-    spend = (store or Store()).spend
-    return Authorizer(using, clock=lambda: now, spend=spend).check(replace(asked, **request))
+    return decided(Authorizer(using, clock=lambda: now, meet=(store or Store()).meet).check(replace(asked, **request)))
+
+
+def decided(decision):
+    return decision if isinstance(decision, Decision) else asyncio.run(waited(decision))
+
+
+async def waited(decision):
+    return await decision
 
 
 DPOP = token(cnf={"jkt": THUMBPRINT})
@@ -186,7 +194,7 @@ def test_without_a_store_no_proof_is_accepted():
         method="GET", target="/", host="api.example",
         headers={"authorization": (f"DPoP {DPOP}",), "dpop": (proof(DPOP),)},
     )  # fmt: skip
-    assert Authorizer(SNAPSHOT, clock=lambda: NOW).check(request).reason.code == "proof_store"
+    assert decided(Authorizer(SNAPSHOT, clock=lambda: NOW).check(request)).reason.code == "proof_store"
 
 
 def test_challenges_name_the_scheme():
