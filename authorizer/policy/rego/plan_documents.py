@@ -53,12 +53,33 @@ def _walk(frame: Frame, way: _Way, follow: Follow) -> Operand:
                 return boolean(value=False)
             return follow(frame, call_rules(frame, node), rest)
     if node is None:
-        return follow(frame, frame.document("data"), (*gone, *rest))
+        return _given(frame, (*gone, *rest), follow)
     if not rest:
         return _extent(frame, node, gone, follow)
     if not isinstance(rest[0], Var):  # names are strings: no other term leads to a rule
-        return follow(frame, frame.document("data"), (*gone, *rest))
+        return _given(frame, (*gone, *rest), follow)
     return _alternatives(frame, _Way(node, gone, rest), follow)
+
+
+def _given(frame: Frame, path: Path, follow: Follow) -> Operand:
+    """Write the way to a given document.
+
+    INVARIANT: what is gone by known keys stands in two blocks, as in OPA's plans. Whoever evaluates them knows by that
+    where the path in the given data ends: in it, and only there, ``data.x[2]`` finds the member ``"2"`` too.
+    """
+    writer = frame.writer
+    loops = max((index for index, step in enumerate(path, 1) if frame.is_unseen(step)), default=0)
+    source = follow(frame, frame.document("data"), path[:loops])
+    if loops == len(path):
+        return source
+    with writer.block() as outer:
+        with writer.block() as inner:
+            source = follow(frame, source, path[loops:])
+            writer.emit("Break", index=1)
+        writer.emit("Block", blocks=[inner])
+        writer.emit("Break", index=1)
+    writer.emit("Block", blocks=[outer])
+    return source
 
 
 # -- whole documents ---------------------------------------------------------------------------------------------------
@@ -169,7 +190,7 @@ def _by_lookup(frame: Frame, path: Path, follow: Follow) -> Operand | None:
     if depth == 0:
         return None
     if not nodes:  # no rule can be meant
-        return follow(frame, frame.document("data"), path)
+        return _given(frame, path, follow)
     writer = frame.writer
     for node in nodes:
         frame.session.plan_rules(frame.session, node, 0)
