@@ -21,12 +21,14 @@ def check(directives: Sequence[Directive], expected: Expected) -> list[Problem]:
     """Return what is unsafe in a Caddyfile."""
     snippets = {each.name: each.children for each in directives if each.name.startswith("(")}
     found: dict[Problem, None] = {}
+    sites = [each for each in directives if each.name and not each.name.startswith("(")]
+    if sites and not sites[0].children:
+        # Without braces the first line is an address, and all the rest is of this one site.
+        sites = [Directive(sites[0].name, sites[0].arguments, tuple(sites[1:]), sites[0].place)]
     for block in directives:
-        if block.name.startswith("("):
-            continue
         if not block.name:
             found.update(dict.fromkeys(_options(block)))
-            continue
+    for block in sites:
         inside = _imported(block.children, snippets, itertools.count())
         site = Directive(block.name, block.arguments, tuple(inside), block.place)
         found.update(dict.fromkeys(_site(site, expected)))
@@ -64,6 +66,9 @@ def _options(block: Directive) -> Iterator[Problem]:
 
 
 def _site(site: Directive, expected: Expected) -> Iterator[Problem]:
+    for left in _deep(site, "import"):
+        said = f"{site.name}: what is imported is not read ({' '.join(left.arguments)})"
+        yield finding("AZ932", said, left.place)
     guards = list(_deep(site, "forward_auth"))
     if not guards:
         if any(_deep(site, name) for name in _SERVES):

@@ -1,6 +1,6 @@
 """What is unsafe in an nginx that asks by ``auth_request``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -9,8 +9,7 @@ from authorizer.gateways.blocks import Directive
 from authorizer.gateways.findings import LONG_TIMEOUT, Expected, finding
 from authorizer.gateways.site import is_local
 
-_PASSES = ("proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass")
-_SERVES = (*_PASSES, "root", "alias", "try_files")
+_OTHERS = frozenset({"fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass"})
 _TOLD = {
     "x-original-method": {"$request_method"},
     "x-original-uri": {"$request_uri"},
@@ -95,15 +94,18 @@ class _Server:
 
     def problems(self) -> Iterator[Problem]:
         asking = [(location, scope) for location, scope in self._locations if _asks(scope)]
-        serving = [pair for pair in self._locations if _serves(pair[0]) and not any(pair[0].find("internal"))]
+        serving = [pair for pair in self._locations if _serves(pair[0])]
         if not asking:
-            if serving:
+            if serving or (not self._locations and _serves(self._server)):
                 yield finding("AZ910", "this server asks nobody (auth_request)", self._server.place)
             return
         doors = {_asks(scope) for _, scope in asking}
         for location, scope in serving:
             where = f"location {' '.join(location.arguments)}"
-            if not _asks(scope):
+            if not _asks(scope) and location.arguments[:1] and location.arguments[0].startswith("@"):
+                said = f"{where}: it asks nobody; were its requests asked about where they came from?"
+                yield finding("AZ932", said, location.place)
+            elif not _asks(scope):
                 yield finding("AZ913", f"{where}: requests pass unasked", location.place)
             else:
                 yield from self._guarded(where, location, scope)
@@ -118,15 +120,12 @@ class _Server:
             yield finding("AZ932", said, self._server.place)
 
     def _guarded(self, where: str, location: Directive, scope: Scope) -> Iterator[Problem]:
-        sent = scope.headers()
-        for name in self._expected.identity:
-            if sent.get(name, "$http_").startswith("$http_"):
-                yield finding(
-                    "AZ921", f"{where}: a client's own {name} reaches the API (proxy_set_header)", location.place
-                )
-        if sent.get("x-forwarded-client-cert", "$http_").startswith("$http_"):
-            said = f"{where}: a client's own x-forwarded-client-cert reaches the API (proxy_set_header)"
-            yield finding("AZ920", said, location.place)
+        for each in location.children:
+            if each.name in _OTHERS:
+                said = f"{where}: whether a client's own identity headers are replaced is not read ({each.name})"
+                yield finding("AZ932", said, each.place)
+            elif each.name == "proxy_pass":
+                yield from self._replaced(where, location, scope.headers())
         if (satisfy := scope.get("satisfy")) and satisfy.arguments == ("any",):
             yield finding("AZ914", f"{where}: satisfy any lets pass without a yes", satisfy.place)
         for target in location.find("proxy_pass"):
@@ -135,6 +134,15 @@ class _Server:
                 yield finding("AZ930", said, target.place)
         for rewrite in (*location.find("rewrite"), *self._server.find("rewrite")):
             yield finding("AZ930", f"{where}: the API sees another path than the one that is decided", rewrite.place)
+
+    def _replaced(self, where: str, location: Directive, sent: Mapping[str, str]) -> Iterator[Problem]:
+        for name in self._expected.identity:
+            if sent.get(name, "$http_").startswith("$http_"):
+                said = f"{where}: a client's own {name} reaches the API (proxy_set_header)"
+                yield finding("AZ921", said, location.place)
+        if sent.get("x-forwarded-client-cert", "$http_").startswith("$http_"):
+            said = f"{where}: a client's own x-forwarded-client-cert reaches the API (proxy_set_header)"
+            yield finding("AZ920", said, location.place)
 
     def _door(self, location: Directive, scope: Scope) -> Iterator[Problem]:
         where, place, sent = f"location {' '.join(location.arguments)}", location.place, scope.headers()
@@ -182,8 +190,10 @@ def _asks(scope: Scope) -> str:
     return found.arguments[0] if found and found.arguments and found.arguments[0] != "off" else ""
 
 
-def _serves(location: Directive) -> bool:
-    return any(each.name in _SERVES for each in location.children) and not any(location.find("return"))
+def _serves(block: Directive) -> bool:
+    """Tell whether requests get more than an answer of nginx's own: without any directive it is files."""
+    closed = any(each.arguments == ("all",) for each in block.find("deny"))
+    return not closed and not any(block.find("return")) and not any(block.find("internal"))
 
 
 def _overruled(block: Directive) -> Iterator[Problem]:

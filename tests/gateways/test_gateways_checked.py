@@ -260,6 +260,9 @@ def test_mistakes_in_envoy_gateway(old, new, code):
         ("underscores_in_headers off;", "underscores_in_headers on;", "AZ917"),
         ("underscores_in_headers off;", "merge_slashes off;", "AZ916"),
         ("underscores_in_headers off;", "set_real_ip_from 0.0.0.0/0;", "AZ918"),
+        ("    location / {", "    location /files {\n    }\n    location / {", "AZ913"),
+        ("    location / {", "    location @app {\n        proxy_pass http://api;\n    }\n    location / {", "AZ932"),
+        ("proxy_pass http://api;", "fastcgi_pass api;", "AZ932"),
         ("server 127.0.0.1:9192;", "server auth.example:9192;", "AZ923"),
         ("http://authorizer/authz", "https://authorizer/authz", "AZ924"),
     ],
@@ -268,6 +271,14 @@ def test_mistakes_in_nginx(old, new, code):
     text = printed("nginx")
     assert old in text
     assert code in codes("nginx", text.replace(old, new))
+
+
+def test_what_nginx_answers_by_itself_needs_no_question():
+    for block in ("return 204;", "internal;\n proxy_pass http://api;", "deny all;"):
+        text = printed("nginx").replace("    location / {", "    location /x {\n" + block + "}\n    location / {")
+        assert codes("nginx", text) == set()
+    assert codes("nginx", "server { return 301 https://a.example; }") == set()
+    assert codes("nginx", "server { root /srv; }") == {"AZ910"}
 
 
 def test_nginx_files_that_include_others_are_read_where_they_lie(tmp_path):
@@ -309,6 +320,11 @@ def test_mistakes_in_caddy(old, new, code):
     text = printed("caddy")
     assert old in text
     assert code in codes("caddy", text.replace(old, new))
+
+
+def test_caddy_files_of_one_site_need_no_braces():
+    assert codes("caddy", "a.example\nreverse_proxy 127.0.0.1:1\n") == {"AZ910"}
+    assert codes("caddy", "a.example {\n\timport elsewhere/*\n\trespond 204\n}\n") == {"AZ932"}
 
 
 def test_caddy_without_a_route_takes_connection_away_too_late():
