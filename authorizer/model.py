@@ -152,7 +152,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     INVARIANT: ``allowed=True`` is written in one place of the code, ``pdp.decide.allow``.
     ``policies`` determined it and ``sources`` are their file:line; ``challenge`` is a WWW-Authenticate value;
     ``upstream`` headers are set and ``remove`` headers taken away on the way to the API; ``response`` headers are set
-    on what goes back to the caller.
+    on what goes back to the caller. ``numbers`` are headers that will say the id, once there is one: upstream or
+    response, and the name.
     """
 
     reason: Reason
@@ -175,6 +176,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     upstream: tuple[tuple[str, str], ...] = ()
     response: tuple[tuple[str, str], ...] = ()
     remove: tuple[str, ...] = ()
+    numbers: tuple[tuple[str, str], ...] = ()
     revision: str = ""
 
 

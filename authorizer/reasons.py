@@ -12,6 +12,7 @@ def _family(category: str, status: int, rows: dict[str, str]) -> dict[str, Reaso
 
 
 ALLOWED = Reason("allowed", "allowed", 200, "allowed")
+UNMAPPED = Reason("unmapped", "allowed", 200, "no policy covers this operation, and its application lets such pass")
 
 _PATH = _family(
     "bad_path",
@@ -149,7 +150,11 @@ _DECISION = {
     **_family(
         "bad_attribute",
         403,
-        {"bad_attribute": "an attribute has the wrong type", "unknown_point": "the assignment point is not known"},
+        {
+            "bad_attribute": "an attribute has the wrong type",
+            "lookup_miss": "nothing is known of the resource",
+            "unknown_point": "the assignment point is not known",
+        },
     ),
     **_family("indeterminate", 403, {"indeterminate": "a policy could not be evaluated"}),
     **_family("obligation", 403, {"obligation_unknown": "the grant has an obligation that cannot be carried out"}),
@@ -169,7 +174,8 @@ _DECISION = {
 }
 
 REASONS: dict[str, Reason] = {
-    ALLOWED.code: ALLOWED, **_PATH, **_HOST, **_METHOD, **_HEADER, **_BODY, **_CREDENTIAL, **_DECISION,
+    ALLOWED.code: ALLOWED, UNMAPPED.code: UNMAPPED, **_PATH, **_HOST, **_METHOD, **_HEADER, **_BODY, **_CREDENTIAL,
+    **_DECISION,
 }  # fmt: skip
 
 ACCEPTABLE: dict[str, str] = {

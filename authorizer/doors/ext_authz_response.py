@@ -41,6 +41,7 @@ def _allow(decision: Decision) -> bytes:
         pieces = _pieces(
             len(number),
             tuple([(name, None if value == number else value) for name, value in decision.upstream]),
+            tuple([(name, None if value == number else value) for name, value in decision.response]),
             decision.remove,
             decision.reason.code,
             decision.application,
@@ -50,7 +51,7 @@ def _allow(decision: Decision) -> bytes:
         )
         if pieces:
             return number.encode().join(pieces)
-    response = _allowed(sendable(decision.upstream), decision.remove)
+    response = _allowed(sendable(decision.upstream), sendable(decision.response), decision.remove)
     _describe(response.dynamic_metadata, decision)
     return response.SerializeToString()
 
@@ -59,6 +60,7 @@ def _allow(decision: Decision) -> bytes:
 def _pieces(
     length: int,
     upstream: tuple[tuple[str, str | None], ...],
+    back: tuple[tuple[str, str | None], ...],
     remove: tuple[str, ...],
     reason: str,
     application: str,
@@ -71,23 +73,31 @@ def _pieces(
     A header without a value says the id. Raises as ``encode`` does.
     """
     gap = _GAP * length
-    sendable((name, value or "") for name, value in upstream)
-    response = _allowed(tuple((name.lower(), gap if value is None else value) for name, value in upstream), remove)
+    sendable((name, value or "") for name, value in (*upstream, *back))
+    response = _allowed(_gapped(upstream, gap), _gapped(back, gap), remove)
     response.dynamic_metadata.MergeFromString(_description(reason, application, operation, revision, policies))
     response.dynamic_metadata.fields["decision_id"].string_value = gap
     pieces = response.SerializeToString().split(gap.encode())
     # INVARIANT: the id goes where it belongs and nowhere else. No header can hold the gap; a name in a policy could.
-    places = 1 + sum(value is None for _, value in upstream)
+    places = 1 + sum(value is None for _, value in (*upstream, *back))
     return tuple(pieces) if len(pieces) == places + 1 else ()
 
 
-def _allowed(upstream: tuple[tuple[str, str], ...], remove: tuple[str, ...]) -> CheckResponse:
+def _gapped(headers: tuple[tuple[str, str | None], ...], gap: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name.lower(), gap if value is None else value) for name, value in headers)
+
+
+def _allowed(
+    upstream: tuple[tuple[str, str], ...], back: tuple[tuple[str, str], ...], remove: tuple[str, ...]
+) -> CheckResponse:
     response = CheckResponse()
     response.status.code = 0
     allowed = response.ok_response
     allowed.SetInParent()
     for name, value in upstream:
         _add(allowed.headers.add(), name, value)
+    for name, value in back:
+        _add(allowed.response_headers_to_add.add(), name, value)
     allowed.headers_to_remove.extend(removals(tuple(name for name, _ in upstream), remove))
     return response
 

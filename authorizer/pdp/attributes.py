@@ -27,13 +27,16 @@ Extractor = Callable[[Match, str, Request, Claims, Lookup], dict[str, object] | 
 
 KINDS = frozenset({"path", "query", "header", "body", "token", "mtls", "lookup", "literal"})
 MTLS_KEYS = frozenset({"uri_san"})
+_MISS = reason("lookup_miss")
 
 # RFC 3986, section 3.1. Envoy's principal is the first URI SAN or else something without a scheme.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:").match
 
 
-def make_extractor(sources: Iterable[Source], table: str = "") -> Extractor:
+def make_extractor(sources: Iterable[Source], table: str = "", *, deny_misses: bool = False) -> Extractor:
     """Make the reader of a route's sources. ``table`` is where ``lookup`` sources look the field ``id`` up.
+
+    ``deny_misses`` refuses a request whose resource the facts do not know; else its fields are unknown.
 
     Path parameters and query parameters are percent-decoded exactly once. Raises ValueError for a source of an unknown
     kind, so that a route is never served with a field quietly missing.
@@ -72,8 +75,8 @@ def make_extractor(sources: Iterable[Source], table: str = "") -> Extractor:
             return refused
         if principals and _URI(request.principal):
             resource.update(dict.fromkeys(principals, request.principal))
-        if lookups:
-            _read_lookup(lookups, table, lookup, resource)
+        if lookups and not _read_lookup(lookups, table, lookup, resource) and deny_misses:
+            return _MISS
         return resource
 
     return extract
@@ -160,12 +163,14 @@ def _read_claims(tokens: tuple[tuple[str, str], ...], claims: Claims, resource: 
     return None
 
 
-def _read_lookup(lookups: tuple[tuple[str, str], ...], table: str, lookup: Lookup, resource: dict[str, object]) -> None:
+def _read_lookup(lookups: tuple[tuple[str, str], ...], table: str, lookup: Lookup, resource: dict[str, object]) -> bool:
+    """Fill in what the facts know of a resource; tell whether they know it."""
     known = resource.get("id")
     row = lookup(table, known) if isinstance(known, str) else None
     if row is None:
-        return
+        return False
     for field, key in lookups:
         value = row.get(key)
         if value is not None:
             resource[field] = value
+    return True

@@ -1,9 +1,7 @@
 """One request in, one Decision out: a pure function of (snapshot, request, now)."""
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
-from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -13,19 +11,19 @@ from authorizer.pdp import answers, canonical, ways
 from authorizer.pdp.authentication import authenticate
 from authorizer.pdp.challenge import challenge, proof_challenge
 from authorizer.pdp.credentials import by_proof
+from authorizer.pdp.guards import Guard
+from authorizer.pdp.headers import NOTHING_TOLD, says, tell, visible
 from authorizer.pdp.needs import NOTHING_LEARNT, Learnt, Need
 from authorizer.pdp.proofs import nonce
 from authorizer.pdp.routes import Match
-from authorizer.pdp.snapshot import Guard, Snapshot
+from authorizer.pdp.snapshot import Snapshot
 from authorizer.policy.pbac import BadAttribute, Question, Verdict
-from authorizer.reasons import ALLOWED, REASONS, authored, reason
+from authorizer.reasons import ALLOWED, REASONS, UNMAPPED, authored, reason
 
 _NOT_READY = reason("not_ready")
 _NO_ROUTE = reason("no_route")
 _MISMATCH = reason("context_mismatch")
 _PROOF_CODES = frozenset(code for code in REASONS if code.startswith("proof_")) | {"token_not_bound"}
-_HEADER_SAFE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
-_is_header_safe = re.compile(r"[!-$&-~]*").fullmatch
 
 
 def deny(why: str | Reason, decision_id: str, *, realm: str = "") -> Decision:
@@ -51,6 +49,8 @@ def decide(
     operation = find(snapshot, request)
     if isinstance(operation, Reason):
         return deny(operation, decision_id)
+    if isinstance(operation, Guard):
+        return numbered(snapshot, unmapped(snapshot, operation), decision_id)
     guard = operation.guard
     identity = authenticate(snapshot, request, now, learnt)
     if not isinstance(identity, Identity):
@@ -88,8 +88,11 @@ class Operation(Struct, frozen=True):
     query: str
 
 
-def find(snapshot: Snapshot, request: Request) -> Operation | Reason:
-    """Read a request and find its operation, or return the reason why not."""
+def find(snapshot: Snapshot, request: Request) -> Operation | Guard | Reason:
+    """Read a request and find its operation, or return the reason why not.
+
+    A guard alone is that of an application which lets pass what it has no route for.
+    """
     if not snapshot.ready:
         return _NOT_READY
     path, _, query = request.target.partition("?")
@@ -99,18 +102,24 @@ def find(snapshot: Snapshot, request: Request) -> Operation | Reason:
         found = _read(snapshot, request, way)
         if isinstance(found, Reason):
             return found
+        if isinstance(found, Guard):
+            return found if _is_meant(found, request) else _MISMATCH
         match = found
     else:
         refused = canonical.check_headers(request, snapshot.managed)
         if refused is not None:
             return refused
     guard: Guard = match.payload
-    if request.context.get("application", guard.route.application) != guard.route.application:
+    if not _is_meant(guard, request):
         return _MISMATCH
     return Operation(guard, match, query)
 
 
-def _read(snapshot: Snapshot, request: Request, way: ways.Key) -> Match | Reason:
+def _is_meant(guard: Guard, request: Request) -> bool:
+    return request.context.get("application", guard.route.application) == guard.route.application
+
+
+def _read(snapshot: Snapshot, request: Request, way: ways.Key) -> Match | Guard | Reason:
     target = canonical.read(request)
     if isinstance(target, Reason):
         return target
@@ -119,16 +128,31 @@ def _read(snapshot: Snapshot, request: Request, way: ways.Key) -> Match | Reason
         return refused
     match = snapshot.routes.resolve(target)
     if match is None:
-        return _no_route(snapshot, target.host)
+        return _no_route(snapshot, target)
     if isinstance(match, Match) and ways.may_be_kept(target):
         snapshot.ways.keep(way, match)
     return match
 
 
-def _no_route(snapshot: Snapshot, host: str) -> Reason:
-    if not snapshot.routes.knows(host):
-        return msgspec.structs.replace(_NO_ROUTE, detail=f"no application has the host {host}")
-    return msgspec.structs.replace(_NO_ROUTE, detail=f"no route of {host} has this method and path")
+def _no_route(snapshot: Snapshot, target: canonical.Canonical) -> Guard | Reason:
+    pattern = snapshot.routes.pattern(target.host)
+    if pattern is None:
+        return msgspec.structs.replace(_NO_ROUTE, detail=f"no application has the host {target.host}")
+    detail = f"no route of {target.host} has this method and path"
+    known = snapshot.unmapped.get(pattern)
+    if known is not None and known.word == "allow" and not snapshot.routes.is_near(target):
+        return known.guard
+    if known is not None:
+        near = "it is another's twin" if known.word == "allow" else "they are observed"
+        detail += f" (unmapped requests of {known.guard.route.application}: {near})"
+    return msgspec.structs.replace(_NO_ROUTE, detail=detail)
+
+
+def unmapped(snapshot: Snapshot, guard: Guard) -> Decision:
+    """Let pass what an application has no route for and lets pass: without a caller, and without its headers."""
+    detail = f"no route has this method and path, and {guard.route.application} says 'unmapped: allow'"
+    decision = allow(snapshot, guard, snapshot.anonymous, Verdict(True, UNMAPPED.code, detail=detail))
+    return msgspec.structs.replace(decision, reason=UNMAPPED)
 
 
 def judge(
@@ -160,13 +184,18 @@ def judge(
 
 
 def numbered(snapshot: Snapshot, decision: Decision, decision_id: str) -> Decision:
-    """Give a decision its id, and to the API the headers that say it."""
+    """Give a decision its id, and the headers that say it."""
     names = snapshot.id_headers
-    if not (names and decision.allowed):
+    if not ((names or decision.numbers) and decision.allowed):
         return msgspec.structs.replace(decision, id=decision_id)
-    shown = _visible(decision_id)
-    upstream = (*decision.upstream, *[(name, shown) for name in names])
-    return msgspec.structs.replace(decision, id=decision_id, upstream=upstream)
+    shown = visible(decision_id)
+    upstream = [*decision.upstream, *[(name, shown) for name in names]]
+    response = list(decision.response)
+    for towards, name in decision.numbers:
+        (upstream if towards == "upstream" else response).append((name, shown))
+    return msgspec.structs.replace(
+        decision, id=decision_id, upstream=tuple(upstream), response=tuple(response), numbers=()
+    )
 
 
 def _refused(snapshot: Snapshot, why: Reason, request: Request, now: float, decision_id: str) -> Decision:
@@ -204,11 +233,15 @@ def allow(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict
     for name, source in snapshot.options.identity_headers.items():
         if name in snapshot.id_headers:
             continue
-        value = _says(source, identity, route.application)
+        value = says(source, identity, route.application)
         if value:
             upstream.append((name, value))
         else:
             remove.append(name)
+    told = tell(verdict, identity, route) if verdict.headers else NOTHING_TOLD
+    upstream += told.upstream
+    # INVARIANT: what policies may set here is taken off when they do not: the caller's own copy must not stand for it.
+    remove += told.unset(snapshot.program.upstream[route.application])
     return Decision(
         allowed=verdict.allow,
         reason=ALLOWED,
@@ -223,7 +256,9 @@ def allow(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict
         obligations=verdict.obligations,
         advice=verdict.advice,
         upstream=tuple(upstream),
+        response=told.response,
         remove=tuple(remove),
+        numbers=told.numbers,
         revision=snapshot.revision,
     )
 
@@ -268,24 +303,3 @@ def _known(decision: Decision, snapshot: Snapshot, guard: Guard, identity: Ident
         subject=identity.subject,
         revision=snapshot.revision,
     )
-
-
-def _says(source: str, identity: Identity, application: str) -> str:
-    """Return what an identity header says."""
-    match source:
-        case "subject":
-            value = identity.subject
-        case "client":
-            value = identity.client
-        case "issuer":
-            value = identity.issuer
-        case "scopes":
-            return " ".join(quote(scope, safe=_HEADER_SAFE) for scope in sorted(identity.scopes))
-        case _:
-            value = application
-    return _visible(value)
-
-
-def _visible(text: str) -> str:
-    """Return a text as visible ASCII: other characters are percent-encoded as UTF-8."""
-    return text if _is_header_safe(text) else quote(text, safe=_HEADER_SAFE)

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from authorizer.model import Decision, Identity, Reason, Request
-from authorizer.pdp.decide import deny, environment, find, judge, numbered
-from authorizer.pdp.snapshot import Guard, Snapshot
+from authorizer.pdp.decide import deny, environment, find, judge, numbered, unmapped
+from authorizer.pdp.guards import Guard
+from authorizer.pdp.snapshot import Snapshot
 from authorizer.policy.testing import Case
 
 
@@ -33,15 +34,22 @@ def ask(snapshot: Snapshot, case: Case) -> Decision:
 
 
 def read(snapshot: Snapshot, case: Case) -> Asked | Decision:
-    """Read a case up to the question for the policies, or to the denial that comes before it."""
+    """Read a case up to the question for the policies, or to the decision that comes before it."""
     request = request_of(case)
     operation = find(snapshot, request)
     if isinstance(operation, Reason):
         return deny(operation, case.name)
+    if isinstance(operation, Guard):
+        return numbered(snapshot, unmapped(snapshot, operation), case.name)
     identity = snapshot.anonymous
     if case.subject:
         identity = Identity(subject=case.subject, tokens=case.tokens, attributes=case.attributes, env=case.env)
-    found = operation.guard.extract(operation.match, operation.query, request, {}, snapshot.facts.lookup)
+
+    def lookup(table: str, key: str) -> Mapping[str, object] | None:
+        known = snapshot.facts.lookup(table, key)
+        return case.data if known is None and case.data else known
+
+    found = operation.guard.extract(operation.match, operation.query, request, {}, lookup)
     if isinstance(found, Reason):
         return deny(found, case.name)
     env = {**environment(snapshot, request, identity, case.now), **case.env}

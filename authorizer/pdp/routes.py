@@ -134,22 +134,38 @@ class Routes(Struct, frozen=True):
             return _AMBIGUOUS
         return _match(*found, frozenset(doubtful))
 
-    def knows(self, host: str) -> bool:
-        """Whether some route is for this host."""
-        return self._table(host) is not None
-
-    def _table(self, host: str) -> _Table | None:
+    def pattern(self, host: str) -> str | None:
+        """Return the host pattern whose routes are for this host, or None when there are none."""
         tables = self.tables
-        found = tables.get(host)
-        if found is not None:
-            return found
+        if host in tables:
+            return host
         at = host.find(".")
         while at >= 0:
-            found = tables.get("*" + host[at:])
-            if found is not None:
-                return found
+            wider = "*" + host[at:]
+            if wider in tables:
+                return wider
             at = host.find(".", at + 1)
-        return tables.get("*")
+        return "*" if "*" in tables else None
+
+    def is_near(self, request: Canonical) -> bool:
+        """Tell whether a request without a route is another's twin: with one slash more or less at its end, or a GET.
+
+        A HEAD asks for what a GET does (RFC 9110, section 9.3.2).
+        """
+        table = self._table(request.host)
+        if table is None:
+            return False
+        methods = (request.method, "GET") if request.method == "HEAD" else (request.method,)
+        for root, segments in ((table.raw, request.segments), *((table.decoded, each) for each in request.readings)):
+            other = (*segments, "") if segments[-1] else segments[:-1]
+            for method in methods:
+                if any(each and _search(root, method, each) is not None for each in (segments, other)):
+                    return True
+        return False
+
+    def _table(self, host: str) -> _Table | None:
+        pattern = self.pattern(host)
+        return None if pattern is None else self.tables[pattern]
 
 
 _AMBIGUOUS = reason("path_ambiguous")

@@ -11,30 +11,20 @@ from authorizer.pdp import answers, ways
 from authorizer.pdp import facts as facts_document
 from authorizer.pdp import trust as trust_document
 from authorizer.pdp.answers import Answers
-from authorizer.pdp.attributes import Extractor, make_extractor
+from authorizer.pdp.attributes import make_extractor
 from authorizer.pdp.certificates import Place
 from authorizer.pdp.credentials import NOWHERE, KeyPlaces
 from authorizer.pdp.facts import Facts
+from authorizer.pdp.guards import Guard
 from authorizer.pdp.proofs import HEADER, Proofs
 from authorizer.pdp.routes import Entry, Routes
 from authorizer.pdp.routes import build as build_routes
 from authorizer.pdp.tokens import Memo
 from authorizer.pdp.trust import NOBODY, Trust
+from authorizer.pdp.unmapped import Unmapped, unmapped_hosts
 from authorizer.pdp.ways import Ways
 from authorizer.policy import pbac
-from authorizer.policy.pbac import Program, Route
-
-
-class Guard(Struct, frozen=True):
-    """What stands behind a matched route: the policy language's route, how to fill in its resource, and its title.
-
-    ``depends`` is ``Program.depends``.
-    """
-
-    route: Route
-    extract: Extractor
-    operation: str
-    depends: tuple[str, ...] | None
+from authorizer.policy.pbac import Program
 
 
 class Options(Struct, frozen=True):
@@ -58,11 +48,12 @@ class Options(Struct, frozen=True):
 class Snapshot(Struct, frozen=True, kw_only=True):
     """INVARIANT: nothing in it changes after ``build`` but ``memo``, ``ways``, ``answers`` and what is ``typed``.
 
-    ``id_headers`` are those of ``options.identity_headers`` that say the decision's id.
+    ``id_headers`` are those of ``options.identity_headers`` that say the decision's id. ``unmapped`` is by host.
     """
 
     program: Program
     routes: Routes
+    unmapped: Mapping[str, Unmapped]
     facts: Facts
     trust: Trust
     options: Options
@@ -110,10 +101,11 @@ def build(
     # Where nobody has an API key, the header may be the API's own affair.
     key_places = options.key_places if trust.keys else NOWHERE
     heard = {key_places.header, *(place.header for place in options.certificates.values())}
-    managed = frozenset(options.identity_headers)
+    managed = frozenset(options.identity_headers).union(*program.upstream.values())
     return Snapshot(
         program=program,
         routes=routes,
+        unmapped=unmapped_hosts(program),
         facts=facts,
         trust=trust,
         options=options,
@@ -139,7 +131,7 @@ def _routes(program: Program) -> Routes:
                 template=route.template,
                 payload=Guard(
                     route,
-                    make_extractor(route.sources, route.lookup_table),
+                    make_extractor(route.sources, route.lookup_table, deny_misses=route.on_miss == "deny"),
                     f"{route.method} {route.template}",
                     program.depends(route),
                 ),

@@ -23,13 +23,14 @@ DECISIONS = st.builds(
     operation=TEXTS,
     policies=st.lists(TEXTS, max_size=2).map(tuple),
     upstream=st.lists(st.tuples(NAMES, TEXTS | st.sampled_from(IDS)), max_size=3).map(tuple),
+    response=st.lists(st.tuples(NAMES, TEXTS | st.sampled_from(IDS)), max_size=2).map(tuple),
     remove=st.lists(NAMES, max_size=2).map(tuple),
     revision=TEXTS,
 )
 
 
 def plainly(decision: Decision) -> CheckResponse:
-    response = _allowed(sendable(decision.upstream), decision.remove)
+    response = _allowed(sendable(decision.upstream), sendable(decision.response), decision.remove)
     _describe(response.dynamic_metadata, decision)
     return response
 

@@ -16,7 +16,9 @@ from operator import itemgetter
 from typing import Any
 
 from authorizer.model import ANYONE, Duty, Missing
+from authorizer.policy.pbac.emitting import headers
 from authorizer.policy.pbac.explain import NEAREST, nearest, why
+from authorizer.policy.pbac.form import EmitForm
 from authorizer.policy.pbac.index import candidates
 from authorizer.policy.pbac.points import EVERYWHERE
 from authorizer.policy.pbac.question import BadAttribute, Question, Verdict
@@ -77,7 +79,7 @@ def decide(shared: Shared, route: RouteTable, question: Question) -> Verdict:
         if left:
             return _denied(left, shared, sides)
     if holding:
-        return _allowed(right, holding, standing, shared)
+        return _allowed(right, holding, standing, shared, sides)
     if weak:
         return _step_up(weak, shared)
     return _unmatched(right, found, tokens, points, shared, question, sides)
@@ -185,7 +187,11 @@ def _denied(standing: Sequence[tuple[int, bool | None]], shared: Shared, sides: 
 
 
 def _allowed(
-    right: RightTable, holding: list[int], overridden: Sequence[tuple[int, bool | None]], shared: Shared
+    right: RightTable,
+    holding: list[int],
+    overridden: Sequence[tuple[int, bool | None]],
+    shared: Shared,
+    sides: Sides,
 ) -> Verdict:
     name = shared.rows.name
     named = [name(row) for row in holding]
@@ -193,6 +199,9 @@ def _allowed(
     duties: list[Extras] = []
     if right.dutiful:
         duties = [case.extras for _, _, case in _named(holding, shared)]
+    emits: tuple[EmitForm, ...] = right.emits
+    for extras in duties:
+        emits += extras.emit
     return Verdict(
         True,
         "allowed",
@@ -201,6 +210,7 @@ def _allowed(
         obligations=_duties(extras.obligations for extras in duties) if duties else (),
         advice=_duties(extras.advice for extras in duties) if duties else (),
         overrode=tuple(sorted(shared.rows.id(row) for row, _ in overridden)) if overridden else (),
+        headers=headers(emits, sides, right.kinds) if emits else (),
     )
 
 

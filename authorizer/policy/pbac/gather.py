@@ -4,10 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
+from authorizer.policy.pbac.emitting import Kinds, is_sound
+from authorizer.policy.pbac.emitting import reads as emitted_fields
 from authorizer.policy.pbac.form import ApplicationForm
 from authorizer.policy.pbac.index import Bucket, Leaf, build_leaf, run
 from authorizer.policy.pbac.rows import About, Rows
 from authorizer.policy.pbac.tables import RightTable
+from authorizer.policy.pbac.templates import SIDE_INDEX
 
 Target = tuple[str, str, str]
 """Application, kind (right, role, all), name."""
@@ -15,20 +18,27 @@ Target = tuple[str, str, str]
 EFFECTS = frozenset({"allow", "deny", "gate"})
 RULES = frozenset({"eligible", "pre_approved", "suggested", "exclusion"})
 _EVERYTHING = ("all", "")
+_ENV = SIDE_INDEX["env"]
 
 
 class Gathered:
     """The rows of a program by effect and target. A bucket's index is built when the first right needs it."""
 
     def __init__(
-        self, rows: Rows, applications: Mapping[str, ApplicationForm], trees: Mapping[str, str], points: Iterable[str]
+        self,
+        rows: Rows,
+        applications: Mapping[str, ApplicationForm],
+        kinds: Mapping[str, Kinds],
+        trees: Mapping[str, str],
+        points: Iterable[str],
     ) -> None:
-        """Sort the buckets. ``trees`` leads from a type of points to its tree. Raises ValueError.
+        """Sort the buckets. ``kinds`` are the types of fields by application, ``trees`` the tree of a type of points.
 
-        That is when a broken policy does not tell whose it is: then there is nobody to deny.
+        Raises ValueError when a broken policy does not tell whose it is: then there is nobody to deny.
         """
         self._rows = rows
         self._applications = applications
+        self._kinds = kinds
         self._trees = trees
         self._about: dict[Target, dict[str, About]] = defaultdict(dict)
         self._broken: dict[Target, list[int]] = defaultdict(list)
@@ -49,7 +59,7 @@ class Gathered:
                 raise ValueError("a bucket stands there twice")
             else:
                 self._about[target][about.effect] = about
-                self._broken[target] += {*rows.broken(about), *_at(rows, about, astray)}
+                self._broken[target] += {*rows.broken(about, kinds[about.application]), *_at(rows, about, astray)}
 
     def right_table(self, application: str, right: str) -> RightTable:
         """Gather all that is about one right."""
@@ -62,6 +72,10 @@ class Gathered:
             for effect, about in self._about.get(target, {}).items():
                 of[effect].append(about)
         decisive = [*of["gate"], *of["deny"], *of["allow"]]
+        emits = (*declared.emit, *declared.rights[right].emit)
+        if not all(is_sound(emit, self._kinds[application]) for emit in emits):
+            raise ValueError(f"{application} emits a header that cannot be set")
+        reads = frozenset(chain(emitted_fields(emits), chain.from_iterable(map(self._rows.reads, decisive))))
         gates = sorted(
             chain.from_iterable(range(*about.rows) for about in of["gate"]),
             key=lambda row: (not broken and self._rows.case_at(row).extras.feature_gate, self._rows.id(row)),
@@ -81,11 +95,22 @@ class Gathered:
             excluded=buckets("exclusion"),
             broken=tuple(sorted(map(self._rows.id, broken))),
             abouts=tuple(decisive),
-            reads=frozenset(chain.from_iterable(map(self._rows.reads, decisive))),
-            momentary=any(map(self._rows.momentary, decisive)),
+            reads=reads,
+            momentary=any(side == _ENV for side, _ in reads) or any(map(self._rows.momentary, decisive)),
             dutiful=any(map(self._rows.dutiful, of["allow"])),
+            emits=emits,
+            kinds=self._kinds[application],
             denied_in=frozenset(self._trees_of(of["deny"])),
         )
+
+    def upstream(self, application: str) -> frozenset[str]:
+        """Return the headers towards the API that an application's allows may set."""
+        declared = self._applications[application]
+        emits = [*declared.emit, *(emit for right in declared.rights.values() for emit in right.emit)]
+        for about in self._rows.buckets:
+            if about.application == application:
+                emits += self._rows.emits(about)
+        return frozenset(emit.header for emit in emits if emit.towards == "upstream")
 
     def _bucket(self, about: About) -> Bucket:
         if about not in self._buckets:

@@ -9,6 +9,7 @@ import msgspec
 from authorizer.errors import DocumentError, Place, Problem
 from authorizer.model import Identity
 from authorizer.policy.pbac.decide import decide
+from authorizer.policy.pbac.emitting import FILTER, kinds_of
 from authorizer.policy.pbac.form import FORMAT, ApplicationForm, Form, RouteForm, lookup_table
 from authorizer.policy.pbac.gather import Gathered
 from authorizer.policy.pbac.index import WIDE, leaves
@@ -29,6 +30,8 @@ class Program:
     """Compiled policies, ready to decide. Immutable; made by ``load``.
 
     ``zone`` is the time zone in which ``env.time`` is meant; None when none is declared, and the time is unknown.
+    ``upstream`` are the headers towards the API that an application may set, ``unmapped`` is what becomes of requests
+    to its hosts that have no route: deny, observe or allow.
     """
 
     def __init__(
@@ -39,8 +42,12 @@ class Program:
         tables: tuple[RouteTable, ...],
         rights: Mapping[tuple[str, str], RightTable],
         subjects: Mapping[str, Reader],
+        upstream: Mapping[str, frozenset[str]],
+        unmapped: Mapping[str, str],
     ) -> None:
         self.routes = routes
+        self.upstream = upstream
+        self.unmapped = unmapped
         self.zone = zone
         self._shared = shared
         self._tables = tables
@@ -116,8 +123,9 @@ def load(compiled: Mapping[str, Any]) -> Program:
         raise refused("a type is not known")
     acr = form.env.get("acr")
     try:
+        kinds = {name: kinds_of(one, form.env, types) for name, one in form.applications.items()}
         rows = Rows(form, types)
-        gathered = Gathered(rows, form.applications, tree_of(form.trees), form.points)
+        gathered = Gathered(rows, form.applications, kinds, tree_of(form.trees), form.points)
         rights = {
             (application, right): gathered.right_table(application, right)
             for application, declared in form.applications.items()
@@ -126,6 +134,8 @@ def load(compiled: Mapping[str, Any]) -> Program:
         points = chains(form.points, form.trees)
     except ValueError as error:
         raise refused(str(error)) from None
+    except LookupError:
+        raise refused("a type is not known") from None
     shared = Shared(
         rows=rows,
         acr={name: position for position, name in enumerate(form.acr)},
@@ -142,7 +152,13 @@ def load(compiled: Mapping[str, Any]) -> Program:
         subjects = {name: make_reader(name, one, types) for name, one in form.applications.items()}
     except LookupError:
         raise refused("a type is not known") from None
-    return Program(routes, _zone(form.zone), shared, tables, rights, subjects)
+    upstream = {name: gathered.upstream(name) for name in form.applications}
+    for route in routes:
+        if route.mode == "filter":
+            upstream[route.application] |= {FILTER}
+    words = ("deny", "observe", "allow")
+    unmapped = {name: _one_of(one.unmapped, words) for name, one in form.applications.items()}
+    return Program(routes, _zone(form.zone), shared, tables, rights, subjects, upstream, unmapped)
 
 
 def _env(form: Form, types: tuple[FieldType, ...]) -> dict[str, EnvReading]:
@@ -217,7 +233,15 @@ def _route(index: int, route: RouteForm, applications: Mapping[str, ApplicationF
         lookup_table=lookup_table(route.application, right.on),
         accepts=frozenset(route.accepts),
         place=route.place,
+        on_miss=_one_of(route.on_miss, ("unknown", "deny")),
+        mode=_one_of(route.mode, ("decide", "filter")),
     )
+
+
+def _one_of(word: str, words: tuple[str, ...]) -> str:
+    if word not in words:
+        raise refused(f"{word[:80]!r} is none of {', '.join(words)}")
+    return word
 
 
 def _field_type(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from authorizer.model import Duty, Missing, StepUp
+from authorizer.policy.pbac.emitting import Header
 from authorizer.policy.pbac.types import Value
 
 
@@ -20,7 +21,8 @@ class Route(Struct, frozen=True):
     """One operation that an application guards. ``index`` is its position in ``Program.routes``.
 
     ``lookup_table`` names the facts that its lookups read: ``application/ResourceType``, or ``application``.
-    ``accepts`` are the classes of doubtful requests that the application opts into.
+    ``accepts`` are the classes of doubtful requests that the application opts into. ``on_miss`` says what becomes of a
+    request whose lookup finds nothing: unknown or deny. ``mode`` is decide or filter (``partial``).
     """
 
     index: int
@@ -34,6 +36,8 @@ class Route(Struct, frozen=True):
     lookup_table: str
     accepts: frozenset[str]
     place: str
+    on_miss: str = "unknown"
+    mode: str = "decide"
 
 
 class BadAttribute(Struct, frozen=True):
@@ -65,7 +69,7 @@ class Verdict(Struct, frozen=True):
 
     ``by`` are the policies that determined it, ``sources`` their places; ``detail`` is for a person who may see
     policies, ``requestable`` are the eligibility rules under which the caller may ask for the right, ``overrode`` the
-    denials that an override set aside.
+    denials that an override set aside; ``headers`` are what an allow sets.
     """
 
     allow: bool
@@ -80,3 +84,4 @@ class Verdict(Struct, frozen=True):
     advice: tuple[Duty, ...] = ()
     overrode: tuple[str, ...] = ()
     authored: bool = False
+    headers: tuple[Header, ...] = ()

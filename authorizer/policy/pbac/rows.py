@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from authorizer.errors import Place
 from authorizer.model import Duty, StepUp
-from authorizer.policy.pbac import columns, form
+from authorizer.policy.pbac import columns, emitting, form
 from authorizer.policy.pbac.columns import Texts
 from authorizer.policy.pbac.index import MAX_COPIES
 from authorizer.policy.pbac.templates import (
@@ -254,13 +254,23 @@ class Rows:
         """Return how many rows there are."""
         return len(self.case_of)
 
-    def broken(self, about: About) -> Iterator[int]:
-        """Yield the rows of a bucket that cannot be decided by: with a bad condition, or without a reason to deny."""
+    def broken(self, about: About, kinds: emitting.Kinds) -> Iterator[int]:
+        """Yield the rows of a bucket that cannot be decided by, and perhaps some twice.
+
+        They have a bad condition, no reason to deny, or headers of fields that ``kinds`` does not know.
+        """
         start, end = about.rows
         if about.effect in _DENIALS:
             mute = {number for number in about.bodies if not self._bodies[number].extras.reason}
             if mute:
                 yield from (row for row in range(start, end) if self._body_of[self.case_of[row]] in mute)
+        odd = {
+            number
+            for number in about.bodies
+            if not all(emitting.is_sound(emit, kinds) for emit in self._bodies[number].extras.emit)
+        }
+        if odd:
+            yield from (row for row in range(start, end) if self._body_of[self.case_of[row]] in odd)
         if self._bad:
             yield from (row for row in range(start, end) if self.case_of[row] in self._bad)
 
@@ -269,20 +279,25 @@ class Rows:
         for body in map(self._bodies.__getitem__, about.bodies):
             if body.template is not None:
                 yield from body.template.reads
+            yield from emitting.reads(body.extras.emit)
+
+    def emits(self, about: About) -> Iterator[form.EmitForm]:
+        """Yield the headers that a bucket's rows may set."""
+        for number in about.bodies:
+            yield from self._bodies[number].extras.emit
 
     def momentary(self, about: About) -> bool:
-        """Tell whether what a bucket's rows say depends on when they are asked, and how the caller logged in."""
+        """Tell whether a bucket's rows have a beginning, an end or a login that they ask for."""
         for body in map(self._bodies.__getitem__, about.bodies):
             login = body.extras.acr is not None or body.extras.max_age is not None
-            looks = body.template is not None and any(side == SIDE_INDEX["env"] for side, _ in body.template.reads)
-            if body.starts or body.ends or login or looks:
+            if body.starts or body.ends or login:
                 return True
         return False
 
     def dutiful(self, about: About) -> bool:
-        """Tell whether some of a bucket's rows have obligations or advice."""
+        """Tell whether some of a bucket's rows have obligations, advice or headers."""
         some = (self._bodies[number].extras for number in about.bodies)
-        return any(extras.obligations or extras.advice for extras in some)
+        return any(extras.obligations or extras.advice or extras.emit for extras in some)
 
     def case(self, number: int) -> Case:
         """Make a case, and keep it. It must not be bad."""

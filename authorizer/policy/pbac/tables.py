@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from authorizer.policy.pbac.emitting import Kinds
+from authorizer.policy.pbac.form import EmitForm
 from authorizer.policy.pbac.index import Bucket
 from authorizer.policy.pbac.rows import About, Rows
 from authorizer.policy.pbac.templates import Field
@@ -17,7 +19,8 @@ class RightTable(Struct, frozen=True):
     denied. ``denied_in`` are the trees at whose points denials stand: a request without a point in one of them cannot
     be judged. ``abouts`` are where all these policies are; ``reads`` are the fields that their conditions look at, and
     ``momentary`` says that what holds now need not hold in a second: some of them look at the moment, or at a login's
-    strength and age, or have a beginning or an end. ``dutiful`` says that some allows have obligations or advice.
+    strength and age, or have a beginning or an end. ``dutiful`` says that some allows have obligations, advice
+    or headers; ``emits`` are the headers of the application and the right, ``kinds`` the types of what they may tell.
     """
 
     name: str
@@ -32,6 +35,8 @@ class RightTable(Struct, frozen=True):
     reads: frozenset[Field]
     momentary: bool
     dutiful: bool
+    emits: tuple[EmitForm, ...]
+    kinds: Kinds
     denied_in: frozenset[str]
 
 
