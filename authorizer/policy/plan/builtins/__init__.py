@@ -23,9 +23,13 @@ from authorizer.policy.plan.builtins import (
     objects,
     regex,
     semver,
+    signing,
     strings,
     units,
+    uris,
     uuids,
+    x509,
+    yaml_text,
 )
 from authorizer.policy.plan.builtins.calling import Builtin, contextual, plain
 from authorizer.policy.plan.context import Context
@@ -67,9 +71,13 @@ BUILTINS: Final[Mapping[str, Builtin]] = {
     **objects.BUILTINS,
     **regex.BUILTINS,
     **semver.BUILTINS,
+    **signing.BUILTINS,
     **strings.BUILTINS,
     **units.BUILTINS,
+    **uris.BUILTINS,
     **uuids.BUILTINS,
+    **x509.BUILTINS,
+    **yaml_text.BUILTINS,
 }
 
 REFUSED: Final[Mapping[str, str]] = {

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, summar
 from typing import Final
 
 from authorizer.policy.plan.builtins.calling import Builtin, contextual, elements, plain, text
-from authorizer.policy.plan.context import BudgetError, Context
+from authorizer.policy.plan.context import Context
 from authorizer.policy.plan.values import BuiltinError, Set, Value, set_of, sorted_items, sorted_values
 
 Network = IPv4Network | IPv6Network
@@ -34,7 +34,7 @@ def _network(source: str) -> Network:
     if found is None or not slash or not length.isascii() or not length.isdigit() or len(length) > 3:
         raise BuiltinError("invalid CIDR address")
     size, bits = (32, 4) if ":" not in shown else (128, 6)
-    if int(length) > size or (len(length) > 1 and length[0] == "0"):
+    if int(length) > size:
         raise BuiltinError("invalid CIDR address")
     if bits == 6 and isinstance(found, IPv4Address):
         # A block of mapped addresses stays one of version 6, as Go masks it.
@@ -90,13 +90,10 @@ def _is_valid(value: Value) -> bool:
 
 
 def _expand(context: Context, value: Value) -> Set:
-    network = _operand(value)
-    if network.num_addresses > 2**20:
-        raise BudgetError
-    context.budget.charge(8 * network.num_addresses)
-    kind = IPv4Address if network.version == 4 else IPv6Address
-    first = int(network.network_address)
-    return set_of(str(kind(first + index)) for index in range(network.num_addresses))
+    version, first, last = _bounds(_operand(value))
+    context.budget.charge(8 * (last - first + 1))
+    kind = IPv4Address if version == 4 else IPv6Address
+    return set_of(str(kind(number)) for number in range(first, last + 1))
 
 
 def _named(value: Value, position: int) -> Iterator[tuple[Value, Value]]:
