@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from authorizer import bundle
-from authorizer.cli import policy_access, policy_explain, policy_fmt, policy_rego, policy_schema, policy_test
+from authorizer.cli import (
+    policy_access,
+    policy_explain,
+    policy_fmt,
+    policy_import,
+    policy_rego,
+    policy_schema,
+    policy_test,
+)
 from authorizer.cli.policy_documents import add_arguments, print_json, read_files
 from authorizer.errors import DocumentError, ordered
 from authorizer.jose import sign
@@ -44,6 +52,7 @@ def add_parser(subparsers: Any) -> None:
     policy_access.add_verbs(verbs)
     policy_explain.add_verbs(verbs)
     policy_fmt.add_verbs(verbs)
+    policy_import.add_verbs(verbs)
     policy_schema.add_verbs(verbs)
 
 

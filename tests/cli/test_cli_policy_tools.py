@@ -233,3 +233,23 @@ def test_fmt(folder, capsys):
     file.write_text("a: &b c\n")
     assert main(["policy", "fmt", str(folder)]) == 3
     assert file.read_text() == "a: &b c\n"
+
+
+def test_import(folder, capsys):
+    table = folder.parent / "roles.csv"
+    table.write_text("user,role,right\nann,Clerk,read\nbob,Ghost,\n")
+    assert main(["policy", "import", "csv", str(table), "--id", "docs"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == "note: person 'bob': the role 'Ghost' has no rights in these tables: not granted\n"
+    (folder / "policies.yaml").write_text(shown.out)
+    assert main(["policy", "check", str(folder)]) == 0
+    capsys.readouterr()
+    assert main(["policy", "what-can", "ann", str(folder)]) == 0
+    assert out(capsys)[0].startswith("docs/read: ann-Clerk ")
+    api = folder.parent / "api.json"
+    api.write_text('{"openapi": "3.0.0", "info": {"title": "a"}, "paths": {"/x": {"get": {}}}}')
+    assert main(["policy", "import", "openapi", str(api)]) == 0
+    assert "GET /x: {right: get.x}" in capsys.readouterr().out
+    api.write_text("[]")
+    assert main(["policy", "import", "azure", str(api), str(api)]) == 0
+    assert main(["policy", "import", "openapi", str(api)]) == 3

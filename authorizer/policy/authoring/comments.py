@@ -1,5 +1,6 @@
 """Finds the comments of a YAML text, and which part of the documents each belongs to."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -57,7 +58,10 @@ def read_comments(text: str, documents: Sequence[Node]) -> Comments:
     for document in documents:
         for spot, depth in spots(document):
             placed[spot] = min(depth, placed.get(spot, depth))
-    ordered = sorted(placed)
+    by_line: dict[int, list[Spot]] = {}
+    for spot in sorted(placed):
+        by_line.setdefault(spot[0], []).append(spot)
+    last: list[Spot] = []
     ends = [max((spot for spot, _ in spots(document)), default=(0, 0)) for document in documents]
     found = Comments({}, {}, {})
     blank = False
@@ -65,14 +69,15 @@ def read_comments(text: str, documents: Sequence[Node]) -> Comments:
     for number, line in enumerate(lines, 1):
         column = _comment(line, number, values)
         alone = column is not None and not line[:column].strip()
-        here = [spot for spot in ordered if spot[0] == number] if line.strip() and not alone else []
+        here = by_line.get(number, [])
         if here:
+            last = here[-1:]
             lead = waiting
             if lead or blank:
                 found.above[here[0]] = ([""] if blank and not lead else []) + lead
             waiting, blank = [], False
         if column is not None and not alone:
-            before = here[:1] or [one for one in ordered if one[0] <= number][-1:]
+            before = here[:1] or last
             if before and before[0] not in found.beside:
                 found.beside[before[0]] = line[column:].rstrip()
             else:
@@ -121,4 +126,6 @@ def _comment(line: str, number: int, values: Sequence[_Span]) -> int | None:
 
 
 def _inside(line: int, column: int, values: Sequence[_Span]) -> bool:
-    return any(start <= (line, column) < end for start, end in values)
+    """Whether a position lies in one of the spans, which are sorted and do not overlap."""
+    at = bisect_right(values, (line, column), key=lambda span: span[0]) - 1
+    return at >= 0 and (line, column) < values[at][1]
