@@ -61,13 +61,13 @@ async def asked(name: str, children: Children, directory: Path, door: str, api: 
     return reply.status
 
 
-@pytest.mark.parametrize("name", marked("envoy", "envoy-http", "nginx", "caddy", "haproxy", "traefik"))
+@pytest.mark.parametrize("name", marked("envoy-printed", "envoy-http", "nginx", "caddy", "haproxy", "traefik"))
 async def test_an_authorizer_that_is_gone(name: str, children: Children, api: Api, tmp_path: Path) -> None:
     expected = {"nginx": 500, "traefik": 500, "caddy": 502}
     assert await asked(name, children, tmp_path, gone(), api) == expected.get(name, 503)
 
 
-@pytest.mark.parametrize("name", marked("envoy", "envoy-http", "nginx", "caddy", "haproxy", "traefik"))
+@pytest.mark.parametrize("name", marked("envoy-printed", "envoy-http", "nginx", "caddy", "haproxy", "traefik"))
 async def test_an_authorizer_that_is_late(name: str, children: Children, api: Api, tmp_path: Path) -> None:
     expected = {"nginx": 500, "traefik": 500, "caddy": 504}
     async with answering(None) as door:
@@ -75,7 +75,7 @@ async def test_an_authorizer_that_is_late(name: str, children: Children, api: Ap
 
 
 @pytest.mark.parametrize("said", GARBAGE)
-@pytest.mark.parametrize("name", marked("envoy", "envoy-http", "nginx", "caddy", "haproxy", "traefik"))
+@pytest.mark.parametrize("name", marked("envoy-printed", "envoy-http", "nginx", "caddy", "haproxy", "traefik"))
 async def test_an_authorizer_that_talks_garbage(
     name: str, said: str, children: Children, api: Api, tmp_path: Path
 ) -> None:

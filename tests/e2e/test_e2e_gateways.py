@@ -19,7 +19,7 @@ from tests.e2e.world import Api, Doors, Reply, caddy, marked, needed, open_doors
 CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "gateways.yaml").read_text())["cases"]
 
 
-GATEWAYS = marked("envoy", "envoy-http", "nginx", "caddy", "haproxy", "traefik")
+GATEWAYS = marked("envoy", "envoy-http", "envoy-printed", "nginx", "caddy", "haproxy", "traefik")
 
 
 @pytest.mark.parametrize("name", GATEWAYS)

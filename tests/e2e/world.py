@@ -11,7 +11,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 from aiohttp import web
+from msgspec.structs import replace
 
 from authorizer.demo.gateway import Gateway, start_envoy
 from authorizer.demo.parts import free_port
@@ -25,6 +27,7 @@ from authorizer.gateways import haproxy as haproxy_files
 from authorizer.gateways import nginx as nginx_files
 from authorizer.gateways import traefik as traefik_files
 from authorizer.gateways.envoy import Backend, Check, bootstrap
+from authorizer.gateways.kinds import KINDS
 from authorizer.gateways.site import Site
 from authorizer.model import Decision, Request
 from authorizer.service import Authorizer
@@ -190,6 +193,10 @@ async def start(name: str, children: Children, directory: Path, grpc: str, http:
     """Start a gateway of any kind in front of doors at these addresses; return its base URL."""
     if name in STARTERS:
         return await STARTERS[name](children, directory, http, api)
+    if name == "envoy-printed":
+        made = replace(site(http, api), grpc=(grpc,))
+        config = yaml.safe_load(KINDS["envoy"](made)["envoy.yaml"].replace("port_value: 9901", "port_value: 0"))
+        return (await start_envoy(children, config, directory)).url
     check = Check(address=http, protocol="http") if name == "envoy-http" else Check(address=grpc)
     return (await envoy(children, directory, check, api, careless)).url
 
