@@ -1,7 +1,7 @@
 """One list of requests through every gateway: the same decision, whoever asks."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,21 @@ from authorizer.gateways.findings import Expected
 from authorizer.gateways.kinds import KINDS
 from authorizer.reasons import REASONS, authored
 from tests.e2e.shop import shop
-from tests.e2e.world import Api, Doors, Reply, caddy, marked, needed, open_doors, send, site, start, written
+from tests.e2e.world import (
+    Api,
+    Doors,
+    Reply,
+    caddy,
+    haproxy,
+    marked,
+    needed,
+    nginx,
+    open_doors,
+    send,
+    site,
+    start,
+    written,
+)
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "gateways.yaml").read_text())["cases"]
 
@@ -97,3 +111,20 @@ async def test_what_a_running_gateway_says_of_its_configuration_is_safe(tmp_path
         assert process.returncode == 0, errors
         assert CHECKS[kind]([("it", out.decode())], expected) == []
         assert CHECKS[kind]([("it", out.decode())], Expected(identity=("x-other",))) != []
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("gateway", [nginx, caddy, haproxy])
+async def test_gateways_show_the_secret_and_a_client_cannot(
+    gateway: Callable[..., Awaitable[str]], children: Children, api: Api, tmp_path: Path
+) -> None:
+    authorizer, tokens = shop(tmp_path)
+    secret = "one-that-nobody-guesses"
+    headers = [("Authorization", f"Bearer {tokens['alice']}"), ("X-Authorizer-Secret", "a-clients-own-secret")]
+    for number, (shown, status) in enumerate([(secret, 200), ("another-that-is-wrong", 403)]):
+        home = tmp_path / str(number)
+        home.mkdir()
+        async with open_doors(authorizer, secret) as doors:
+            url = await gateway(children, home, doors.http, api.address, shown)
+            assert (await send(url, "GET", "/orders/17", headers, host="localhost")).status == status
+    assert len(api.seen) == 1

@@ -69,8 +69,8 @@ class Doors:
 
 
 @contextlib.asynccontextmanager
-async def open_doors(authorizer: Authorizer) -> AsyncIterator[Doors]:
-    """Open both doors in front of an authorizer."""
+async def open_doors(authorizer: Authorizer, secret: str = "") -> AsyncIterator[Doors]:
+    """Open both doors in front of an authorizer; with a secret only who sends it is believed."""
     decisions: list[Decision] = []
 
     def observe(_request: Request, decision: Decision, _seconds: float) -> None:
@@ -78,7 +78,7 @@ async def open_doors(authorizer: Authorizer) -> AsyncIterator[Doors]:
 
     authorizer._observe = observe
     grpc = await grpcio.start(authorizer, "127.0.0.1:0")
-    forward = ForwardAuth(authorizer, trust(["127.0.0.0/8"]))
+    forward = ForwardAuth(authorizer, trust([], [secret]) if secret else trust(["127.0.0.0/8"]))
     http = await open_http("127.0.0.1:0", forward.handle, forward.malformed)
     try:
         yield Doors(grpc.address, http.address, decisions)
@@ -124,10 +124,10 @@ def needed(program: str) -> str:
     return found
 
 
-def site(door: str, api: str) -> Site:
+def site(door: str, api: str, secret: str = "") -> Site:
     """Return what a gateway with a free port is made from."""
     listen = f"127.0.0.1:{free_port()}"
-    return Site(http=(door,), listen=listen, api=api, identity=tuple(IDENTITY_HEADERS))
+    return Site(http=(door,), listen=listen, api=api, identity=tuple(IDENTITY_HEADERS), secret=bool(secret))
 
 
 def written(directory: Path, files: Mapping[str, str], places: Mapping[str, str] | None = None) -> None:
@@ -139,35 +139,44 @@ def written(directory: Path, files: Mapping[str, str], places: Mapping[str, str]
         (directory / name).write_text(placed)
 
 
-async def nginx(children: Children, directory: Path, door: str, api: str) -> str:
+async def nginx(children: Children, directory: Path, door: str, api: str, secret: str = "") -> str:
     """Start nginx as we print it; return its base URL."""
-    program, made = needed("nginx"), site(door, api)
-    written(directory, nginx_files.files(made))
+    program, made = needed("nginx"), site(door, api, secret)
+    (directory / "secret.conf").write_text(f"proxy_set_header X-Authorizer-Secret {secret};")
+    written(directory, nginx_files.files(made), {nginx_files.SECRET_FILE: str(directory / "secret.conf")})
     command = [program, "-p", directory, "-e", "stderr", "-c", directory / "nginx.conf", "-g", "master_process off;"]
     await children.start("nginx", command, log=directory / "nginx.log")
     await listening(made.listen)
     return f"http://{made.listen}"
 
 
-async def caddy(children: Children, directory: Path, door: str, api: str) -> str:
+async def caddy(children: Children, directory: Path, door: str, api: str, secret: str = "") -> str:
     """Start Caddy as we print it; return its base URL."""
-    program, made = needed("caddy"), site(door, api)
+    program, made = needed("caddy"), site(door, api, secret)
     written(directory, {"Caddyfile": "{\n\tadmin off\n\tauto_https off\n}\n" + caddy_files.files(made)["Caddyfile"]})
     await children.start(
         "caddy",
         [program, "run", "--config", directory / "Caddyfile", "--adapter", "caddyfile"],
         log=directory / "caddy.log",
-        environment={"HOME": str(directory), "XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)},
+        environment={
+            **dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"), str(directory)),
+            caddy_files.SECRET_VARIABLE: secret,
+        },
     )
     await listening(made.listen)
     return f"http://{made.listen}"
 
 
-async def haproxy(children: Children, directory: Path, door: str, api: str) -> str:
+async def haproxy(children: Children, directory: Path, door: str, api: str, secret: str = "") -> str:
     """Start HAProxy as we print it; return its base URL."""
-    program, made = needed("haproxy"), site(door, api)
+    program, made = needed("haproxy"), site(door, api, secret)
     written(directory, haproxy_files.files(made), {haproxy_files.LUA_FILE: str(directory / "authorizer.lua")})
-    await children.start("haproxy", [program, "-f", directory / "haproxy.cfg"], log=directory / "haproxy.log")
+    await children.start(
+        "haproxy",
+        [program, "-f", directory / "haproxy.cfg"],
+        log=directory / "haproxy.log",
+        environment={haproxy_files.SECRET_VARIABLE: secret},
+    )
     await listening(made.listen)
     return f"http://{made.listen}"
 
