@@ -2,10 +2,16 @@
 
 import sys
 
-from tests.bench import decision, doors, policy, transport
+from tests.bench import decision, doors, policy, transport, workers
 from tests.bench.report import publish
 
-GROUPS = {"decision": decision.run, "doors": doors.run, "policy": policy.run, "transport": transport.run}
+GROUPS = {
+    "decision": decision.run,
+    "doors": doors.run,
+    "policy": policy.run,
+    "transport": transport.run,
+    "workers": workers.run,
+}
 
 
 def main(names: list[str]) -> int:

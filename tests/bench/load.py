@@ -21,6 +21,7 @@ from authorizer.doors.wire import ext_authz_pb2
 from tests.bench import world as estate
 
 SECONDS = 3
+METHOD = "/envoy.service.auth.v3.Authorization/Check"
 _TICK = 1e6 / os.sysconf("SC_CLK_TCK")
 
 
@@ -84,15 +85,20 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 def h2load(target: Server, body: Path, streams: int, checks: int) -> tuple[float, float]:
     """Return checks a second and the server's CPU time a check (us) over one connection of ``streams``."""
-    url = f"http://127.0.0.1:{target.port}/envoy.service.auth.v3.Authorization/Check"
+    url = f"http://127.0.0.1:{target.port}{METHOD}"
     command = [*pinned(1), "h2load", "-n", str(checks), "-c", "1", "-m", str(streams), "-d", str(body)]
     before = target.cpu()
     fields = ["-H", "content-type: application/grpc", "-H", "te: trailers", url]
     text = subprocess.run([*command, *fields], capture_output=True, text=True, check=True, timeout=120).stdout
-    answered = re.search(r"(\d+) 2xx", text)
-    if answered is None or int(answered[1]) != checks:
-        sys.exit(f"h2load: not every check was answered\n{text}")
+    answered(text, checks)
     return float(re.search(r"([\d.]+) req/s", text)[1]), (target.cpu() - before) / checks
+
+
+def answered(text: str, checks: int) -> None:
+    """End if h2load's report does not say that every check was answered."""
+    found = re.search(r"(\d+) 2xx", text)
+    if found is None or int(found[1]) != checks:
+        sys.exit(f"h2load: not every check was answered\n{text}")
 
 
 def wrk(port: int, token: str, clients: int, path: str) -> tuple[float, float, float]:

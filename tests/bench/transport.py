@@ -2,7 +2,8 @@
 
 Direct: h2load, one connection of 1 and of 16 streams, with the server's CPU time a check. Behind Envoy (one worker):
 wrk with 1 and with 16 clients; what the check adds is the difference to a listener that does not ask. The floor is the
-experiment of ../shared/bench: an asyncio HTTP/2 echo without limits and without a decision.
+experiment of ../shared/bench: an asyncio HTTP/2 echo without limits and without a decision. Where ``opa-envoy`` is on
+the path, OPA-Envoy is measured beside them.
 """
 
 import json
@@ -15,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from authorizer.demo.gateway import find_envoy
-from tests.bench import load
+from tests.bench import load, opa
 from tests.bench import world as estate
 from tests.bench.report import Row, higher_is_better, lower_is_better
 from tests.bench.servers import FLOOR
@@ -38,6 +39,8 @@ def run() -> dict[str, Row]:
         documents.write_text(json.dumps(world.documents))
         body.write_bytes(load.framed_check(token))
         servers = {kind: stack.enter_context(load.server(kind, documents)) for kind in kinds}
+        if opa.present():
+            servers["opa"] = stack.enter_context(opa.server(Path(folder), world))
         for _ in range(ROUNDS):
             for kind, server in servers.items():
                 found.setdefault(kind, []).append(_direct(server, body))
@@ -49,6 +52,8 @@ def run() -> dict[str, Row]:
     rows = _rows(medians, "echo_grpc", "bare grpc.aio echo", "")
     if "floor" in medians:
         rows |= _rows(medians, "floor", "floor's echo", "_floor")
+    if "opa" in medians:
+        rows |= _rows(medians, "opa", "OPA-Envoy, the same policy", "_opa")
     return rows | _grpcio(medians)
 
 

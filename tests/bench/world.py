@@ -21,7 +21,9 @@ NOW = 1_800_000_000
 class World(Struct, frozen=True):
     """Documents compiled, a key pair, and the means to mint tokens."""
 
+    files: dict[str, bytes]
     documents: dict[str, Any]
+    jwk: dict[str, Any]
     private: rsa.RSAPrivateKey
     key_id: str = "k1"
 
@@ -31,10 +33,10 @@ class World(Struct, frozen=True):
             self.documents, dict.fromkeys(KINDS, "bench"), Options(identity_headers={"x-auth-subject": "subject"})
         )
 
-    def token(self, number: int = 0) -> str:
-        """Return a token that is allowed; another for each number."""
+    def token(self, number: int = 0, now: int = NOW) -> str:
+        """Return a token that is allowed for a day from ``now``; another for each number."""
         claims = {
-            "iss": ISSUER, "sub": "alice", "aud": "orders", "exp": NOW + 86_400, "iat": NOW, "tenant": "acme",
+            "iss": ISSUER, "sub": "alice", "aud": "orders", "exp": now + 86_400, "iat": now, "tenant": "acme",
             "groups": ["role-7", "role-42"], "scope": "orders.read orders.write", "client_id": "portal",
             "jti": f"{number:024x}",
         }  # fmt: skip
@@ -49,8 +51,8 @@ def make() -> World:
         "use": "sig",
         "alg": "RS256",
     }
-    sources = compile_documents({"policies.yaml": _policies().encode(), "issuers.yaml": _issuers(jwk).encode()})
-    return World(sources.documents(), private)
+    files = {"policies.yaml": _policies().encode(), "issuers.yaml": _issuers(jwk).encode()}
+    return World(files, compile_documents(files).documents(), jwk, private)
 
 
 def headers(token: str) -> dict[str, str]:
@@ -82,6 +84,16 @@ def public_pem(world: World) -> bytes:
     return world.private.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
+
+
+def roles() -> dict[str, list[dict[str, str]]]:
+    """Return what each role may do, for policies in other languages."""
+    return {
+        f"role-{n}": [
+            {"method": method, "resource": _resource(n)} for method in (("GET", "POST") if n % 2 == 0 else ("GET",))
+        ]
+        for n in range(100)
+    }
 
 
 def _resource(number: int) -> str:
