@@ -4,7 +4,7 @@
 """
 
 from authorizer.bundle.archive import DEFAULT_LIMITS, Limits
-from authorizer.bundle.contents import Bundle, document_name, read, refuse_older, revision_of, write
+from authorizer.bundle.contents import Bundle, document_name, document_of, read, refuse_older, revision_of, write
 from authorizer.bundle.signatures import Signer, Verifier
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Signer",
     "Verifier",
     "document_name",
+    "document_of",
     "read",
     "refuse_older",
     "revision_of",

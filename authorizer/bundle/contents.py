@@ -37,9 +37,9 @@ def document_name(kind: Kind) -> str:
     return f"{manifest.ROOT}/{kind}.json"
 
 
-def revision_of(kind: Kind, document: Mapping[str, Any]) -> str:
+def revision_of(kind: Kind, document: Mapping[str, Any], extra: Mapping[str, bytes] | None = None) -> str:
     """Return the revision that ``write`` gives to this document: equal content has an equal revision."""
-    return _revision({document_name(kind): _json(document)})
+    return _revision({**(extra or {}), document_name(kind): _json(document)})
 
 
 def write(
@@ -91,7 +91,7 @@ def read(
         revision=_revision({name: files[name] for name in files.keys() - {manifest.NAME, signatures.NAME}}),
         serial=stamp.serial,
         edition=stamp.edition,
-        document=_document(stamp.kind, files),
+        document=document_of(stamp.kind, files),
         files=files,
         key_id=key_id,
     )
@@ -125,7 +125,8 @@ def _check_roots(stamp: Manifest, files: Mapping[str, bytes]) -> None:
             raise refusal("outside_roots", f"{shown(name)} lies outside of the bundle's roots")
 
 
-def _document(kind: Kind, files: Mapping[str, bytes]) -> Mapping[str, Any]:
+def document_of(kind: Kind, files: Mapping[str, bytes]) -> Mapping[str, Any]:
+    """Return the compiled document among a bundle's files. Raises BundleError."""
     name = document_name(kind)
     if name not in files:
         raise refusal("bad_document", f"the bundle lacks {name}")

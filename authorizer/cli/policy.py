@@ -22,6 +22,7 @@ from authorizer.jose import sign
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.model import KINDS
 from authorizer.pdp.sources import compile_documents
+from authorizer.policy.authoring import unpacking
 from authorizer.policy.pbac.dead import ended
 from authorizer.policy.reading import Findings
 
@@ -47,6 +48,7 @@ def add_parser(subparsers: Any) -> None:
         "-e", "--entrypoint", metavar="PATH", action="append", default=[], help="Rego: what is asked: acme/allow"
     )
     policy_rego.add_options(build, data=True)
+    build.add_argument("--source-map", action="store_true", help="add where each comparison stands, for policy explain")
     build.set_defaults(run=_build)
     policy_test.add_verbs(verbs)
     policy_access.add_verbs(verbs)
@@ -92,11 +94,18 @@ def _build(args: argparse.Namespace) -> int:
         print(problem.render(), file=sys.stderr)
     # All are made before one is written: a directory never holds bundles of two different runs by an error half-way.
     edition = dict.fromkeys(KINDS, serial)
-    made = {kind: bundle.write(kind, documents[kind], serial=serial, signer=signer, edition=edition) for kind in KINDS}
+    extra = {}
+    if args.source_map and sources.estate is not None:
+        extra["policy"] = {unpacking.SOURCE_MAP: unpacking.source_map(sources.estate)}
+    made = {
+        kind: bundle.write(kind, documents[kind], serial=serial, signer=signer, edition=edition, extra=extra.get(kind))
+        for kind in KINDS
+    }
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
     for kind, content in made.items():
         path = folder / f"{kind}.tar.gz"
         path.write_bytes(content)
-        print(f"{path}  serial {serial}  revision {bundle.revision_of(kind, documents[kind])}  key {key_id}")
+        revision = bundle.revision_of(kind, documents[kind], extra.get(kind))
+        print(f"{path}  serial {serial}  revision {revision}  key {key_id}")
     return 0

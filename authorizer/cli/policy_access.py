@@ -4,9 +4,8 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from authorizer.cli.policy_documents import add_arguments, add_output, estate_of, print_json, read_files
+from authorizer.cli.policy_documents import add_arguments, add_output, estate_of, print_json, read_sources
 from authorizer.errors import DocumentError, Place, Problem
-from authorizer.pdp.sources import compile_documents
 from authorizer.policy.authoring import access, difference, operations
 from authorizer.policy.documents import suggestion
 from authorizer.policy.pbac.declared import Estate, Policy
@@ -26,15 +25,15 @@ def add_verbs(verbs: Any) -> None:
     add_arguments(what)
     what.set_defaults(run=_what_can)
     diff = verbs.add_parser("diff", help="show rights gained and lost between two states of the policies")
-    diff.add_argument("old", metavar="OLD", help="document, or directory of documents")
-    diff.add_argument("new", metavar="NEW", help="document, or directory of documents")
+    diff.add_argument("old", metavar="OLD", help="document, directory of documents, or bundle")
+    diff.add_argument("new", metavar="NEW", help="document, directory of documents, or bundle")
     diff.add_argument("--no-new-access", action="store_true", help="exit status 4 if any access was gained")
     add_output(diff)
     diff.set_defaults(run=_diff)
 
 
 def _who_can(args: argparse.Namespace) -> int:
-    sources = compile_documents(read_files(args.paths))
+    sources = read_sources(args.paths)
     estate = estate_of(sources)
     application, _, right = args.right.partition("/")
     rights = [f"{name}/{one}" for name, app in estate.applications.items() for one in app.rights]
@@ -55,7 +54,7 @@ def _who_can(args: argparse.Namespace) -> int:
 
 
 def _what_can(args: argparse.Namespace) -> int:
-    sources = compile_documents(read_files(args.paths))
+    sources = read_sources(args.paths)
     memberships = sources.documents()["facts"]["memberships"]
     found = access.what_can(estate_of(sources), access.tokens_of(args.subject, memberships))
     if args.output == "json":
@@ -130,7 +129,7 @@ def _diff(args: argparse.Namespace) -> int:
 
 
 def _estate(path: str) -> Estate:
-    return estate_of(compile_documents(read_files([path])))
+    return estate_of(read_sources([path]))
 
 
 def _change(change: difference.Change) -> Mapping[str, object]:

@@ -8,15 +8,19 @@ from typing import Any
 
 import orjson
 
-from authorizer import directory
+from authorizer import bundle, directory
+from authorizer.bundle import archive, manifest
+from authorizer.bundle.refusals import refusal
 from authorizer.errors import DocumentError, Place, Problem
 from authorizer.model import Decision
 from authorizer.pdp import rehearsal, snapshot
 from authorizer.pdp.sources import Sources, compile_documents
+from authorizer.policy.authoring import unpacking
 from authorizer.policy.pbac.declared import Estate
 from authorizer.policy.testing import Case
 
 Form = Mapping[str, Any]
+BUNDLE = ".tar.gz"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +58,35 @@ def read_files(paths: Sequence[str], *, inside: bool = False) -> dict[str, bytes
                 raise DocumentError([Problem("AZ200", "given twice", Place(shown))])
             files[shown] = content
     return files
+
+
+def read_sources(paths: Sequence[str]) -> Sources:
+    """Compile documents, or read bundles (``.tar.gz``) of them, at most one of a kind; what is not given is empty.
+
+    A bundle is studied, not obeyed: its signature is not checked. Raises DocumentError, BundleError, OSError.
+    """
+    bundles = [path for path in paths if path.endswith(BUNDLE)]
+    if not bundles:
+        return compile_documents(read_files(paths))
+    if len(bundles) < len(paths):
+        raise DocumentError([Problem("AZ200", "bundles and documents together", Place(bundles[0]), "give one sort")])
+    found = dict(compile_documents({}).documents())
+    estate = None
+    given: dict[str, str] = {}
+    for path in bundles:
+        files = archive.unpack(Path(path).read_bytes())
+        if manifest.NAME not in files:
+            raise refusal("bad_manifest", f"{path} has no manifest")
+        kind = manifest.read(files[manifest.NAME]).kind
+        if kind in given:
+            raise DocumentError([Problem("AZ200", f"a second bundle of {kind}", Place(path))])
+        given[kind] = path
+        found[kind] = dict(bundle.document_of(kind, files))
+        if kind == "policy":
+            estate = unpacking.unpacked(found[kind], files.get(unpacking.SOURCE_MAP, b""))
+    if estate is None:
+        raise DocumentError([Problem("AZ200", "no bundle of policy", Place(bundles[0]))])
+    return Sources(compiled=found, tests=(), problems=(), estate=estate)
 
 
 def with_cases(paths: Sequence[str]) -> Sources:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from authorizer.cli import policy_rego
-from authorizer.cli.policy_documents import add_arguments, estate_of, print_json, read_files
+from authorizer.cli.policy_documents import add_arguments, estate_of, print_json, read_sources
 from authorizer.errors import DocumentError, Place, Problem
 from authorizer.model import Decision
 from authorizer.pdp import rehearsal, snapshot
-from authorizer.pdp.sources import Sources, compile_documents
+from authorizer.pdp.sources import Sources
 from authorizer.policy import testing
 from authorizer.policy.authoring import evaluation, explanation, recorded
 from authorizer.policy.authoring.access import assignee
@@ -41,7 +41,7 @@ def add_verbs(verbs: Any) -> None:
 def _explain(args: argparse.Namespace) -> int:
     if args.query:
         return policy_rego.tell(args)
-    sources = compile_documents(read_files(args.paths))
+    sources = read_sources(args.paths)
     estate = estate_of(sources)
     case = _case(args, sources)
     documents = sources.documents()

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from authorizer.cli import policy_rego
-from authorizer.cli.policy_documents import add_arguments, answering, estate_of, print_json, read_files, with_cases
+from authorizer.cli.policy_documents import add_arguments, answering, estate_of, print_json, read_sources, with_cases
 from authorizer.errors import DocumentError
-from authorizer.pdp.sources import compile_documents
 from authorizer.policy import testing
 from authorizer.policy.authoring import coverage, recorded
 from authorizer.policy.authoring.equivalents import read_equivalents
@@ -42,7 +41,7 @@ def _test(args: argparse.Namespace) -> int:
     if policy_rego.concerns(args.paths):
         return policy_rego.test(args)
     if args.from_decisions:
-        sources = compile_documents(read_files(args.paths))
+        sources = read_sources(args.paths)
         events = Path(args.from_decisions).read_bytes()
         cases = recorded.cases(events, args.from_decisions, sources.documents()["facts"])
     else:

@@ -253,3 +253,25 @@ def test_import(folder, capsys):
     api.write_text("[]")
     assert main(["policy", "import", "azure", str(api), str(api)]) == 0
     assert main(["policy", "import", "openapi", str(api)]) == 3
+
+
+def test_bundles_are_studied_like_documents(folder, capsys):
+    (folder / "policies.yaml").write_text(GOOD + FACTS)
+    keys, built = folder.parent / "keys", folder.parent / "built"
+    assert main(["bundle", "keygen", "-o", str(keys)]) == 0
+    build = ["policy", "build", str(folder), "-o", str(built), "--key", str(keys / "signing.pem"), "--source-map"]
+    assert main(build) == 0
+    capsys.readouterr()
+    policy, facts = str(built / "policy.tar.gz"), str(built / "facts.tar.gz")
+    assert main(["bundle", "verify", policy, "--key", str(keys / "signing.pub.pem")]) == 0
+    capsys.readouterr()
+    request = "{is: {group: [staff]}, http: GET h.example/r/1, data: {line: b}}"
+    assert main(["policy", "explain", "--request", request, policy]) == 0
+    assert out(capsys)[4] == "    policies.yaml:9:86: resource.line eq a: resource.line is b"
+    assert main(["policy", "who-can", "app/r", policy, facts]) == 0
+    assert out(capsys) == ["group staff: staff (policies.yaml:9:12), where resource.line eq a: eve"]
+    assert main(["policy", "diff", str(folder), policy, "--no-new-access"]) == 0
+    assert out(capsys) == ["0 gained, 0 lost"]
+    for paths in ([policy, policy], [facts], [policy, str(folder)], [str(built / "none.tar.gz")]):
+        assert main(["policy", "who-can", "app/r", *paths]) in {1, 3}
+        assert "error" in capsys.readouterr().err

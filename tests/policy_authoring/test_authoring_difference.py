@@ -54,6 +54,7 @@ def told(old: str, new: str) -> list[str]:
     [
         (f"{ALLOW}}}", f"{ALLOW}}}", []),
         (f"{ALLOW}}}", f"{ALLOW.replace('p,', 'q,')}}}", []),
+        (f"{ALLOW}, where: {{resource.line: {{in: [a, b]}}, is: {{group: [x, y]}}}}}}", f"{ALLOW}, where: {{resource.line: {{in: [b, a]}}, is: {{group: [y, x]}}}}}}", []),
         (f"{ALLOW}}}", "  - {id: p, right: app/s, to: {anyone: true}}", ["anyone gained s"]),
         (f"{ALLOW}}}", f"{ALLOW}}}\n  - {{id: q, role: app/RS, to: {{group: g}}}}", ["group g gained r"]),
         (f"{ALLOW}, where: {{resource.line: {{eq: a}}}}}}", f"{ALLOW}, where: {{resource.line: {{in: [a, b]}}}}}}", ["group g gained s when resource.line = b"]),

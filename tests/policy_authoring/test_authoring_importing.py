@@ -161,10 +161,9 @@ def test_large_descriptions(document, table, left_out):
         return re.sub(r"\{[^}]*\}", "{}", path.partition("#")[0])
 
     known = {(method, shaped(path)) for method, path in listed}
+    wanted = [(row["p"], row["m"], shaped(row["p"])) for row in rows]
     missing = {
-        row["p"]
-        for row in rows
-        if not any(method == row["m"] and path.endswith(shaped(row["p"])) for method, path in known)
+        path for path, asked, end in wanted if not any(method == asked and one.endswith(end) for method, one in known)
     }
     assert missing == left_out
     assert len(found) >= len({(row["m"], row["p"].partition("#")[0]) for row in rows}) - 2

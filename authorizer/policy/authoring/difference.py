@@ -31,7 +31,7 @@ from authorizer.policy.authoring.regions import (
     text,
     true_region,
 )
-from authorizer.policy.authoring.surgery import comparisons
+from authorizer.policy.authoring.surgery import comparisons, in_one_order
 from authorizer.policy.authoring.trials import rights_of
 from authorizer.policy.pbac.declared import AllOf, AnyOf, Condition, Estate, Leaf, Negation, Policy
 from authorizer.policy.pbac.types import converter
@@ -296,7 +296,8 @@ def _shape(condition: Condition | None) -> Any:
             return None
         case Leaf():
             kind = (condition.type.base, condition.type.values, condition.type.ordered, condition.type.many)
-            return condition.side, condition.field, condition.operator, kind, condition.texts, condition.reference
+            texts = in_one_order(condition).texts
+            return condition.side, condition.field, condition.operator, kind, texts, condition.reference
         case Negation():
             return "not", _shape(condition.part)
         case AllOf() | AnyOf():

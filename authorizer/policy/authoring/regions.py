@@ -22,7 +22,7 @@ from authorizer.policy.authoring.ranges import (
     between,
     described,
 )
-from authorizer.policy.authoring.surgery import written
+from authorizer.policy.authoring.surgery import in_one_order, written
 from authorizer.policy.pbac.declared import AllOf, Condition, Leaf, Negation
 from authorizer.policy.pbac.types import FieldType, converter, rank, show
 
@@ -167,7 +167,7 @@ def _leaf(leaf: Leaf, *, truth: bool) -> Region:
     values = None if leaf.reference is not None or leaf.type.many else _values(leaf)
     if values is None:
         reads = (name, ".".join(leaf.reference)) if leaf.reference else (name,)
-        return (opinion(written(leaf), reads, truth=truth, base=str(leaf.type)),)
+        return (opinion(written(in_one_order(leaf)), reads, truth=truth, base=str(leaf.type)),)
     universe = among(leaf.type.values) if leaf.type.base == "enum" else PRESENT
     wanted = values & universe if truth else universe - values
     return ({axis: wanted},) if wanted else NOTHING

@@ -51,6 +51,11 @@ def conjunct(condition: Condition, path: Path) -> bool:
     return True
 
 
+def in_one_order(leaf: Leaf) -> Leaf:
+    """Return a comparison with its literals in the order of the alphabet, where their order means nothing."""
+    return leaf if leaf.operator in {"between", "outside"} else replace(leaf, texts=tuple(sorted(leaf.texts)))
+
+
 def written(condition: Condition) -> str:
     """Write a condition as a person would."""
     if isinstance(condition, AllOf | AnyOf):
