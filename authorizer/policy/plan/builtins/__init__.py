@@ -22,6 +22,7 @@ from authorizer.policy.plan.builtins import (
     numbers,
     objects,
     regex,
+    schemas,
     semver,
     signing,
     strings,
@@ -70,6 +71,7 @@ BUILTINS: Final[Mapping[str, Builtin]] = {
     **numbers.BUILTINS,
     **objects.BUILTINS,
     **regex.BUILTINS,
+    **schemas.BUILTINS,
     **semver.BUILTINS,
     **signing.BUILTINS,
     **strings.BUILTINS,
@@ -88,4 +90,5 @@ REFUSED: Final[Mapping[str, str]] = {
     "rego.metadata.rule": "the compiler answers it, and only within a rule",
     "rego.parse_module": "policies are compiled before they are loaded",
     **regex.REFUSED,
+    **schemas.REFUSED,
 }

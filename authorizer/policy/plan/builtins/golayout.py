@@ -29,6 +29,7 @@ _MONTHS: Final = (
     *("July", "August", "September", "October", "November", "December"),
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DAYS_IN_400_YEARS: Final = 146_097
 _CHUNK = re.compile(
     r"January|Jan(?![a-z])|Monday|Mon(?![a-z])|MST|0[1-6]|002|15|1|2006|2|__2|_2(?!006)|3|4|5|PM|pm"
     r"|[-Z]07(?:0000|:00:00|00|:00)?|[.,]0+(?![0-9])|[.,]9+(?![0-9])"
@@ -284,16 +285,18 @@ class _Parser:
             self.hour += 12
         elif self.half.upper() == "AM" and self.hour == 12:
             self.hour = 0
+        shift = 400 if self.year == 0 else 0  # the calendar repeats; Python's has no year 0
+        year = self.year + shift
         try:
             if self.year_day:
-                day = date(self.year, 1, 1) + timedelta(days=self.year_day - 1)
-                if day.year != self.year or self.month not in {0, day.month} or self.day not in {0, day.day}:
+                day = date(year, 1, 1) + timedelta(days=self.year_day - 1)
+                if day.year != year or self.month not in {0, day.month} or self.day not in {0, day.day}:
                     raise _unfit()
             else:
-                day = date(self.year, self.month or 1, self.day or 1)
+                day = date(year, self.month or 1, self.day or 1)
         except (ValueError, OverflowError):
             raise _unfit() from None
-        days = day.toordinal() - _EPOCH.date().toordinal()
+        days = day.toordinal() - _EPOCH.date().toordinal() - (_DAYS_IN_400_YEARS if shift else 0)
         seconds = (days * 24 + self.hour) * 3600 + self.minute * 60 + self.second - self.offset
         return seconds * SECOND + self.nanoseconds
 

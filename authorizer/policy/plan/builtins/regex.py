@@ -31,6 +31,7 @@ except ImportError:
 _MAX_MEMORY: Final = 1024 * 1024
 _CACHED: Final = 256
 _COMPILING: Final = 500
+MISSING: Final = "regular expressions need the package google-re2 (authorizer[rego])"
 _EXPANSION = re.compile(rb"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>\w+)\})")
 
 _ANY_BYTE = re.compile(r"(?:^|[^\\])(?:\\\\)*\\C")
@@ -230,6 +231,4 @@ _FUNCTIONS: Final[Mapping[str, Builtin]] = {
 }
 _GLOBS: Final[Mapping[str, Builtin]] = {"regex.globs_match": contextual(intersect)}
 BUILTINS: Final[Mapping[str, Builtin]] = _GLOBS if re2 is None else {**_FUNCTIONS, **_GLOBS}
-REFUSED: Final[Mapping[str, str]] = dict.fromkeys(
-    _FUNCTIONS if re2 is None else (), "regular expressions need the package google-re2 (authorizer[rego])"
-)
+REFUSED: Final[Mapping[str, str]] = dict.fromkeys(_FUNCTIONS if re2 is None else (), MISSING)
