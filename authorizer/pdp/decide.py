@@ -57,7 +57,9 @@ def decide(
         if not isinstance(identity, Reason):
             return identity
         return _known(_refused(snapshot, identity, request, now, decision_id), snapshot, guard)
-    resource = guard.extract(operation.match, operation.query, request, identity.claims, snapshot.facts.lookup)
+    resource: Mapping[str, object] | Reason | None = operation.resource
+    if resource is None:
+        resource = guard.extract(operation.match, operation.query, request, identity.claims, snapshot.facts.lookup)
     if isinstance(resource, Reason):
         return _known(deny(resource, decision_id, realm=snapshot.options.realm), snapshot, guard, identity)
     return numbered(snapshot, _judged(snapshot, guard, identity, resource, request, now), decision_id)
@@ -81,11 +83,15 @@ def _judged(
 
 
 class Operation(Struct, frozen=True):
-    """What a request asks for: the guarded route, how it was found, and the raw query."""
+    """What a request asks for: the guarded route, how it was found, and the raw query.
+
+    ``resource`` is what ``guard.extract`` would return, where that is known already.
+    """
 
     guard: Guard
     match: Match
     query: str
+    resource: Mapping[str, object] | None = None
 
 
 def find(snapshot: Snapshot, request: Request) -> Operation | Guard | Reason:
@@ -96,30 +102,30 @@ def find(snapshot: Snapshot, request: Request) -> Operation | Guard | Reason:
     if not snapshot.ready:
         return _NOT_READY
     path, _, query = request.target.partition("?")
-    way = ways.key_of(request, path)
-    match = snapshot.ways.find(way)
-    if match is None or not ways.says_no_more(request.headers, request.target, query):
-        found = _read(snapshot, request, way)
+    key = ways.key_of(request, path)
+    known = snapshot.ways.find(key)
+    if known is None or not ways.says_no_more(request.headers, request.target, query):
+        found = _read(snapshot, request, key)
         if isinstance(found, Reason):
             return found
         if isinstance(found, Guard):
             return found if _is_meant(found, request) else _MISMATCH
-        match = found
+        known = found
     else:
         refused = canonical.check_headers(request, snapshot.managed)
         if refused is not None:
             return refused
-    guard: Guard = match.payload
+    guard: Guard = known.match.payload
     if not _is_meant(guard, request):
         return _MISMATCH
-    return Operation(guard, match, query)
+    return Operation(guard, known.match, query, known.resource)
 
 
 def _is_meant(guard: Guard, request: Request) -> bool:
     return request.context.get("application", guard.route.application) == guard.route.application
 
 
-def _read(snapshot: Snapshot, request: Request, way: ways.Key) -> Match | Guard | Reason:
+def _read(snapshot: Snapshot, request: Request, key: ways.Key) -> ways.Way | Guard | Reason:
     target = canonical.read(request)
     if isinstance(target, Reason):
         return target
@@ -129,9 +135,15 @@ def _read(snapshot: Snapshot, request: Request, way: ways.Key) -> Match | Guard 
     match = snapshot.routes.resolve(target)
     if match is None:
         return _no_route(snapshot, target)
-    if isinstance(match, Match) and ways.may_be_kept(target):
-        snapshot.ways.keep(way, match)
-    return match
+    if isinstance(match, Reason):
+        return match
+    if not ways.may_be_kept(target):
+        return ways.Way(match, None)
+    guard: Guard = match.payload
+    resource = guard.extract(match, "", request, {}, snapshot.facts.lookup) if guard.by_path else None
+    way = ways.Way(match, None if isinstance(resource, Reason) else resource)
+    snapshot.ways.keep(key, way)
+    return way
 
 
 def _no_route(snapshot: Snapshot, target: canonical.Canonical) -> Guard | Reason:

@@ -134,6 +134,7 @@ def _routes(program: Program) -> Routes:
                     make_extractor(route.sources, route.lookup_table, deny_misses=route.on_miss == "deny"),
                     f"{route.method} {route.template}",
                     program.depends(route),
+                    by_path=all(source.kind in {"path", "literal"} for source in route.sources),
                 ),
                 accepts=route.accepts,
             )

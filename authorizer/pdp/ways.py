@@ -4,6 +4,9 @@ A path that holds ids is hardly ever asked for twice, and costs one look more; l
 """
 
 import re
+from collections.abc import Mapping
+
+from msgspec import Struct
 
 from authorizer.model import Headers, Request
 from authorizer.pdp.canonical import MAX_TARGET, OVERRIDE_HEADERS, Canonical
@@ -15,7 +18,16 @@ LONGEST = 256
 """Characters of a path; a longer one is read each time."""
 
 Key = tuple[str, str, str]
-Ways = Recent[Key, Match]
+
+
+class Way(Struct, frozen=True):
+    """A route and its parameters; ``resource`` is what its policies read of a request, where that is the path alone."""
+
+    match: Match
+    resource: Mapping[str, object] | None
+
+
+Ways = Recent[Key, Way]
 
 # What ``canonical.read`` has no more to ask of: no octet that is bad or encoded, and no fragment.
 _plain_query = re.compile(r"[!\"$&-~]*").fullmatch
