@@ -17,9 +17,7 @@ from authorizer.jose.sign import generate
 from tests.gateways.examples import DEPLOY, SITE, SITES, examples
 
 WORKERS = ("unix:/run/door-0.sock", "unix:/run/door-1.sock", "unix:/run/door-2.sock")
-TEXTS = st.text(
-    st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc"], exclude_characters="\x85\u2028\u2029\ufeff")
-)
+TEXTS = st.text("aB0é -:#{}[]'\"\\~&*!|>%@`,?.=", max_size=8)
 VALUES = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(), TEXTS, st.from_regex(r"[0-9a-z_.:~%#-]{1,12}", fullmatch=True),
