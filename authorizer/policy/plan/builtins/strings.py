@@ -23,7 +23,7 @@ from authorizer.policy.plan.builtins.calling import (
 from authorizer.policy.plan.builtins.gofmt import sprintf
 from authorizer.policy.plan.builtins.rendering import plainly, rendered
 from authorizer.policy.plan.context import Context
-from authorizer.policy.plan.values import BuiltinError, Set, Value, sorted_values, unkey
+from authorizer.policy.plan.values import BuiltinError, Set, Value, sorted_values
 
 _SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """Unicode's white space, which leaves out the separators that ``str.strip`` also takes (U+001C to U+001F)."""
@@ -137,7 +137,7 @@ def _replace(context: Context, value: Value, old: Value, new: Value) -> str:
 
 
 def _replace_n(context: Context, patterns: Value, value: Value) -> str:
-    pairs = {unkey(stored): each for stored, each in mapping(patterns, 1).items()}
+    pairs = mapping(patterns, 1)
     base = as_bytes(text(value, 2))
     if not all(type(old) is str and type(new) is str for old, new in pairs.items()):
         raise wrong_operand(1, "non-string key or value found in pattern object")

@@ -110,15 +110,13 @@ def _name(value: Value) -> str:
 def _read(context: Context, source: str) -> Value:
     context.budget.charge(len(source))
     spend(context, _READING * len(source))
-    loader = _Loader(source)
     try:
+        loader = _Loader(source)
         value = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
     except (yaml.YAMLError, ValueError, TypeError, AttributeError):
         raise BuiltinError("yaml: not a document") from None
     except RecursionError:
         raise BudgetError from None
-    finally:
-        loader.dispose()
     measure(context, value)
     return value
 
