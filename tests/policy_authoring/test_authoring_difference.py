@@ -165,3 +165,31 @@ def test_readings():
     ).estate
     assert [(one.way, one.what) for one in readings(old, new)] == [("gained", "scope a implies b")]
     assert [(one.way, one.what) for one in readings(new, old)] == [("lost", "scope a implies b")]
+
+
+def test_each_tree_has_points_of_its_own():
+    trees = """\
+kind: AssignmentPoints
+id: places
+types: [site, room]
+tree: {"site:s": {"room:r": ""}}
+---
+kind: AssignmentPoints
+id: units
+types: [unit]
+tree: {"unit:u": ""}
+---
+kind: Application
+id: app
+model: azure+pbac
+rights: {r: {}}
+http: {hosts: [h], routes: {"GET /{p}/{u}": {right: r, resource: {point: {places: path.p, units: path.u}}}}}
+---
+kind: Policies
+policies:
+"""
+    both = "  - {id: p, right: app/r, to: {group: g}, at: {room: r}}\n  - {id: q, right: app/r, to: {group: g}, at: {unit: u}}"
+    before, after = sources(trees + both).estate, sources(trees + both.replace("room: r", "site: s")).estate
+    assert [one.when for one in differences(before, after)] == [
+        "resource.point:places = site:s and resource.point:units does not exist"
+    ]

@@ -1,5 +1,6 @@
 """Who may do what: the grants about a right, or of a subject, with all that stands in their way."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
@@ -34,12 +35,15 @@ def who_can(estate: Estate, application: str, right: str, point: str = "") -> tu
 def what_can(estate: Estate, tokens: frozenset[str]) -> tuple[Access, ...]:
     """Return the grants of whoever holds all of ``tokens``, by application and right."""
     held = tokens | {ANYONE}
+    about: dict[tuple[str, str], list[Policy]] = defaultdict(list)
+    for policy in estate.policies:
+        if policy.effect != "allow" or policy.token in held:
+            for right in rights_of(policy, estate.applications[policy.application]):
+                about[policy.application, right].append(policy)
     found = []
-    for name, application in sorted(estate.applications.items()):
-        for right in sorted(application.rights):
-            about = _about(estate, name, right)
-            mine = [one for one in about if one.effect == "allow" and one.token in held]
-            found += [_access(right, allow, about, ()) for allow in sorted(mine, key=lambda one: one.id)]
+    for (_, right), rules in sorted(about.items()):
+        mine = [one for one in rules if one.effect == "allow"]
+        found += [_access(right, allow, rules, ()) for allow in sorted(mine, key=lambda one: one.id)]
     return tuple(found)
 
 

@@ -6,35 +6,30 @@ called possible.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from authorizer.errors import Place
 from authorizer.model import ANYONE, AUTHENTICATED
-from authorizer.policy.authoring.access import assignee
-from authorizer.policy.authoring.ranges import ABSENT, PRESENT, Values, among, below, between
+from authorizer.policy.authoring.extents import ACR, NOW, Extents, holding
+from authorizer.policy.authoring.meanings import meaning, meanings
+from authorizer.policy.authoring.ranges import ABSENT, PRESENT, among
 from authorizer.policy.authoring.regions import (
     NOTHING,
     Axis,
+    Box,
     Region,
     TooComplexError,
-    false_region,
-    joined,
     meet,
     minus,
-    opinion,
     product,
     sure,
     text,
-    true_region,
 )
-from authorizer.policy.authoring.surgery import comparisons, in_one_order
-from authorizer.policy.authoring.trials import rights_of
-from authorizer.policy.pbac.declared import AllOf, AnyOf, Condition, Estate, Leaf, Negation, Policy
-from authorizer.policy.pbac.types import converter
+from authorizer.policy.authoring.surgery import comparisons
+from authorizer.policy.pbac.declared import Estate, Policy
 
 Sureness = Literal["sure", "possible"]
 
@@ -58,13 +53,13 @@ def differences(old: Estate, new: Estate) -> tuple[Change, ...]:
 
 
 def _gains(old: Estate, new: Estate, way: Literal["gained", "lost"]) -> list[Change]:
-    before, after = _About(old), _About(new)
+    before, after = Extents(old), Extents(new)
     found = []
     for application, right in sorted(after.rights):
         rules, earlier = after.rights[application, right], before.rights.get((application, right), ())
-        if before.same_ground(after, application, right) and _meanings(rules) == _meanings(earlier):
+        if before.same_ground(after, application, right) and meanings(rules) == meanings(earlier):
             continue
-        ground = _Ground(before, after, earlier, rules, application, right)
+        ground = _Ground(before, after, application, right)
         for allow in (one for one in rules if one.effect == "allow"):
             told = ground.gained(allow)
             if told is not None:
@@ -73,117 +68,26 @@ def _gains(old: Estate, new: Estate, way: Literal["gained", "lost"]) -> list[Cha
     return sorted(found, key=lambda one: (one.application, one.right, one.token, one.policy))
 
 
-class _About:
-    """The policies of an estate by the right that they are about."""
+class _Ground:
+    """One right before and after, with what is the same for all of its allows."""
 
-    def __init__(self, estate: Estate) -> None:
-        self.estate = estate
-        self.rights: dict[tuple[str, str], list[Policy]] = {
-            (name, right): [] for name, application in estate.applications.items() for right in application.rights
-        }
-        for policy in estate.policies:
-            for right in rights_of(policy, estate.applications[policy.application]):
-                if (policy.application, right) in self.rights:
-                    self.rights[policy.application, right].append(policy)
-        below_of: dict[str, set[str]] = defaultdict(set)
-        for point in estate.catalog.points:
-            above, seen = point, set[str]()
-            while above and above not in seen:
-                seen.add(above)
-                below_of[above].add(point)
-                above = estate.catalog.points.get(above, "")
-        self.below = below_of
-
-    def same_ground(self, other: "_About", application: str, right: str) -> bool:
-        """Whether equal policies mean the same in both: points, plans, logins, defaults and features are equal."""
-        mine, theirs = self.estate.catalog, other.estate.catalog
-        shared = ("points", "plans", "acr", "zone", "env")
-        return all(getattr(mine, name) == getattr(theirs, name) for name in shared) and (
-            self.feature(application, right) == other.feature(application, right)
-        )
-
-    def feature(self, application: str, right: str) -> str:
-        """Return the feature that a right belongs to, or ""."""
-        declared = self.estate.applications.get(application)
-        return declared.rights[right].feature if declared and right in declared.rights else ""
-
-    def box(self, policy: Policy) -> Region:
-        """Return the requests for which a policy holds, apart from its assignee. Raises TooComplexError."""
-        limits: dict[Axis, Values] = {}
-        if policy.point:
-            limits[_POINT] = among(self.below[policy.point])
-        if policy.start is not None or policy.end is not None:
-            limits[_NOW] = between(policy.start, None) & below(policy.end)
-        require = policy.require
-        if require is not None and require.acr is not None:
-            ranks = self.estate.catalog.acr
-            limits[_ACR] = _defaulted(among(ranks[ranks.index(require.acr) :]), self._default("acr"))
-        if require is not None and require.max_age is not None:
-            limits[_AGE] = between(None, float(require.max_age))
-        return product([limits], self.moments(true_region(policy.condition)))
-
-    def moments(self, region: Region) -> Region:
-        """Tell what requests a region means where attributes of the moment have defaults or depend on the zone."""
-        found = []
-        for box in region:
-            marked = {}
-            for axis, values in box.items():
-                name = axis.name.removeprefix("env.")
-                default = None if axis.opinion or name == axis.name else self._default(name)
-                marked[self._marked(axis)] = _defaulted(values, default)
-            if all(marked.values()):
-                found.append(marked)
-        return found
-
-    def _default(self, name: str) -> Any:
-        """Return the typed value that stands in for an attribute of the moment that a request lacks, or None."""
-        field = self.estate.catalog.env.get(name)
-        return None if field is None or field.default is None else converter(field.type)(field.default)
-
-    def _marked(self, axis: Axis) -> Axis:
-        catalog = self.estate.catalog
-        marks = [str(catalog.zone)] if "env.time" in (axis.reads or (axis.name,)) else []
-        for read in axis.reads:
-            field = catalog.env.get(read.removeprefix("env.")) if read.startswith("env.") else None
-            marks.append(str(field.default if field is not None else None))
-        return replace(axis, variant=", ".join(marks))
-
-    def _plan(self, application: str) -> Axis:
-        field = self.estate.applications[application].fields.get("plan") or self.estate.catalog.fields["plan"]
-        return Axis("assignee.plan", field.type.base)
-
-    def passing(self, rule: Policy, application: str, right: str) -> Region:
-        """Return the requests that a denial or gate lets pass. Raises TooComplexError."""
-        outside: Region = NOTHING
-        if rule.start is not None or rule.end is not None:
-            outside = minus([{}], [{_NOW: between(rule.start, None) & below(rule.end)}])
-        if rule.effect == "gate":
-            inside = self.moments(true_region(rule.condition))
-            feature = self.feature(application, right) if rule.feature_gate else ""
-            if feature:
-                plans = among(name for name, has in self.estate.catalog.plans.items() if feature in has)
-                inside = product(inside, [{self._plan(application): plans}]) if plans else NOTHING
-            return joined(outside, inside)
-        elsewhere = minus([{}], [{_POINT: among(self.below[rule.point])}]) if rule.point else NOTHING
-        others = [opinion(_holds(rule.token), (), truth=False)] if rule.token not in {"", ANYONE} else NOTHING
-        return joined(outside, elsewhere, others, self.moments(false_region(rule.condition)))
-
-
-_POINT = Axis("resource.point")
-_NOW = Axis("env.now", "timestamp")
-_ACR = Axis("env.acr", "enum")
-_AGE = Axis("env.auth_age", "duration")
-
-
-class _Ground(Struct, frozen=True):
-    """One right before and after."""
-
-    before: _About
-    after: _About
-    earlier: Iterable[Policy]
-    rules: Iterable[Policy]
-    application: str
-    right: str
+    def __init__(self, before: Extents, after: Extents, application: str, right: str) -> None:
+        self.before, self.after = before, after
+        self.about = application, right
+        self.rules = after.rights[self.about]
+        earlier = before.rights.get(self.about, [])
+        self.allows: dict[str, list[Policy]] = defaultdict(list)
+        for one in earlier:
+            if one.effect == "allow":
+                self.allows[one.token].append(one)
+        now = {meaning(one): one for one in self.rules if one.effect != "allow"}
+        then = {meaning(one): one for one in earlier if one.effect != "allow"}
+        same = before.same_ground(after, application, right)
+        self.common = [one for key, one in now.items() if same and key in then]
+        self.come = [one for key, one in now.items() if not (same and key in then)]
+        self.gone = [one for key, one in then.items() if not (same and key in now)]
+        self.whole = self._whole((*earlier, *self.rules))
+        self._regions: dict[tuple[bool, str], Region] = {}
 
     def gained(self, allow: Policy) -> tuple[Sureness, str] | None:
         """Return for which requests an allow gives access that was not there, or None when for none."""
@@ -198,36 +102,29 @@ class _Ground(Struct, frozen=True):
         return "sure" if certain else "possible", "" if "" in shown or len(shown) > _SHOWN else "; or ".join(shown)
 
     def _left(self, allow: Policy) -> Region:
-        earlier = [one for one in self.earlier if one.effect == "allow" and _covers(one.token, allow.token)]
-        now_against = {_meaning(one): one for one in self.rules if one.effect != "allow"}
-        then_against = {_meaning(one): one for one in self.earlier if one.effect != "allow"}
-        same = self.before.same_ground(self.after, self.application, self.right)
-        common = {one for one in now_against if same and one in then_against}
-        mine = self._against(allow, (one for key, one in now_against.items() if key not in common))
-        whole = self._whole()
-        left = product([whole], self.after.box(allow), *(self._passing(self.after, one, allow) for one in mine))
-        for old in earlier:
-            theirs = [one for key, one in then_against.items() if key not in common]
-            theirs += [now_against[key] for key in common if now_against[key].id in allow.overrides]
-            against = self._against(old, theirs)
-            held = product(self.before.box(old), *(self._passing(self.before, one, allow) for one in against))
-            left = minus(left, held)
+        mine = [self._passing(one, allow, later=True) for one in _against(allow, self.come)]
+        left = product([self.whole], self.after.box(allow), *mine)
+        tokens = {allow.token, ANYONE} | ({AUTHENTICATED} if allow.token != ANYONE else set())
+        for old in (one for token in sorted(tokens) for one in self.allows.get(token, ())):
+            theirs = [*self.gone, *(one for one in self.common if one.id in allow.overrides)]
+            held = [self._passing(one, allow, later=False) for one in _against(old, theirs)]
+            left = minus(left, product(self.before.box(old), *held))
             if not left:
                 return NOTHING
         # What was held back and still is need not be told, but where it holds back all of it, nothing is gained.
-        shared = [
-            self._passing(self.after, one, allow) for one in self._against(allow, (now_against[key] for key in common))
-        ]
+        shared = [self._passing(one, allow, later=True) for one in _against(allow, self.common)]
         passing = [box for box in left if product([box], *shared)]
-        return [{axis: values for axis, values in box.items() if whole.get(axis) != values} for box in passing]
+        return [{axis: values for axis, values in box.items() if self.whole.get(axis) != values} for box in passing]
 
-    def _whole(self) -> Mapping[Axis, Values]:
+    def _whole(self, rules: Iterable[Policy]) -> Box:
         """Return all that fields with listed values can be, which is less than all texts there are."""
-        points = {*self.before.estate.catalog.points, *self.after.estate.catalog.points}
-        found = {_POINT: among(points) | ABSENT, _ACR: among(self.after.estate.catalog.acr) | ABSENT, _NOW: PRESENT}
-        for policy in (*self.earlier, *self.rules):
+        found = {ACR: among(self.after.estate.catalog.acr) | ABSENT, NOW: PRESENT}
+        for point in (*self.before.estate.catalog.points, *self.after.estate.catalog.points):
+            axis = self.after.tree(point)
+            found[axis] = found.get(axis, ABSENT) | among([point])
+        for policy in rules:
             if policy.effect == "deny" and policy.token not in {"", ANYONE}:
-                holds = [opinion(_holds(policy.token), (), truth=truth) for truth in (True, False)]
+                holds = [holding(policy.token, truth=truth) for truth in (True, False)]
                 found |= {axis: values | holds[1][axis] for axis, values in holds[0].items()}
             for _, leaf in comparisons(policy.condition):
                 if leaf.type.base in _LISTED and not leaf.type.many:
@@ -237,15 +134,20 @@ class _Ground(Struct, frozen=True):
                         found[axis] = found.get(axis, ABSENT) | listed
         return found
 
-    def _against(self, allow: Policy, rules: Iterable[Policy]) -> list[Policy]:
-        return [one for one in rules if not (one.overridable and one.id in allow.overrides)]
-
-    def _passing(self, about: _About, rule: Policy, allow: Policy) -> Region:
-        region = about.passing(rule, self.application, self.right)
+    def _passing(self, rule: Policy, allow: Policy, *, later: bool) -> Region:
+        """Return the requests of an allow's holders that a denial or gate lets pass, after the change or before."""
+        key = later, rule.id
+        if key not in self._regions:
+            self._regions[key] = (self.after if later else self.before).passing(rule, *self.about)
+        region = self._regions[key]
         if rule.effect == "deny" and rule.token and _covers(rule.token, allow.token):
-            holds = opinion(_holds(rule.token), (), truth=True)
+            holds = holding(rule.token, truth=True)
             return [box for box in region if meet(box, holds) is not None]
         return region
+
+
+def _against(allow: Policy, rules: Iterable[Policy]) -> list[Policy]:
+    return [one for one in rules if not (one.overridable and one.id in allow.overrides)]
 
 
 _LISTED = frozenset({"enum", "bool"})
@@ -256,49 +158,3 @@ _SHOWN = 4
 def _covers(token: str, other: str) -> bool:
     """Whether everybody who holds ``other`` holds ``token``."""
     return token in {other, "", ANYONE} or (token == AUTHENTICATED and other != ANYONE)
-
-
-def _holds(token: str) -> str:
-    return f"holds {assignee(token)}"
-
-
-def _defaulted(values: Values, default: Any) -> Values:
-    """Return the set with the absent field in it where its default belongs to it; None is no default."""
-    if default is None:
-        return values
-    return Values(values.intervals, missing=bool(values & among([default])))
-
-
-def _meanings(rules: Iterable[Policy]) -> set[Any]:
-    return {_meaning(one) for one in rules}
-
-
-def _meaning(policy: Policy) -> Any:
-    """Return what a policy says, without where it stands and, for an allow, what it is called."""
-    require = policy.require
-    return (
-        policy.effect,
-        policy.id if policy.overridable else "",
-        policy.token,
-        policy.point,
-        policy.start,
-        policy.end,
-        policy.feature_gate,
-        tuple(sorted(policy.overrides)),
-        None if require is None else (require.acr, require.max_age),
-        _shape(policy.condition),
-    )
-
-
-def _shape(condition: Condition | None) -> Any:
-    match condition:
-        case None:
-            return None
-        case Leaf():
-            kind = (condition.type.base, condition.type.values, condition.type.ordered, condition.type.many)
-            texts = in_one_order(condition).texts
-            return condition.side, condition.field, condition.operator, kind, texts, condition.reference
-        case Negation():
-            return "not", _shape(condition.part)
-        case AllOf() | AnyOf():
-            return type(condition).__name__, tuple(_shape(part) for part in condition.parts)

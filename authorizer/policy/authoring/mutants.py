@@ -25,6 +25,7 @@ _OPPOSITE = {
     "between": "outside", "outside": "between",
 }  # fmt: skip
 _NEIGHBOUR = {"gt": "gte", "gte": "gt", "lt": "lte", "lte": "lt"}
+_LISTS = frozenset({"in", "not_in", "has_any", "has_all"})
 _DAY = 86400
 
 
@@ -151,7 +152,7 @@ def _opposite(leaf: Leaf) -> Condition:
 
 
 def _of_literals(leaf: Leaf) -> Iterator[tuple[str, Leaf]]:
-    if leaf.operator in {"in", "not_in"} and 1 < len(leaf.texts) <= MAX_VALUES:
+    if leaf.operator in _LISTS and 1 < len(leaf.texts) <= MAX_VALUES:
         for text in leaf.texts:
             yield f"without {text}", replace(leaf, texts=tuple(one for one in leaf.texts if one != text))
     elif leaf.operator in {"between", "outside"}:
