@@ -61,6 +61,15 @@ REFUSED = {
     "no function": (V1 + "p := foo(1)", ("G403", 2, 6)),
     "rule is no function": (V1 + "p := q(1)\nq := 1", ("G404", 2, 6)),
     "arguments": (V1 + "p := count(1, 2, 3)", ("G404", 2, 6)),
+    "argument type": (V1 + "p := count(1)", ("G405", 2, 12)),
+    "argument type by name": (V1 + 'p if { x := 1; startswith(x, "a") }', ("G405", 2, 27)),
+    "argument type of a rule": (V1 + 'q := 1\np := concat("", q)', ("G405", 3, 17)),
+    "elements": (V1 + 'p := sum(["a"])', ("G405", 2, 10)),
+    "never equal": (V1 + 'p if 1 == "a"', ("G405", 2, 6)),
+    "never equal arrays": (V1 + "p if { [1, input] = [1] }", ("G405", 2, 8)),
+    "no such member": (V1 + 'q := {"a": 1}\np := q.b', ("G405", 3, 6)),
+    "member of a number": (V1 + "p if { x := 1; x.y }", ("G405", 2, 16)),
+    "deprecated": (V1 + 'p := re_match("a", "b")', ("G406", 2, 6)),
     "recursion": (V1 + "p if q\nq if p", ("G501", 2, 1)),
     "recursion over a variable": (V1 + "p contains x if some x in data[y]\ny := 1\nq := p", ("G501", 2, 1)),
     "recursion over the package": (V1 + "p := data.a", ("G501", 2, 1)),
@@ -111,3 +120,21 @@ def test_depth_and_size_are_bounded():
     for text in ("[" * 5000, "p" + " + p" * 5000, "input" + "[input" * 5000, "{x | x := " * 5000, '$"{' * 5000):
         assert {code for code, _, _ in problems(V1 + "p := " + text)} <= {"G103", "G102", "G101"}
     assert problems(V1 + "p := 1\n" * 700_000)[0][0] == "G103"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'p if input.x == "a"',
+        'p := concat("", input.x)',
+        "q := {k: 1 | some k in input.x}\np := q.b",
+        "p[x] := 1 if some x in input.x\nq := p.b",
+        'f(x) := x\np := concat("", f(["a"]))',
+        'q := 1 if input.x\nelse := "a"\np if startswith(q, "a")',
+        "p if count(set()) == 0",
+        'q := {"a": 1}\np if q.b == 1 with data.a.q as {"b": 1}',
+        'p if {\n\tsome k, v in {"a": 1}\n\tcontains(k, "a")\n\tv > 0\n}',
+    ],
+)
+def test_what_may_have_a_value_is_not_refused(text):
+    assert problems(V1 + text) == []

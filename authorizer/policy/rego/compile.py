@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from authorizer.policy.rego.annotations import Annotations
+from authorizer.policy.rego.checking import TypeChecker
 from authorizer.policy.rego.flatten import Flattener
 from authorizer.policy.rego.frames import Frame, Session, tree_of
 from authorizer.policy.rego.lower import Lowerer
@@ -19,7 +20,7 @@ from authorizer.policy.rego.problems import Findings, Refusal, RegoError, stop
 from authorizer.policy.rego.resolve import Resolver, exported_names
 from authorizer.policy.rego.syntax import Body, Module, Ref, Rule, Scalar, Var, is_generated, written
 from authorizer.policy.rego.tracing import Tracer
-from authorizer.policy.rego.tree import Numbered, RuleTree
+from authorizer.policy.rego.tree import Numbered, RuleTree, name_of
 from authorizer.policy.rego.variables import body_vars
 from authorizer.policy.rego.writing import DATA, INPUT, local
 
@@ -56,13 +57,19 @@ def check_modules(modules: Sequence[Module], *, data_paths: Sequence[tuple[str, 
     tree.given(data_paths, findings)
     for index, rule in flat:
         for branch in (rule, *rule.elses):
-            tree.check_calls(branch.body, findings[index])
+            tree.check_calls(branch.body, findings[index], modules[index].version)
     _raise(findings)
     lowerer = Lowerer(numbers)
     lowered: list[list[Rule]] = [[] for _ in modules]
     for index, rule in flat:
         lowered[index].append(lowerer.rule(Orderer(tree.arity, findings[index]).rule(rule)))
-    tree.recursion(findings)
+    order = tree.recursion(findings)
+    _raise(findings)
+    checker = TypeChecker(tree)
+    ordered = [(index, rule) for index, rules_of in enumerate(lowered) for rule in rules_of]
+    for position in order:
+        index, rule = ordered[position]
+        checker.rule(rule, name_of(rule), findings[index])
     _raise(findings)
     return Checked(tuple(modules), tuple(map(tuple, lowered)), tree)
 

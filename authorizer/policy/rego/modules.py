@@ -216,7 +216,7 @@ class _Reader:
             path.append(parser.step())
             if len(path) > 64:
                 raise Refusal("G103", "a rule's name that is too long", token.at)
-        args = parser.arguments() if parser.token.kind == "(" and not parser.token.fresh else None
+        args = (parser.arguments() or None) if parser.token.kind == "(" and not parser.token.fresh else None
         key = value = None
         if parser.is_word("contains"):
             if args is not None:

@@ -54,6 +54,11 @@ def name_of(rule: Rule) -> str:
     return term_text(Ref(rule.path[0], tuple(steps), rule.at))
 
 
+def is_whole(rule: Rule) -> bool:
+    """Tell whether no variable stands in the rule's name."""
+    return all(map(_is_fixed, rule.path[1:]))
+
+
 class RuleTree:
     """The rules of all modules, resolved."""
 
@@ -128,7 +133,7 @@ class RuleTree:
         number, first = node.rules[0]
         rules = [rule for _, rule in node.rules]
         name = term_text(Ref(first.path[0], first.path[1:], first.at))
-        whole = [rule for rule in rules if all(map(_is_fixed, rule.path[1:]))]
+        whole = [rule for rule in rules if is_whole(rule)]
         inside = list(_rules_below(node))
         if whole and inside:
             others = ", ".join(sorted({name_of(rule) for _, rule in inside}))
@@ -139,7 +144,7 @@ class RuleTree:
             findings[number].add("G401", f"rule {name} conflicts with function {name_of(functions[0])}", first.at)
         sets = {rule.key is not None for rule in rules}
         complete = sum(rule.key is None for rule in whole)
-        set_shapes = {all(map(_is_fixed, rule.path[1:])) for rule in rules if rule.key is not None}
+        set_shapes = {is_whole(rule) for rule in rules if rule.key is not None}
         mixed = len(sets) > 1 or len({_arity(rule) for rule in rules}) > 1 or len(set_shapes) > 1
         if mixed or (complete and complete < len(rules)):
             findings[number].add(
@@ -162,12 +167,15 @@ class RuleTree:
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
-    def check_calls(self, body: Body, findings: Findings) -> None:
-        """Note calls of what is no function, or with another number of arguments."""
+    def check_calls(self, body: Body, findings: Findings, version: int = 1) -> None:
+        """Note calls of what is no function, with another number of arguments, or of what version 1 has no more."""
         for call, generated in calls_of(body):
             name = term_text(call.operator)
             taken = self.arity(call)
             given = len(call.args) - generated
+            signature = SIGNATURES.get(name)
+            if version and signature is not None and signature.deprecated:
+                findings.add("G406", f"{name} is deprecated", call.at, "only Rego version 0 has it")
             if taken < 0:
                 findings.add("G403", f"undefined function {name}", call.at)
             elif given != taken and (generated or given != taken + 1):
@@ -175,8 +183,8 @@ class RuleTree:
 
     # -- recursion ---------------------------------------------------------------------------------------------------
 
-    def recursion(self, findings: Sequence[Findings]) -> None:
-        """Note rules whose value needs their own."""
+    def recursion(self, findings: Sequence[Findings]) -> list[int]:
+        """Note rules whose value needs their own; return the numbers of the rules, each after those that it needs."""
         edges: list[list[int]] = []
         numbers = {id(rule): index for index, (_, rule) in enumerate(self._rules)}
         for _, rule in self._rules:
@@ -185,10 +193,12 @@ class RuleTree:
                 for other in self._needed(ref):
                     needed[numbers[id(other)]] = None
             edges.append(list(needed))
-        for cycle in _cycles(edges):
+        order: list[int] = []
+        for cycle in _cycles(edges, order):
             module, rule = self._rules[cycle[0]]
             told = " -> ".join(name_of(self._rules[index][1]) for index in (*cycle, cycle[0]))
             findings[module].add("G501", f"rule {name_of(rule)} is recursive: {told}", rule.at)
+        return order
 
     def _needed(self, ref: Ref) -> Iterator[Rule]:
         """Yield the rules that a reference may need: on its way, and all below where it ends."""
@@ -236,8 +246,11 @@ def _may_meet(rule: Rule, ref: Ref) -> bool:
     )
 
 
-def _cycles(edges: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Yield one cycle for each rule that a walk comes back to. No recursion: chains of rules are long."""
+def _cycles(edges: Sequence[Sequence[int]], done: list[int]) -> Iterator[list[int]]:
+    """Yield one cycle for each rule that a walk comes back to. No recursion: chains of rules are long.
+
+    ``done`` is filled with the rules, each after those that it leads to.
+    """
     state = [0] * len(edges)  # 0 new, 1 on the walk, 2 done
     for start in range(len(edges)):
         if state[start]:
@@ -255,7 +268,8 @@ def _cycles(edges: Sequence[Sequence[int]]) -> Iterator[list[int]]:
                     iterators.append(iter(edges[following]))
                     break
             else:
-                state[walk.pop()] = 2
+                done.append(walk.pop())
+                state[done[-1]] = 2
                 iterators.pop()
 
 
