@@ -13,7 +13,7 @@ import pytest
 from authorizer.policy.plan import Budget, BudgetError, Context, EvaluationError, compile_plan, read
 from authorizer.policy.plan.values import UNDEFINED, compare, to_json
 from authorizer.policy.rego import RegoError, compile_modules, parse
-from tests.policy_plan import second_opinion
+from tests.policy_plan import second_opinion, third_opinion
 from tests.policy_plan.random_rego import DATA, inputs, module
 
 pytestmark = [
@@ -104,3 +104,21 @@ def test_opas_plans_give_the_answers_of_our_plans(tmp_path):
         mine, other = (compile_plan(read(document), data={"base": DATA}) for document in (plan, theirs))
         for input_ in inputs(number, INPUTS):
             assert same(answer(mine, input_), answer(other, input_)), (text, input_)
+
+
+def test_regopy_agrees_or_opa_contradicts_it(opa):
+    pytest.importorskip("regopy")
+    texts = {seed: module(seed) for seed in range(1, CASES // 50 + 1)}
+    compiled = {seed: plan for seed, text in texts.items() if not isinstance(plan := ours(text), set)}
+    asked = {seed: inputs(seed, 3) for seed in compiled}
+    told = third_opinion.answers({seed: (texts[seed], {"base": DATA}, asked[seed]) for seed in compiled})
+    agreed = 0
+    for seed, results in told.items():
+        refused = opa.load(DATA, texts[seed])
+        for input_, found in zip(asked[seed], results, strict=True):
+            mine = answer(compiled[seed], input_)
+            if found is None or same(mine, found):
+                agreed += found is not None
+                continue
+            assert refused or same(mine, opa.evaluate("p", input_)), (seed, texts[seed], input_, mine, found)
+    assert agreed > len(told) // 2
