@@ -78,10 +78,11 @@ def needless(
         tokens = by_token.setdefault(key, defaultdict(list))
         for policy in group:
             tokens[policy.token].append(policy)
+    meanings: dict[str, frozenset[object]] = {}
     for key, group in peers.items():
         for policy in group:
             others = _wider(policy, key, by_token, applications)
-            wider = next((one for one in others if _covers(one, policy, catalog)), None)
+            wider = next((one for one in others if _covers(one, policy, catalog, meanings)), None)
             if wider is not None:
                 message = f"policy {policy.id!r} adds nothing to {wider.id!r}, which grants as much to as many"
                 findings.warn("D004", policy.place, message, "drop the one or narrow the other")
@@ -105,8 +106,11 @@ def _wider(
                     yield other
 
 
-def _covers(wide: Policy, narrow: Policy, catalog: Catalog) -> bool:
-    """Whether whatever the narrow policy grants the wide one grants as well, with nothing more to do for it."""
+def _covers(wide: Policy, narrow: Policy, catalog: Catalog, meanings: dict[str, frozenset[object]]) -> bool:
+    """Whether whatever the narrow policy grants the wide one grants as well, with nothing more to do for it.
+
+    ``meanings`` remembers what each policy's condition needs, by the policy's id.
+    """
     if (wide.obligations, wide.advice, wide.emit, wide.overrides) != (
         narrow.obligations, narrow.advice, narrow.emit, narrow.overrides,
     ):  # fmt: skip
@@ -119,12 +123,20 @@ def _covers(wide: Policy, narrow: Policy, catalog: Catalog) -> bool:
         return False
     if wide.point and wide.point not in _upwards(narrow.point, catalog.points):
         return False
-    own = {_meaning(part) for part in conjuncts(narrow.condition)}
-    asked = {_meaning(part) for part in conjuncts(wide.condition)}
+    asked, own = _needs(wide, meanings), _needs(narrow, meanings)
+    if not asked <= own:
+        return False
     same = own == asked and (wide.token, wide.point, wide.start, wide.end, wide.target_kind, wide.require) == (
         narrow.token, narrow.point, narrow.start, narrow.end, narrow.target_kind, narrow.require,
     )  # fmt: skip
-    return asked <= own and not (same and narrow.id < wide.id)  # of two that are the same the later is needless
+    return not (same and narrow.id < wide.id)  # of two that are the same the later is needless
+
+
+def _needs(policy: Policy, meanings: dict[str, frozenset[object]]) -> frozenset[object]:
+    known = meanings.get(policy.id)
+    if known is None:
+        known = meanings[policy.id] = frozenset(_meaning(part) for part in conjuncts(policy.condition))
+    return known
 
 
 def _meaning(condition: Condition) -> object:

@@ -22,9 +22,11 @@ def conjuncts(condition: Condition | None) -> tuple[Condition, ...]:
     """Return the parts that must all hold, nested conjunctions opened."""
     if condition is None:
         return ()
-    if isinstance(condition, AllOf):
-        return tuple(inner for part in condition.parts for inner in conjuncts(part))
-    return (condition,)
+    if not isinstance(condition, AllOf):
+        return (condition,)
+    if not any(isinstance(part, AllOf) for part in condition.parts):
+        return condition.parts
+    return tuple(inner for part in condition.parts for inner in conjuncts(part))
 
 
 def constrains(condition: Condition | None, field: str) -> bool:
