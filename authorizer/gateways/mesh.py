@@ -77,7 +77,6 @@ def envoy_gateway(site: Site) -> Mapping[str, str]:
         "grpc": {"backendRefs": [{"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "authorizer"}]},
         "failOpen": False,
         "timeout": f"{round(site.timeout * 1000)}ms",
-        "statusOnError": 503,
     }
     if site.body_bytes:
         asked["bodyToExtAuth"] = {"maxRequestBytes": site.body_bytes}
@@ -214,7 +213,8 @@ _ISTIO = {
 _ENVOY_GATEWAY_HEAD = (
     "Envoy Gateway asks the authorizer about each request. Made by `authorizer gateway envoy-gateway`, for 1.6 and",
     "later with its Backend API switched on (extensionApis.enableBackend). Adapt the Gateway's name and the namespace.",
-    "Envoy Gateway cannot send headers as they are (encode_raw_headers): repeated ones arrive joined by commas.",
+    "What it cannot do: send headers as they are (repeated ones arrive joined by commas); tell an authorizer that is gone",
+    "from a denial (both are 403).",
 )
 _ENVOY_GATEWAY = {
     "endpoints": "One a worker.",
