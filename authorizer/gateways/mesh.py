@@ -213,8 +213,8 @@ _ISTIO = {
 _ENVOY_GATEWAY_HEAD = (
     "Envoy Gateway asks the authorizer about each request. Made by `authorizer gateway envoy-gateway`, for 1.6 and",
     "later with its Backend API switched on (extensionApis.enableBackend). Adapt the Gateway's name and the namespace.",
-    "What it cannot do: send headers as they are (repeated ones arrive joined by commas); tell an authorizer that is gone",
-    "from a denial (both are 403).",
+    "What it cannot do: send headers as they are (repeated ones arrive joined by commas); tell an authorizer that is",
+    "gone from a denial (both are 403).",
 )
 _ENVOY_GATEWAY = {
     "endpoints": "One a worker.",
