@@ -2,14 +2,14 @@
 
 import sys
 
-from tests.bench import authoring, decision, doors, policy, transport, workers
+from tests.bench import decision, doors, policy, rego, transport, workers
 from tests.bench.report import publish
 
 GROUPS = {
-    "authoring": authoring.run,
     "decision": decision.run,
     "doors": doors.run,
     "policy": policy.run,
+    "rego": rego.run,
     "transport": transport.run,
     "workers": workers.run,
 }

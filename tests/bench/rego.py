@@ -21,7 +21,7 @@ from authorizer.policy.rego import compile_modules, parse
 from tests.bench.rego_policies import Case, cases
 from tests.bench.report import Row, lower_is_better
 
-ROUNDS = 5
+ROUNDS = 3
 NOW = 1_790_000_000_000_000_000
 
 
@@ -34,7 +34,8 @@ def run() -> dict[str, Row]:
         medians: dict[str, list[float]] = {"ours": [], "regopy": [], "opa": []}
         for _ in range(ROUNDS):
             medians["ours"].append(_median(ours, 20_000))
-            medians["regopy"].append(_median(theirs, 300))
+            if theirs:
+                medians["regopy"].append(_median(theirs, 300))
             if opa:
                 medians["opa"].append(_opa(case, opa))
         value = {who: statistics.median(found) for who, found in medians.items() if found}
@@ -64,13 +65,15 @@ def _random(size: int) -> bytes:
     return bytes(size)
 
 
-def _regopy(case: Case) -> Callable[[], object]:
+def _regopy(case: Case) -> Callable[[], object] | None:
+    """Return the decision by regopy; None where it lacks a builtin function."""
     interpreter = Interpreter()
     interpreter.add_module("policy", case.source)
     interpreter.add_data(case.data)
     bundle = interpreter.build("data.bench.allow")
     interpreter.set_input(case.input)
-    assert "true" in str(interpreter.query_bundle(bundle))
+    if "true" not in str(interpreter.query_bundle(bundle)):
+        return None
     return lambda: interpreter.query_bundle(bundle)
 
 
