@@ -14,13 +14,13 @@ from authorizer.policy.rego.lower import Lowerer
 from authorizer.policy.rego.order import Orderer
 from authorizer.policy.rego.plan_bodies import plan_body
 from authorizer.policy.rego.plan_documents import data_reference
-from authorizer.policy.rego.plan_rules import plan_rules
+from authorizer.policy.rego.plan_rules import plan_rules, write_pending
 from authorizer.policy.rego.plan_terms import follow
 from authorizer.policy.rego.problems import Findings, Refusal, RegoError, stop
 from authorizer.policy.rego.resolve import Resolver, exported_names
 from authorizer.policy.rego.syntax import Body, Module, Ref, Rule, Scalar, Var, is_generated, written
 from authorizer.policy.rego.tracing import Tracer
-from authorizer.policy.rego.tree import Numbered, RuleTree, name_of
+from authorizer.policy.rego.tree import Numbered, RuleTree, cycles, name_of
 from authorizer.policy.rego.variables import body_vars
 from authorizer.policy.rego.writing import DATA, INPUT, local
 
@@ -100,17 +100,28 @@ def plan_modules(
 ) -> dict[str, Any]:
     """Return the plan of checked modules. Raises RegoError."""
     root = tree_of(list(zip(checked.modules, map(list, checked.rules), strict=True)))
-    session = Session(root, plan_rules, tracer.plan_body if tracer else plan_body)
+    session = Session(root, plan_rules, tracer.plan_body if tracer else plan_body, write_pending)
     plans: list[dict[str, Any]] = []
     try:
         plans.extend(_entrypoint(session, path) for path in entrypoints)
         plans.extend(_query(session, checked.tree, name, body) for name, body in queries.items())
+        write_pending(session)
+        _check_calls(session)
     except Refusal as refusal:
         lines = {module.file: module.lines for module in checked.modules}
         found = Findings(refusal.file or "<query>", lines.get(refusal.file, ()))
         found.take(refusal)
         raise RegoError(found.problems) from None
     return {"static": session.tables.static(), "plans": {"plans": plans}, "funcs": {"funcs": session.functions}}
+
+
+def _check_calls(session: Session) -> None:
+    """Refuse functions that call themselves: rules below one name are one function, so they cannot need each other."""
+    numbers = {name: index for index, name in enumerate(session.calls)}
+    edges = [[numbers[name] for name in called if name in numbers] for called in session.calls.values()]
+    for cycle in cycles(edges, []):
+        name = list(session.calls)[cycle[0]].partition(".")[2]
+        raise Refusal("G501", f"the rules below {name} need each other", (1, 1), "give them names of their own")
 
 
 def _frame(session: Session) -> Frame:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from msgspec import Struct
@@ -23,6 +24,23 @@ class Node:
     def __init__(self) -> None:
         self.stacks: dict[str, list[Node | None]] = {}
         self.rules: list[Placed] = []
+
+    @cached_property
+    def placed(self) -> list[Placed]:
+        """The rules here, those with the longest names first."""
+        return sorted(self.rules, key=lambda one: -len(one.rule.path))
+
+    @cached_property
+    def path(self) -> tuple[str, ...]:
+        """The steps that the names of all rules here share, after ``data``: strings before any variable."""
+        longest = self.placed[0].rule
+        shared = min(*(len(strings_of(one.rule)) for one in self.placed), len(longest.path) - 1)
+        return strings_of(longest)[:shared]
+
+    @property
+    def builds(self) -> bool:
+        """Whether the names go on after what they share, so that the rules fill an object together."""
+        return len(self.path) != len(self.placed[0].rule.path) - 1
 
     def child(self, name: str) -> "Node | None":
         """Return the child, None where there is none or it is hidden."""
@@ -81,12 +99,26 @@ def _insert(root: Node, steps: tuple[str, ...]) -> Node:
     return node
 
 
+class Pending(Struct, frozen=True):
+    """A function that is called and not yet written. ``replaced``: what calls in it mean."""
+
+    node: Node
+    name: str
+    taken: int
+    replaced: tuple[dict[str, Term], ...]
+
+
 class Generation(Struct):
-    """The functions planned so far under one set of replacements. ``passed``: variables that all of them take."""
+    """The functions planned so far under one set of replacements. ``passed``: variables that all of them take.
+
+    ``plain`` is for what replaces a function: it calls the functions as they are.
+    """
 
     number: int
-    functions: dict[tuple[str, ...], str]
     passed: tuple[str, ...]
+    functions: dict[tuple[str, ...], str] = {}
+    pending: list[Pending] = []
+    plain: "Generation | None" = None
 
 
 class Session:
@@ -101,16 +133,19 @@ class Session:
         root: Node,
         plan_rules: "Callable[[Session, Node, int], str]",
         plan_body: "Callable[[Frame, Body], None]",
+        write_pending: "Callable[[Session], None]",
     ) -> None:
         self.root = root
         self.plan_rules = plan_rules
         self.plan_body = plan_body
+        self.write_pending = write_pending
         self.tables = Tables()
         self.functions: list[dict[str, Any]] = []
-        self.generations = [Generation(0, {}, ("input", "data"))]
+        self.generations = [Generation(0, ("input", "data"))]
         self.last_generation = 0
         self.replaced: list[list[dict[str, Term]]] = [[]]
-        self.under_way: set[tuple[str, ...]] = set()
+        self.planned = 0
+        self.calls: dict[str, set[str]] = {}
 
     @property
     def generation(self) -> Generation:
@@ -136,8 +171,9 @@ class Session:
 class Frame:
     """One function or plan while it is written: its writer and the locals of the variables in scope."""
 
-    def __init__(self, session: Session, first_local: int, names: dict[str, int]) -> None:
+    def __init__(self, session: Session, first_local: int, names: dict[str, int], name: str = "") -> None:
         self.session = session
+        self.name = name
         self.writer = Writer(session.tables, first_local)
         self.scopes = [names]
         self.file = 0
@@ -178,6 +214,12 @@ class Frame:
     def arguments(self) -> list[Operand]:
         """Return what every call of a planned function begins with."""
         return [self.variable(name) for name in self.session.parameters()]
+
+    def function(self, node: Node, taken: int = 0) -> str:
+        """Return the name of the function of rules that this one calls."""
+        name = self.session.plan_rules(self.session, node, taken)
+        self.session.calls.setdefault(self.name, set()).add(name)
+        return name
 
     def is_unseen(self, term: Term) -> bool:
         """Tell whether the term is a variable without a value, or holds one."""

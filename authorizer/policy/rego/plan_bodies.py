@@ -116,7 +116,7 @@ def _call(frame: Frame, call: Call) -> None:
     if replacement is not None:
         _call_replacement(frame, call, replacement, taken)
     elif node is not None:
-        _call_function(frame, session.plan_rules(session, node, taken), call, taken, frame.arguments())
+        _call_function(frame, frame.function(node, taken), call, taken, frame.arguments())
     else:
         _call_builtin(frame, name, call, taken)
 
@@ -169,10 +169,7 @@ def _call_replacement(frame: Frame, call: Call, replacement: Term, taken: int) -
         if root == "data":
             node = session.root.find(replacement.path)
             if node is not None and node.is_function:
-                session.replaced.append([])  # the replacement itself calls the functions as they are
-                function = session.plan_rules(session, node, taken)
-                session.replaced.pop()
-                _call_function(frame, function, call, taken, frame.arguments())
+                _call_function(frame, _plain_function(frame, node, taken), call, taken, frame.arguments())
                 return
         elif root != "input":
             _call_builtin(frame, term_text(replacement), call, taken)
@@ -180,6 +177,22 @@ def _call_replacement(frame: Frame, call: Call, replacement: Term, taken: int) -
     for arg in call.args[:taken]:
         plan_term(frame, arg)
     _take(frame, plan_term(frame, replacement), call, taken)
+
+
+def _plain_function(frame: Frame, node: Node, taken: int) -> str:
+    """Return the function of rules that replace one; in it nothing is replaced."""
+    session = frame.session
+    generation = session.generation
+    if generation.plain is None:
+        session.last_generation += 1
+        generation.plain = Generation(session.last_generation, ())
+    session.generations.append(generation.plain)
+    session.replaced.append([])
+    name = frame.function(node, taken)
+    session.write_pending(session)
+    session.replaced.pop()
+    session.generations.pop()
+    return name
 
 
 # -- with --------------------------------------------------------------------------------------------------------------
@@ -233,11 +246,12 @@ def _replaced(frame: Frame, expr: Expr) -> None:
     hidden = [_hide(session.root, path) for path in replacing.hidden()] if shadows else []
     if shadows:
         session.last_generation += 1
-        session.generations.append(Generation(session.last_generation, {}, tuple(replacing.passed)))
+        session.generations.append(Generation(session.last_generation, tuple(replacing.passed)))
     for (head, path, _), value in zip(replacing.documents, values, strict=True):
         _put(frame, head, [writer.tables.string(step) for step in path], value)
     _expression(frame, replace(expr, withs=()))
     if shadows:
+        session.write_pending(session)
         session.generations.pop()
     for stack in hidden:
         if stack is not None:

@@ -36,7 +36,7 @@ def data_reference(frame: Frame, ref: Ref, follow: Follow) -> Operand:
 
 def call_rules(frame: Frame, node: Node) -> Operand:
     """Write the call of the function of a node's rules."""
-    name = frame.session.plan_rules(frame.session, node, 0)
+    name = frame.function(node)
     result = frame.writer.local()
     frame.writer.emit("Call", func=name, args=frame.arguments(), result=result)
     return local(result)
@@ -193,7 +193,7 @@ def _by_lookup(frame: Frame, path: Path, follow: Follow) -> Operand | None:
         return _given(frame, path, follow)
     writer = frame.writer
     for node in nodes:
-        frame.session.plan_rules(frame.session, node, 0)
+        frame.function(node)
     steps = [writer.string(f"g{frame.session.generation.number}")]
     for step in path[:depth]:
         if isinstance(step, Var):

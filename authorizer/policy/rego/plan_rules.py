@@ -2,41 +2,53 @@
 
 from typing import Any
 
-from authorizer.policy.rego.frames import Frame, Node, Placed, Session, strings_of
+from authorizer.policy.rego.frames import Frame, Node, Pending, Placed, Session
 from authorizer.policy.rego.plan_terms import plan_term, unify_operand
 from authorizer.policy.rego.problems import Refusal
 from authorizer.policy.rego.syntax import Rule, Term, Var
 from authorizer.policy.rego.writing import Block, local
 
+MAX_FUNCTIONS = 100_000
+MAX_GENERATIONS = 16
+
 
 def plan_rules(session: Session, node: Node, taken: int) -> str:
-    """Return the name of the function of a node's rules; it is written when it is first asked for.
+    """Return the name of the function of a node's rules; ``write_pending`` writes it. ``taken``: how many arguments.
 
-    ``taken`` is the number of arguments. Raises Refusal where the rules need themselves.
+    Raises Refusal beyond a bound.
     """
-    placed = sorted(node.rules, key=lambda one: -len(one.rule.path))
-    longest = placed[0].rule
-    shared = min(*(len(strings_of(one.rule)) for one in placed), len(longest.path) - 1)
-    path = strings_of(longest)[:shared]
     generation = session.generation
-    known = generation.functions.get(path)
-    if known is not None:
-        return known
-    if path in session.under_way:
-        raise Refusal("G501", f"the rules below data.{'.'.join(path)} need each other", longest.at)
-    session.under_way.add(path)
-    name = f"g{generation.number}.data.{'.'.join(path)}"
-    builds = shared != len(longest.path) - 1
-    function = _Function(session, name, taken)
-    try:
-        function.write(placed, shared, builds=builds)
-    except Refusal as refusal:
-        refusal.file = refusal.file or placed[0].file
-        raise
-    session.functions.append(function.told((f"g{generation.number}", *path)))
-    session.under_way.discard(path)
-    generation.functions[path] = name
+    path = node.path
+    name = generation.functions.get(path)
+    if name is None:
+        name = generation.functions[path] = f"g{generation.number}.data.{'.'.join(path)}"
+        generation.pending.append(Pending(node, name, taken, tuple(session.replaced[-1])))
+        session.planned += 1
+        if session.planned > MAX_FUNCTIONS or len(session.generations) > MAX_GENERATIONS:
+            refusal = Refusal("G103", "too much is replaced by `with`", node.rules[0].rule.at, "replace less at a time")
+            refusal.file = node.rules[0].file
+            raise refusal
     return name
+
+
+def write_pending(session: Session) -> None:
+    """Write the functions that were asked for in this generation, and those that they ask for. Raises Refusal.
+
+    INVARIANT: chains of rules may be long, so no function is written while another one is, but for those that an
+    expression's own ``with`` replaces.
+    """
+    generation = session.generation
+    while generation.pending:
+        one = generation.pending.pop()
+        session.replaced.append(list(one.replaced))
+        function = _Function(session, one.name, one.taken)
+        try:
+            function.write(one.node)
+        except Refusal as refusal:
+            refusal.file = refusal.file or one.node.rules[0].file
+            raise
+        session.replaced.pop()
+        session.functions.append(function.told((f"g{generation.number}", *one.node.path)))
 
 
 class _Function:
@@ -47,7 +59,7 @@ class _Function:
         self.parameters = list(range(len(passed) + taken))
         self.args = self.parameters[len(passed) :]
         self.passed = dict(zip(passed, self.parameters, strict=False))
-        self.frame = Frame(session, len(self.parameters), dict(self.passed))
+        self.frame = Frame(session, len(self.parameters), dict(self.passed), name)
         self.result = self.frame.writer.local()
         self.answer = self.frame.writer.local()
         self.blocks: list[Block] = []
@@ -62,8 +74,9 @@ class _Function:
             "path": list(path),
         }
 
-    def write(self, placed: list[Placed], shared: int, *, builds: bool) -> None:
-        """Write the rules. ``builds``: their paths go on after ``shared`` steps, so they fill an object."""
+    def write(self, node: Node) -> None:
+        """Write the rules: each gives the value, or where their names go on they fill an object together."""
+        placed, shared, builds = node.placed, len(node.path), node.builds
         writer = self.frame.writer
         self._stand(placed[0])
         if builds or placed[0].rule.key is not None:

@@ -194,7 +194,7 @@ class RuleTree:
                     needed[numbers[id(other)]] = None
             edges.append(list(needed))
         order: list[int] = []
-        for cycle in _cycles(edges, order):
+        for cycle in cycles(edges, order):
             module, rule = self._rules[cycle[0]]
             told = " -> ".join(name_of(self._rules[index][1]) for index in (*cycle, cycle[0]))
             findings[module].add("G501", f"rule {name_of(rule)} is recursive: {told}", rule.at)
@@ -246,7 +246,7 @@ def _may_meet(rule: Rule, ref: Ref) -> bool:
     )
 
 
-def _cycles(edges: Sequence[Sequence[int]], done: list[int]) -> Iterator[list[int]]:
+def cycles(edges: Sequence[Sequence[int]], done: list[int]) -> Iterator[list[int]]:
     """Yield one cycle for each rule that a walk comes back to. No recursion: chains of rules are long.
 
     ``done`` is filled with the rules, each after those that it leads to.
