@@ -156,7 +156,14 @@ _DECISION = {
             "unknown_point": "the assignment point is not known",
         },
     ),
-    **_family("indeterminate", 403, {"indeterminate": "a policy could not be evaluated"}),
+    **_family(
+        "indeterminate",
+        403,
+        {
+            "indeterminate": "a policy could not be evaluated",
+            "filter_limit": "the condition on the list is too large to be told",
+        },
+    ),
     **_family("obligation", 403, {"obligation_unknown": "the grant has an obligation that cannot be carried out"}),
     **_family(
         "unavailable",

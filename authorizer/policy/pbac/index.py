@@ -10,13 +10,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from authorizer.policy.pbac.templates import Field, Sides
+from authorizer.policy.pbac.templates import SIDE_INDEX, Field, Sides
 
 LEAF = 8
 WIDE = 64
 MAX_COPIES = 16
 """How many values of a list a policy is told apart by; one with more stays with those that have none."""
 
+_RESOURCE = SIDE_INDEX["resource"]
 _BITS = 32
 _MASK = (1 << _BITS) - 1
 
@@ -127,6 +128,37 @@ def candidates(buckets: Iterable[Bucket], tokens: frozenset[str], points: Iterab
                         else:
                             _collect(leaf, sides, found)
     return found
+
+
+def open_candidates(
+    buckets: Iterable[Bucket], tokens: frozenset[str], points: Iterable[str], sides: Sides, fields: frozenset[str]
+) -> Iterator[int]:
+    """Yield the rows as ``candidates`` does, each once, whatever the values of ``fields`` of the resource may be."""
+    seen: set[int] = set()
+    for bucket in buckets:
+        for point in points:
+            held = bucket.get(point, {})
+            for token in tokens.intersection(held):
+                for row in _open_rows(held[token], sides, fields):
+                    if row not in seen:
+                        seen.add(row)
+                        yield row
+
+
+def _open_rows(leaf: Leaf, sides: Sides, fields: frozenset[str]) -> Iterator[int]:
+    waiting = [leaf]
+    while waiting:
+        one = waiting.pop()
+        if not isinstance(one, Split):
+            yield from rows_of(one)
+        elif one.side == _RESOURCE and one.field in fields:
+            waiting += [one.rest, *one.by.values()]
+        else:
+            value = sides[one.side].get(one.field)
+            if value is None and one.every != EMPTY:
+                waiting.append(one.every)
+            else:
+                waiting += [one.rest, *([one.by[value]] if value in one.by else [])]
 
 
 def _collect(leaf: Leaf, sides: Sides, found: list[int]) -> None:

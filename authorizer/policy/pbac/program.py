@@ -193,7 +193,15 @@ def _table(
         env=tuple(reading for name, reading in env.items() if (_ENV, name) in right.reads),
         right=right,
         lacks_point=not right.denied_in <= set(places.values()),
+        open=_open(route, applications),
     )
+
+
+def _open(route: Route, applications: Mapping[str, ApplicationForm]) -> frozenset[str]:
+    if route.mode != "filter":
+        return frozenset()
+    fields = applications[route.application].rights[route.right].fields
+    return frozenset(fields) - {source.field for source in route.sources}
 
 
 def _is_point(source: Source) -> bool:

@@ -52,7 +52,8 @@ class EnvReading(Struct, frozen=True):
 class RouteTable(Struct, frozen=True):
     """What is read for a request of one route before its right's policies are asked.
 
-    ``points`` leads from a source of a point to the points of its tree, each with its ancestors.
+    ``points`` leads from a source of a point to the points of its tree, each with its ancestors. ``open`` are the
+    resource fields that are left to the application, which gets the condition on them that remains.
     """
 
     fields: tuple[tuple[str, FieldType, Converter], ...]
@@ -60,6 +61,7 @@ class RouteTable(Struct, frozen=True):
     env: tuple[EnvReading, ...]
     right: RightTable
     lacks_point: bool
+    open: frozenset[str] = frozenset()
 
 
 class Shared(Struct, frozen=True):

@@ -7,6 +7,7 @@ so an unknown matters only where it could change the answer. Nothing is generate
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -184,7 +185,9 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _compare(op: str, kind: FieldType) -> Callable[[Any, Any], bool]:
+@lru_cache(maxsize=1024)
+def comparison(op: str, kind: FieldType) -> Callable[[Any, Any], bool]:
+    """Return the function that compares a value with another, or with a parameter."""
     if kind.base == "ip" and op in {"in", "not_in"}:
         return _in_networks if op == "in" else lambda value, networks: not _in_networks(value, networks)
     compare = _COMPARE[op]
@@ -206,7 +209,7 @@ def _comparison(
         return _exists(side, name, _param(node, wants, ("truth", number)))
     if op not in kind.operators:
         raise BadTemplateError(f"{op!r} does not apply to {kind}")
-    compare = _compare(op, kind)
+    compare = comparison(op, kind)
     if "right" in node:
         other_side, other_name = _field(node["right"], reads)
 
