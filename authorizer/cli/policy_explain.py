@@ -92,12 +92,12 @@ def candidates(
     filled = {one.field: asked.resource[one.field] for one in route.sources if one.field in asked.resource}
     resource = evaluation.typed_resource(filled, application, estate.catalog)
     env = evaluation.typed_env(asked.env, estate.catalog, now)
-    places = [str(value) for name, value in filled.items() if name.partition(":")[0] == "point"]
+    places = [(name, str(value)) for name, value in filled.items() if name.partition(":")[0] == "point"]
     question = explanation.Question(
         right=route.right,
         sides=(resource, subject.fields, env),
         tokens=subject.tokens,
-        points=tuple(point for place in places for point in explanation.chain_of(estate, place)),
+        points=tuple(point for place in places for point in explanation.chain_of(estate, *place)),
         acr=str(asked.env.get("acr", estate.catalog.env["acr"].default or "")),
         auth_age=asked.env.get("auth_age"),
         now=now,

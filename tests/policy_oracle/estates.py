@@ -38,7 +38,9 @@ OWN: dict[str, dict] = {
     "until": {"type": "timestamp", "scope": "assignee"},
     "office": {"type": "cidr", "scope": "assignee"},
     "level": {"type": "enum", "values": SIZES, "ordered": "true", "scope": "assignee"},
+    "teams": {"type": "string", "many": "true", "scope": "assignee"},
 }
+SCOPES = {"all": ["one", "team.*"], "one": [], "team.*": {"as": "teams", "implies": ["one"]}}
 ENV: dict[str, dict] = {
     "risk": {"default": "1"},
     "time": {"zone": "UTC"},
@@ -50,7 +52,7 @@ ABOUT = {
     "resource.count": ("number", NUMBERS), "resource.amount": ("number", AMOUNTS), "resource.flag": ("bool", ["true", "false"]),
     "resource.due": ("number", MOMENTS), "resource.host": ("ip", ADDRESSES), "resource.tags": ("many", WORDS),
     "resource.id": ("string", ["1", "2"]), "assignee.own": ("string", WORDS), "assignee.owned": ("many", WORDS),
-    "assignee.most": ("number", NUMBERS), "assignee.plan": ("enum", PLANS), "assignee.level": ("ordered", SIZES),
+    "assignee.teams": ("many", WORDS), "assignee.most": ("number", NUMBERS), "assignee.plan": ("enum", PLANS), "assignee.level": ("ordered", SIZES),
     "env.time": ("hours", HOURS), "env.risk": ("number", AMOUNTS), "env.mfa": ("bool", ["true", "false"]),
     "env.acr": ("ordered", ACR), "env.auth_age": ("number", AGES), "env.source_ip": ("ip", ADDRESSES),
     "env.amr": ("many", ["otp", "pwd"]), "env.device": ("enum", ["phone", "desk"]), "env.now": ("number", MOMENTS),
@@ -119,15 +121,17 @@ ASSIGNEES = st.one_of(
     st.builds(lambda name: {"group": name}, st.sampled_from(GROUPS)),
     st.sampled_from([{"person": "ann"}, {"management_role": "boss"}, {"anyone": "true"}, {"authenticated": "true"}]),
     st.just({"business_role_location": {"role": "clerk", "location": "oslo"}}),
+    st.builds(lambda name: {"scope": name}, st.sampled_from(sorted(SCOPES))),
 )
-POINTS = st.sampled_from([{"tenant": "t"}, {"site": "a"}, {"site": "b"}, {"room": "a1"}])
+PLACES = [{"tenant": "t"}, {"site": "a"}, {"site": "b"}, {"room": "a1"}]
+UNITS = [{"unit": "u"}, {"desk": "d"}]
 RIGHTS = ["r", "s"]
 ROLES = {"R": ["r"], "RS": ["r", "s"]}
 DUTIES = [{"id": "tell", "type": "notification"}]
 
 
 @st.composite
-def policies(draw: Any, number: int, overridable: list[str], *, points: bool) -> dict:
+def policies(draw: Any, number: int, overridable: list[str], points: list[dict]) -> dict:
     effect = draw(st.sampled_from(["allow", "allow", "allow", "deny", "gate"]))
     policy: dict[str, Any] = {"id": f"p{number}"}
     if effect != "allow":
@@ -143,7 +147,7 @@ def policies(draw: Any, number: int, overridable: list[str], *, points: bool) ->
         if effect == "allow" or draw(st.booleans()):
             policy["to"] = draw(ASSIGNEES)
         if points and draw(st.integers(0, 2)) == 0:
-            policy["at"] = draw(POINTS)
+            policy["at"] = draw(st.sampled_from(points))
         if draw(st.booleans()):
             policy["where"] = draw(CONDITIONS)
     if draw(st.integers(0, 3)) == 0:
@@ -160,14 +164,15 @@ def policies(draw: Any, number: int, overridable: list[str], *, points: bool) ->
 @st.composite
 def estates(draw: Any) -> list[dict]:
     """Return documents without errors, as dicts."""
-    points = draw(st.booleans())
+    trees = draw(st.integers(0, 2))
+    points = [[], PLACES, PLACES + UNITS][trees]
     overridable: list[str] = []
-    found = [draw(policies(number, overridable, points=points)) for number in range(draw(st.integers(1, 8)))]
+    found = [draw(policies(number, overridable, points)) for number in range(draw(st.integers(1, 8)))]
     for policy in found:
         if overridable and policy.get("effect", "allow") == "allow" and draw(st.integers(0, 3)) == 0:
             policy |= {"overrides": draw(some(overridable)), "obligations": DUTIES}
     sources = {name: f"lookup.{name}" for name in FIELDS}
-    place = {"point": "path.p"} if points else {}
+    place = [{}, {"point": "path.p"}, {"point": {"places": "path.p", "units": "lookup.unit"}}][trees]
     lost = draw(st.sampled_from([None, "word", "count"]))
     about = {"id": "path.id", **place, **sources}
     eligible = [
@@ -196,6 +201,8 @@ def estates(draw: Any) -> list[dict]:
                 for name in RIGHTS
             },
             "roles": ROLES,
+            "scopes": SCOPES,
+            **({"claims": {"rights": "rights", "roles": "roles"}} if draw(st.booleans()) else {}),
             "http": {
                 "hosts": ["h"],
                 "routes": {
@@ -211,7 +218,11 @@ def estates(draw: Any) -> list[dict]:
     ]
     if points:
         tree = {"tenant:t": {"site:a": {"room:a1": {}}, "site:b": {}}}
-        documents.append({"kind": "AssignmentPoints", "types": ["tenant", "site", "room"], "tree": tree})
+        named = {"id": "places"} if trees == 2 else {}
+        documents.append({"kind": "AssignmentPoints", **named, "types": ["tenant", "site", "room"], "tree": tree})
+    if trees == 2:
+        units = {"unit:u": {"desk:d": {}}}
+        documents.append({"kind": "AssignmentPoints", "id": "units", "types": ["unit", "desk"], "tree": units})
     if eligible:
         documents.append({"kind": "Eligibility", "rules": eligible})
     return documents
@@ -252,7 +263,10 @@ SPOILT = {
     },
 }
 """A value for each field that is not of its type."""
-RESOURCES = optional({name: raw(FIELDS[name], ABOUT[f"resource.{name}"][1]) for name in FIELDS})
+RESOURCES = optional(
+    {"point:units": st.sampled_from(["u", "d", "desk:d", "d", "a1"])}
+    | {name: raw(FIELDS[name], ABOUT[f"resource.{name}"][1]) for name in FIELDS}
+)
 CALLERS = optional(
     {
         "own": st.sampled_from(WORDS),
@@ -262,6 +276,7 @@ CALLERS = optional(
         "office": raw(OWN["office"], NETWORKS),
         "level": raw(OWN["level"], SIZES),
         "plan": raw(EVERYWHERE["plan"], PLANS),
+        "teams": raw(OWN["teams"], WORDS),
     }
 )
 MOMENT = optional(
@@ -280,9 +295,12 @@ SUBJECTS = st.frozensets(
     st.sampled_from(
         [
             *(("group", name) for name in GROUPS),
+            *(("scope", name) for name in ("all", "one", "team.x", "team.z", "team.", "other")),
             ("person", "ann"),
             ("management_role", "boss"),
             ("business_role_location", ("clerk", "oslo")),
+            ("right", "app/r"),
+            ("role", "app/R"),
         ]
     ),
     max_size=4,

@@ -27,10 +27,21 @@ class Reference:
         self.id = self.application["id"]
         self.policies = [policy for document in of("Policies") for policy in document["policies"]]
         self.eligibility = [rule for document in of("Eligibility") for rule in document["rules"]]
+        for kind in ("right", "role") if "claims" in self.application else ():
+            for name in self.application[f"{kind}s"]:
+                granted = {
+                    "id": f"{self.id}.claims.{kind}.{name}",
+                    kind: f"{self.id}/{name}",
+                    "to": {kind: f"{self.id}/{name}"},
+                }
+                self.policies.append(granted)
         self.acr = self.catalog.get("acr", [])
-        self.parents = {}
+        self.parents: dict[str, str] = {}
+        self.trees: dict[str, set[str]] = {}
         for document in of("AssignmentPoints"):
+            before = set(self.parents)
             self._plant(document["tree"], "")
+            self.trees[document.get("id", "")] = set(self.parents) - before
         self.plans = {name: self._features(name, of("Plans")) for name in (of("Plans") or [{"plans": {}}])[0]["plans"]}
         self.fields = {**self.catalog.get("fields", {}), **self.application.get("fields", {})}
         self.named = {**self.catalog.get("conditions", {}), **self.application.get("conditions", {})}
@@ -64,14 +75,18 @@ class Reference:
         self, right: str, filled: list[str], tokens: set, assignee: dict, resource: dict, env: dict, now: float
     ) -> dict:
         """Answer. ``filled`` are the fields that the route fills; ``tokens`` are (kind, name) pairs."""
+        tokens, held = self._scopes(tokens)
+        assignee = {**assignee, **held}
         sides = self._sides(right, filled, assignee, resource, env, now)
         if sides is BAD:
             return {"decision": "deny", "reason": "bad_attribute"}
         points = None
-        if "point" in filled:
-            points = self._chain(resource.get("point"))
-            if not points:
-                return {"decision": "deny", "reason": "unknown_point"}
+        for field in filled:
+            if field.split(":")[0] == "point":
+                chain = self._chain(resource.get(field), field.partition(":")[2])
+                if not chain:
+                    return {"decision": "deny", "reason": "unknown_point"}
+                points = (points or []) + chain
         in_time = [
             policy
             for policy in self.policies
@@ -133,7 +148,7 @@ class Reference:
             if "assignee" in scopes(declared) and assignee.get(name) is not None:
                 typed["assignee"][name] = convert(declared, assignee[name])
         for name in filled:
-            if name != "point" and resource.get(name) is not None:
+            if name.split(":")[0] != "point" and resource.get(name) is not None:
                 declared = {"type": "string"} if name == "id" else self.fields[name]
                 typed["resource"][name] = convert(declared, resource[name])
         for name in self._env_read(right):
@@ -165,16 +180,38 @@ class Reference:
             return [self._opened(one) for one in where]
         return where
 
-    def _chain(self, point: Any) -> list[str]:
-        """Return a point and all above it. It is named in full, or by its name alone where only one has it."""
-        if point not in self.parents:
-            named = [one for one in self.parents if one.split(":", 1)[1] == point]
+    def _chain(self, point: Any, tree: str) -> list[str]:
+        """Return a point and all above it. It is named in full, or by its name alone where only one of its tree has it."""
+        if point not in self.trees[tree]:
+            named = [one for one in self.trees[tree] if one.split(":", 1)[1] == point]
             point = named[0] if len(named) == 1 else ""
         found = []
         while point:
             found.append(point)
             point = self.parents[point]
         return found
+
+    def _scopes(self, tokens: set) -> tuple[set, dict]:
+        """Return the tokens with all that declared scopes imply, and what stands for the ``*`` of those that have one."""
+        declared = self.application.get("scopes", {})
+        found, fields = set(tokens), {}
+        while True:
+            more = set()
+            for kind, name in found:
+                if kind != "scope":
+                    continue
+                for scope, said in declared.items():
+                    match = re.fullmatch("(.+)".join(map(re.escape, scope.split("*"))), name)
+                    if match and "*" in scope and (kind, name) in tokens:
+                        more.add(("scope", scope))
+                        if isinstance(said, dict) and "as" in said:
+                            fields.setdefault(said["as"], set()).add(match[1])
+                    if scope == name:
+                        implied = said.get("implies", []) if isinstance(said, dict) else said or []
+                        more |= {("scope", one) for one in implied}
+            if more <= found:
+                return found, {name: sorted(values) for name, values in fields.items()}
+            found |= more
 
     def _about(self, policy: dict, right: str) -> bool:
         if "role" in policy:

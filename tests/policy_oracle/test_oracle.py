@@ -73,8 +73,11 @@ def engine(found: snapshot.Snapshot, question: dict) -> dict:
 
 
 def reference(plain: Reference, question: dict, routes: dict) -> dict:
-    filled = list(routes[FILLED[question["method"]]]["resource"])
-    resource = {**question["data"], "id": question["id"], "point": question["point"]}
+    filled = []
+    for name, source in routes[FILLED[question["method"]]]["resource"].items():
+        filled += [f"{name}:{tree}" for tree in source] if isinstance(source, dict) else [name]
+    places = dict.fromkeys(("point", "point:places"), question["point"])
+    resource = {**question["data"], "id": question["id"], **places}
     env = {"time": hour(question["now"]), **question["env"]}
     # Everybody who asks here has logged in.
     tokens = {*question["is"], ("authenticated", "true")}

@@ -78,10 +78,14 @@ def candidates(estate: Estate, application: str, question: Question) -> tuple[Ca
     return tuple(sorted(found, key=lambda one: (effects.index(one.policy.effect), _distance(one), one.policy.id)))
 
 
-def chain_of(estate: Estate, name: str) -> tuple[str, ...]:
-    """Return a point and all above it; the point by its whole name, or by its name alone where only one has it."""
+def chain_of(estate: Estate, field: str, name: str) -> tuple[str, ...]:
+    """Return a point and all above it; by its whole name, or by its name alone where only one of its tree has it.
+
+    ``field`` is what the route fills: ``point``, or ``point:TREE``.
+    """
     if name not in estate.catalog.points:
-        named = [point for point in estate.catalog.points if point.partition(":")[2] == name]
+        types = estate.catalog.trees.get(field.partition(":")[2], estate.catalog.point_types)
+        named = [point for kind in types if (point := f"{kind}:{name}") in estate.catalog.points]
         name = named[0] if len(named) == 1 else ""
     return chain(estate, name)
 
