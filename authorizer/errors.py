@@ -6,6 +6,7 @@ AuthorizerError
 ├── BundleError        AZ3xx  exit 3        archives, manifests, signatures, rollback
 ├── KeyMaterialError   AZ4xx  exit 3        keys and key sets
 ├── ControlPlaneError  AZ5xx  exit 69       the control plane could not be reached or refused
+├── IdentityProviderError AZ53x exit 69     an identity provider could not be asked, or its answer is refused
 ├── DiscoveryError     AZ6xx  exit 69       a gateway could not be read
 ├── ListenError        AZ7xx  exit 69       a door could not be opened
 ├── DemoError          AZ8xx  exit 69       a process of the demo is missing, did not start, or ended
@@ -134,6 +135,12 @@ class KeyMaterialError(AuthorizerError):
 
 class ControlPlaneError(AuthorizerError):
     """The control plane could not be reached, or did not answer as agreed."""
+
+    exit_status = 69
+
+
+class IdentityProviderError(AuthorizerError):
+    """An identity provider could not be asked, or its answer is refused."""
 
     exit_status = 69
 

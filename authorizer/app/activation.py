@@ -9,7 +9,8 @@ from authorizer.bundle import Bundle
 from authorizer.bundle.refusals import refusal
 from authorizer.errors import AuthorizerError
 from authorizer.model import KINDS, Kind
-from authorizer.pdp.snapshot import Options, Snapshot, build
+from authorizer.pdp.snapshot import Options, Snapshot, build, with_keys
+from authorizer.pdp.trust import Fetched
 from authorizer.service import Authorizer
 from authorizer.telemetry.metrics import MemoUse
 
@@ -30,6 +31,7 @@ class Activation:
         self._note = note
         self._documents: dict[str, Mapping[str, Any]] = {}
         self._revisions: dict[str, str] = {}
+        self._fetched: dict[str, Fetched] = {}
         # INVARIANT: replaced by one assignment, for the thread of a scrape reads it: the memo in use, and the hits and
         # misses of those before it.
         self._memos = (authorizer.snapshot.memo, 0, 0)
@@ -114,14 +116,27 @@ class Activation:
         async with self._lock:
             both = {**self._documents, **documents}, {**self._revisions, **revisions}
             # In a thread: a large policy takes long to index, and decisions go on meanwhile.
-            snapshot = await asyncio.to_thread(build, *both, self._options, self._authorizer.snapshot)
+            before = self._authorizer.snapshot
+            snapshot = await asyncio.to_thread(build, *both, self._options, before)
             self._documents, self._revisions = both
-            self._authorizer.snapshot = snapshot
-            memo, hits, misses = self._memos
-            self._memos = (snapshot.memo, hits + memo.hits, misses + memo.misses)
+            if snapshot.trust is not before.trust:
+                snapshot = with_keys(snapshot, self._fetched)
+            self._use(snapshot)
         for kind in KINDS:
             if kind in revisions:
                 self._note(kind, revisions[kind])
+
+    async def renew(self, fetched: Mapping[str, Fetched]) -> None:
+        """Put keys in force that were fetched from issuers."""
+        async with self._lock:
+            self._fetched = {**self._fetched, **fetched}
+            self._use(with_keys(self._authorizer.snapshot, fetched))
+
+    def _use(self, snapshot: Snapshot) -> None:
+        self._authorizer.snapshot = snapshot
+        memo, hits, misses = self._memos
+        if snapshot.memo is not memo:
+            self._memos = (snapshot.memo, hits + memo.hits, misses + memo.misses)
 
     def memo_use(self) -> MemoUse:
         """Return how the memos of all snapshots so far have done."""

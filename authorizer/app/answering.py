@@ -89,6 +89,9 @@ class Answering:
         gc.freeze()
         # What waits for the decision log is young and alive, so collecting after every 700 objects finds little: 5 %.
         gc.set_threshold(YOUNG_OBJECTS, 10, 10)
+        await self._needs.open(
+            self.settings.identity_providers, self.settings.state, self.activation, self.metrics, self.tasks
+        )
         addresses = {}
         if self.settings.ext_authz.listen:
             self._grpc = await self._open_grpc(self.settings.ext_authz)
@@ -127,7 +130,7 @@ class Answering:
         if self._grpc is not None:
             doors.append(self._grpc.close(grace))
         await asyncio.gather(*doors)
-        self._needs.close()
+        await self._needs.close()
         await self.tasks.cancel()
         if self._events is not None:
             await self._events.drain(GRACE_SECONDS)

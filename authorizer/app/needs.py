@@ -1,9 +1,25 @@
-"""Answers what decisions have to ask of the world."""
+"""Answers what decisions have to ask of the world, and keeps the issuers' keys fresh."""
 
+import secrets
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
 
+import aiohttp
+
+from authorizer import files
+from authorizer.app.activation import Activation
 from authorizer.app.replays import Replays
-from authorizer.pdp.needs import Need
+from authorizer.app.tasks import Tasks
+from authorizer.errors import IdentityProviderError
+from authorizer.pdp.needs import Introspect, Need
+from authorizer.settings import IdentityProviders, ProviderClient
+from authorizer.telemetry.metrics import Metrics
+from authorizer.upstream_idp.exchange import open_session
+from authorizer.upstream_idp.introspection import Client, Introspector
+from authorizer.upstream_idp.refreshing import Pace, Refreshing
+
+_KEYS = "keys"
 
 
 class Needs:
@@ -12,12 +28,78 @@ class Needs:
     def __init__(self, replays: Replays | None, clock: Callable[[], float]) -> None:
         self._replays = replays
         self._clock = clock
+        self._stack = AsyncExitStack()
+        self._introspector: Introspector | None = None
+        self._activation: Activation | None = None
+
+    async def open(
+        self, settings: IdentityProviders, state: str, activation: Activation, metrics: Metrics, tasks: Tasks
+    ) -> None:
+        """Be ready to ask issuers, and start to keep their keys. Raises IdentityProviderError AZ530."""
+        session = await self._stack.enter_async_context(open_session(settings.ca_file))
+        clients = {name: await self._client(client, settings, session) for name, client in settings.clients.items()}
+        self._introspector = Introspector(
+            clients,
+            settings.introspection_seconds,
+            self._clock,
+            secrets.token_urlsafe,
+            lambda outcome: metrics.asked_provider("introspection", outcome),
+        )
+        self._activation = activation
+
+        def note(issuer: str, outcome: str) -> None:
+            metrics.asked_provider("keys", outcome)
+            if outcome == "fetched":
+                metrics.fetched_keys(issuer, self._clock())
+
+        refreshing = Refreshing(
+            session,
+            Path(state) / _KEYS if state else None,
+            Pace(
+                refresh=settings.refresh_seconds,
+                max_age=settings.max_age_seconds,
+                cooldown=settings.cooldown_seconds,
+                timeout=settings.timeout_seconds,
+            ),
+            lambda: activation.snapshot.trust,
+            activation.renew,
+            note,
+            self._clock,
+        )
+        tasks.spawn("issuers' keys", refreshing.run)
 
     async def meet(self, need: Need) -> object:
         """Answer a need as ``pdp.needs`` says."""
+        if isinstance(need, Introspect):
+            return await self._introspect(need)
         return None if self._replays is None else self._replays.spend(need.digest, need.until, self._clock())
 
-    def close(self) -> None:
-        """Let go of the store."""
+    async def close(self) -> None:
+        """Let go of the store and the connections."""
+        await self._stack.aclose()
         if self._replays is not None:
             self._replays.close()
+
+    async def _introspect(self, need: Introspect) -> object:
+        if self._introspector is None or self._activation is None:
+            return None
+        issuer = self._activation.snapshot.trust.issuers.get(need.issuer)
+        if issuer is None or issuer.introspection is None:
+            return None
+        return await self._introspector.ask(need.issuer, issuer.introspection, need.token)
+
+    async def _client(
+        self, told: ProviderClient, settings: IdentityProviders, session: aiohttp.ClientSession
+    ) -> Client:
+        if told.method == "tls_client_auth":
+            pair = told.certificate_file, told.key_file
+            session = await self._stack.enter_async_context(open_session(settings.ca_file, pair))
+        try:
+            secret = files.read_secret(Path(told.secret_file), 1).decode() if told.secret_file else ""
+            key = files.read_secret(Path(told.key_file), 1) if told.method == "private_key_jwt" else b""
+        except (OSError, ValueError) as error:
+            raise IdentityProviderError("AZ530", f"the client {told.id!r} cannot be used: {error}") from None
+        return Client(
+            id=told.id, method=told.method, session=session, secret=secret, key=key, algorithm=told.algorithm,
+            key_id=told.key_id or None,
+        )  # fmt: skip

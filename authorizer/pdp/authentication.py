@@ -36,8 +36,8 @@ def authenticate(snapshot: Snapshot, request: Request, now: float, learnt: Learn
         return credential
     if credential.scheme == "key":
         return _by_key(snapshot, credential.text, now)
-    identity = tokens.verify(credential.text, snapshot.trust, snapshot.facts, snapshot.memo, now)
-    if isinstance(identity, Reason):
+    identity = tokens.verify(credential.text, snapshot.trust, snapshot.facts, snapshot.memo, now, learnt)
+    if not isinstance(identity, Identity):
         return identity
     if credential.scheme == "bearer" and not identity.bound_key and not identity.bound_certificate:
         return identity

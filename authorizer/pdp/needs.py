@@ -5,10 +5,24 @@ Each need is a value; its answer comes back beside the request, in a mapping of 
 
 from collections.abc import Mapping
 
+from msgspec import Struct
+
 from authorizer.pdp.proofs import Spend
 
-Need = Spend
-"""``Spend``: whether a proof's digest is fresh; answered True, False (shown before) or None (cannot be told)."""
+
+class Introspect(Struct, frozen=True):
+    """Whether a token of an issuer (by its ``iss``) is active (RFC 7662)."""
+
+    issuer: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Introspect({self.issuer!r})"
+
+
+Need = Spend | Introspect
+"""``Spend``: whether a proof's digest is fresh; answered True, False (shown before) or None (cannot be told).
+``Introspect``: answered by what the issuer says of the token, False (not active) or None (cannot be told)."""
 
 Learnt = Mapping[Need, object]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.model import ASSIGNEE_KINDS, PERFORMED
-from authorizer.pdp import facts, trust
+from authorizer.pdp import facts, issuers
 from authorizer.policy import testing
 from authorizer.policy.pbac import applications, declared, eligibility, emit, policies, routes, rules, types, vocabulary
 from authorizer.policy.pbac.grants import ASSIGNEES, EVERYBODY
@@ -248,7 +248,7 @@ def _rule() -> Schema:
 
 
 def _issuer() -> Schema:
-    claims = {**dict.fromkeys(trust.CLAIM_KEYS, _OPEN), "fields": _named(_TEXT), "env": _named(_TEXT)}
+    claims = {**dict.fromkeys(issuers.CLAIM_KEYS, _OPEN), "fields": _named(_TEXT), "env": _named(_TEXT)}
     shapes = {
         "issuer": _TEXT,
         "audiences": _TEXTS,
@@ -261,7 +261,7 @@ def _issuer() -> Schema:
         "claims": _object(claims),
         "attributes": _named(_VALUE),
     }
-    return _object({key: shapes.get(key, _ANY) for key in trust.ISSUER_KEYS}, ["issuer", "audiences", "algorithms"])
+    return _object({key: shapes.get(key, _ANY) for key in issuers.ISSUER_KEYS}, ["issuer", "audiences", "algorithms"])
 
 
 def _facts() -> Schema:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from authorizer.errors import BundleError
 from authorizer.model import ANYONE, KINDS, PERFORMED, Identity
@@ -20,7 +20,7 @@ from authorizer.pdp.proofs import HEADER, Proofs
 from authorizer.pdp.routes import Entry, Routes
 from authorizer.pdp.routes import build as build_routes
 from authorizer.pdp.tokens import Memo
-from authorizer.pdp.trust import NOBODY, Trust
+from authorizer.pdp.trust import NOBODY, Fetched, Trust, renewed
 from authorizer.pdp.unmapped import Unmapped, unmapped_hosts
 from authorizer.pdp.ways import Ways
 from authorizer.policy import pbac
@@ -120,6 +120,15 @@ def build(
         ready=all(kind in documents for kind in KINDS),
         revision=revisions.get("policy", ""),
     )
+
+
+def with_keys(snapshot: Snapshot, fetched: Mapping[str, Fetched]) -> Snapshot:
+    """Return a snapshot with keys that were fetched, by ``iss``.
+
+    INVARIANT: where a key is gone, so is all that was remembered by it; where keys were only added, the memo stays.
+    """
+    trust, kept = renewed(snapshot.trust, fetched)
+    return structs.replace(snapshot, trust=trust, memo=snapshot.memo if kept else Memo())
 
 
 def _routes(program: Program) -> Routes:

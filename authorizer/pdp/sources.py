@@ -13,7 +13,7 @@ from authorizer.pdp.api_keys import compile_keys
 from authorizer.pdp.certificate_rules import compile_rules
 from authorizer.pdp.derived import derive
 from authorizer.pdp.facts import compile_facts
-from authorizer.pdp.trust import compile_issuers
+from authorizer.pdp.issuers import compile_issuers
 from authorizer.policy import documents, pbac
 from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac.declared import Estate

@@ -16,6 +16,7 @@ from authorizer.model import Identity, Reason
 from authorizer.pdp.claims import ClaimFault, claim, numeric_date, text, texts
 from authorizer.pdp.facts import Facts
 from authorizer.pdp.identity import identify
+from authorizer.pdp.needs import NOTHING_LEARNT, Introspect, Learnt
 from authorizer.pdp.proofs import confirmation
 from authorizer.pdp.trust import Issuer, Trust, media_type
 from authorizer.reasons import reason
@@ -26,6 +27,9 @@ _ALGORITHM = reason("token_algorithm")
 _TYPE = reason("token_type")
 _ISSUER = reason("token_issuer")
 _KEY = reason("token_key")
+_STALE = reason("keys_stale")
+_INACTIVE = reason("token_inactive")
+_UNTOLD = reason("introspection_failed")
 _CLAIMS = reason("token_claims")
 _AUDIENCE = reason("token_audience")
 _EXPIRED = reason("token_expired")
@@ -114,8 +118,12 @@ def _digest(token: str) -> bytes:
     return blake2b(token.encode("ascii"), digest_size=16).digest()
 
 
-def verify(token: str, trust: Trust, facts: Facts, memo: Memo, now: float) -> Identity | Reason:
-    """Return who sent ``token``, at ``now`` (POSIX seconds), or why it is refused. Never raises.
+def verify(
+    token: str, trust: Trust, facts: Facts, memo: Memo, now: float, learnt: Learnt = NOTHING_LEARNT
+) -> Identity | Reason | Introspect:
+    """Return who sent ``token``, at ``now`` (POSIX seconds), why it is refused, or that its issuer must be asked.
+
+    Never raises.
 
     ``memo`` belongs to this ``trust`` and these ``facts``: INVARIANT: one memo is never used with two of them.
     """
@@ -126,24 +134,61 @@ def verify(token: str, trust: Trust, facts: Facts, memo: Memo, now: float) -> Id
         return _MALFORMED
     digest = _digest(token)
     known = memo.find(digest, size)
-    if known is not None:
-        return known if now < known.expires else _EXPIRED
+    if known is not None and now < known.expires:
+        return known
     earlier = memo.before.find(digest, size) if memo.before is not None else None
-    if earlier is not None:
-        if now >= earlier.expires:
-            return _EXPIRED
+    if earlier is not None and now < earlier.expires and earlier.issuer in trust.issuers:
         issuer, claims, expires = trust.issuers[earlier.issuer], earlier.claims, earlier.expires
     else:
-        verified = _verify(token, trust, now)
-        if isinstance(verified, Reason):
+        opaque = trust.opaque if token.count(".") != 2 else None
+        verified = _verify(token, trust, now) if opaque is None else _told(token, opaque, now, learnt)
+        if not isinstance(verified, tuple):
             return verified
         issuer, claims, expires = verified
+        if opaque is None and issuer.introspection is not None and issuer.introspection.tokens == "all":
+            told = _asked(token, issuer, learnt)
+            if not isinstance(told, Mapping):
+                return told
+            expires = min(expires, now + issuer.introspection.seconds)
+        expires = min(expires, issuer.keys_until)
     try:
         identity = identify(claims, issuer, facts, expires)
     except ClaimFault as fault:
         return _because(_CLAIMS, str(fault))
     memo.keep(digest, size, identity)
     return identity
+
+
+def _asked(token: str, issuer: Issuer, learnt: Learnt) -> Mapping[str, Any] | Reason | Introspect:
+    """Return what an issuer says of its token, if it says that it is active."""
+    need = Introspect(issuer.issuer, token)
+    if need not in learnt:
+        return need
+    answer = learnt[need]
+    if answer is False:
+        return _INACTIVE
+    return answer if isinstance(answer, Mapping) else _UNTOLD
+
+
+def _told(
+    token: str, issuer: Issuer, now: float, learnt: Learnt
+) -> tuple[Issuer, Mapping[str, Any], float] | Reason | Introspect:
+    """Check what an issuer says of an opaque token as the claims of a token of its own (RFC 7662 section 2.2)."""
+    told = _asked(token, issuer, learnt)
+    if not isinstance(told, Mapping):
+        return told
+    assert issuer.introspection is not None
+    ceiling = now + issuer.introspection.seconds
+    claims = {"iss": issuer.issuer, "exp": int(ceiling) + 1, **told}
+    if "sub" not in claims and "client_id" in claims:
+        claims["sub"] = claims["client_id"]  # a client that acts for itself
+    if claims["iss"] != issuer.issuer:
+        return _because(_ISSUER, f"issuer {issuer.name!r} told of another issuer's token")
+    try:
+        expires = _check(claims, issuer, now)
+    except ClaimFault as fault:
+        return _because(_CLAIMS, str(fault))
+    return expires if isinstance(expires, Reason) else (issuer, claims, min(expires, ceiling))
 
 
 def _verify(token: str, trust: Trust, now: float) -> tuple[Issuer, Mapping[str, Any], float] | Reason:
@@ -163,8 +208,12 @@ def _verify(token: str, trust: Trust, now: float) -> tuple[Issuer, Mapping[str, 
         return _because(_ALGORITHM, f"issuer {issuer.name!r} has the algorithms: {_listed(issuer.algorithms)}")
     if media_type(jws.type) not in issuer.types:
         return _because(_TYPE, f"issuer {issuer.name!r} has the types: {_listed(map(repr, issuer.types))}")
+    if now >= issuer.keys_until:
+        return _because(_STALE, f"the keys of issuer {issuer.name!r} are too old, or were never fetched")
     key = _key(jws, issuer)
     if isinstance(key, Reason):
+        if key.code == _KEY.code and issuer.keys_from:
+            trust.wanted.add(issuer.issuer)  # a note for whoever fetches keys: no request waits for that
         return key
     fault = signature_fault(jws, key)
     if fault is not None:
@@ -178,7 +227,7 @@ def _verify(token: str, trust: Trust, now: float) -> tuple[Issuer, Mapping[str, 
 
 def _key(jws: Jws, issuer: Issuer) -> VerifyKey | Reason:
     if jws.key_id is not None:
-        # Keys change with the snapshot only: an unknown key id costs one look-up and starts nothing.
+        # An unknown key id costs one look-up here and starts nothing.
         key = issuer.keys_by_id.get(jws.key_id)
         if key is None:
             return _because(_KEY, f"issuer {issuer.name!r} has the keys: {_listed(issuer.keys_by_id)}")

@@ -1,45 +1,30 @@
-"""Who may sign tokens: authored ``kind: Issuers`` documents -> one JSON document -> ``Trust``, ready to check tokens.
+"""Whose word counts: one JSON document -> ``Trust``, ready to check credentials. ``pdp.issuers`` makes the document.
 
 Each issuer has its own keys, audiences and allow-list of algorithms, and its own namespace: the names that it asserts
 (people, groups, roles, clients) can never be mistaken for those of another issuer.
 """
 
-import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Literal, get_args
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from authorizer.errors import KeyMaterialError, Place, Problem
+from authorizer.errors import KeyMaterialError
 from authorizer.jose.algorithms import ALGORITHMS
-from authorizer.jose.jwk import VerifyKey, read_key, read_key_set
+from authorizer.jose.jwk import VerifyKey, read_key
 from authorizer.model import ASSIGNEE_KINDS
 from authorizer.pdp.api_keys import ApiKey
 from authorizer.pdp.certificate_rules import CertificateRule
-from authorizer.policy.documents import MapNode, Node, Scalar, locate, plain
-from authorizer.policy.pbac.types import FieldType
-from authorizer.policy.pbac.values import read_value
-from authorizer.policy.pbac.vocabulary import REQUEST_ENV
-from authorizer.policy.reading import Findings
 
 FORMAT: Final = 1
+DISCOVERY: Final = "discovery"
+"""In ``keys_from``: the issuer's own metadata say where its keys are."""
 Binding = Literal["optional", "required"]
 """Whether an issuer's tokens must be bound to a key or certificate. A binding that is there counts always."""
-_DEFAULT_CLAIMS = {
-    "person": ("sub",),
-    "client": ("client_id", "azp"),
-    "group": ("groups",),
-    "management_role": ("roles",),
-}
 _HASH = re.compile(r"[0-9a-f]{64}").fullmatch
-_TYPES = ("at+jwt", "JWT", "")
-CLAIM_KEYS = (*ASSIGNEE_KINDS, "fields", "env")
-ISSUER_KEYS = (
-    "issuer", "audiences", "algorithms", "jwks", "jwks_file", "types", "leeway", "max_lifetime", "required",
-    "namespace", "claims", "attributes", "binding",
-)  # fmt: skip
 
 
 class Claims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,10 +38,25 @@ class Claims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     env: dict[str, str]
 
 
+class Introspection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where an issuer tells whether a token is active (RFC 7662), and as which client of the settings it is asked.
+
+    ``tokens`` are those that it is asked about: ``opaque`` ones, or ``all``, those that verify by themselves too. An
+    answer counts for at most ``seconds``.
+    """
+
+    endpoint: str
+    client: str
+    tokens: Literal["opaque", "all"] = "opaque"
+    seconds: int = 30
+
+
 class Issuer(Struct, frozen=True, kw_only=True):
     """One trusted issuer. Times are in seconds; ``types`` are lower-case media types without ``application/``.
 
     ``foreign`` are the namespaces of the other issuers: no name that this one asserts may start with one of them.
+    ``keys_from`` is the URL that keys are fetched from, or ``DISCOVERY``, or "" where the document has them all;
+    ``keys_until`` (POSIX seconds) is when fetched ones are too old to trust.
     """
 
     name: str
@@ -72,16 +72,32 @@ class Issuer(Struct, frozen=True, kw_only=True):
     claims: Claims
     attributes: Mapping[str, Any]
     binding: Binding
+    introspection: Introspection | None
+    keys_from: str
+    keys_until: float
     keys: tuple[VerifyKey, ...]
     keys_by_id: Mapping[str, VerifyKey]
 
 
 class Trust(Struct, frozen=True):
-    """Whose word counts: issuers by the exact value of ``iss``, API keys by id, rules for client certificates."""
+    """Whose word counts: issuers by the exact value of ``iss``, API keys by id, rules for client certificates.
+
+    ``opaque`` is the issuer of tokens that only their issuer can read, if there is one. ``wanted`` gathers the issuers
+    whose tokens named a key that is not there: whoever fetches keys empties it.
+    """
 
     issuers: Mapping[str, Issuer]
     keys: Mapping[str, ApiKey] = {}
     certificates: tuple[CertificateRule, ...] = ()
+    opaque: Issuer | None = None
+    wanted: set[str] = set()
+
+
+class Fetched(Struct, frozen=True):
+    """An issuer's keys, as fetched, and until when (POSIX seconds) they may be trusted."""
+
+    keys: tuple[VerifyKey, ...]
+    until: float
 
 
 NOBODY = Trust({})
@@ -102,6 +118,8 @@ class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     claims: Claims
     attributes: dict[str, str | tuple[str, ...]]
     binding: Binding = "optional"
+    introspection: Introspection | None = None
+    keys_from: str = ""
     keys: list[dict[str, Any]]
 
 
@@ -136,7 +154,7 @@ def load(document: object) -> Trust:
         if len(by_id) != sum(key.id is not None for key in keys):
             raise KeyMaterialError("AZ409", f"issuer '{row.name}': two keys have the same 'kid'")
         others = [other.namespace for other in rows if other is not row]
-        if _clash(row.namespace, others) is not None:
+        if clash(row.namespace, others) is not None:
             raise KeyMaterialError("AZ422", f"issuer '{row.name}': its namespace overlaps another issuer's")
         issuers[row.issuer] = Issuer(
             name=row.name,
@@ -152,177 +170,42 @@ def load(document: object) -> Trust:
             claims=row.claims,
             attributes=row.attributes,
             binding=row.binding,
+            introspection=row.introspection,
+            keys_from=row.keys_from,
+            keys_until=0.0 if row.keys_from else float("inf"),
             keys=keys,
             keys_by_id=by_id,
         )
     by_key = {key.id: key for key in whole.api_keys}
     if len(by_key) != len(whole.api_keys) or not all(_HASH(key.hash) for key in whole.api_keys):
         raise KeyMaterialError("AZ421", "two API keys have one id, or one has no hash")
-    return Trust(issuers, by_key, whole.certificates)
+    opaque = [issuer for issuer in issuers.values() if issuer.introspection is not None]
+    if len(opaque) > 1:
+        raise KeyMaterialError("AZ421", "several issuers have opaque tokens, which do not tell whose they are")
+    return Trust(issuers, by_key, whole.certificates, opaque[0] if opaque else None, set())
 
 
-def compile_issuers(
-    documents: Iterable[Node], read_file: Callable[[str], bytes]
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Compile ``kind: Issuers`` documents to ``trust.json``, with all problems; do not publish it if one is an error.
+def renewed(trust: Trust, fetched: Mapping[str, Fetched]) -> tuple[Trust, bool]:
+    """Return ``trust`` with the keys that were fetched, by ``iss``; and whether each key that was there still is.
 
-    ``read_file`` gets the path of a ``jwks_file`` relative to where the documents' own names are, and may raise
-    ``OSError`` or ``KeyError``.
+    Only issuers that say where to fetch from take part: nothing replaces a key that the document has.
     """
-    findings = Findings()
-    rows: list[dict[str, Any]] = []
-    seen: dict[tuple[str, str], Place] = {}
-    for document in documents:
-        root = findings.fields(document, "an Issuers document", ("kind", "issuers"))
-        if root is None:
+    issuers = dict(trust.issuers)
+    kept = True
+    for name, found in fetched.items():
+        issuer = issuers.get(name)
+        if issuer is None or not issuer.keys_from:
             continue
-        entries = findings.mapping(root.get("issuers"), "issuers")
-        if entries is None:
-            if root.get("issuers") is None:
-                findings.error("T105", root.place, "an Issuers document needs 'issuers'")
-            continue
-        for name, entry in entries.entries.items():
-            row = _issuer(name, entry.value, read_file, findings)
-            if row is None:
-                continue
-            for kind, value in (("name", name), ("issuer", row["issuer"])):
-                first = seen.setdefault((kind, value), entry.key.place)
-                if first is not entry.key.place:
-                    findings.error(
-                        "T106", entry.key.place, f"an issuer with the {kind} {value!r} is already at {first}"
-                    )
-            other = _clash(row["namespace"], [earlier["namespace"] for earlier in rows])
-            if other is not None:
-                findings.error(
-                    "T107",
-                    locate(entry.value, ["namespace"]) if row["namespace"] else entry.key.place,
-                    f"the namespace {row['namespace']!r} overlaps the namespace {other!r} of another issuer",
-                    "give each issuer a prefix of its own, such as 'partner/'; at most one may be empty",
-                )
-            rows.append(row)
-    return {"format": FORMAT, "issuers": rows}, findings.problems
+        kept &= {(key.id, key.thumbprint) for key in issuer.keys} <= {(key.id, key.thumbprint) for key in found.keys}
+        by_id = {key.id: key for key in found.keys if key.id is not None}
+        issuers[name] = replace(issuer, keys=found.keys, keys_by_id=by_id, keys_until=found.until)
+    opaque = None if trust.opaque is None else issuers[trust.opaque.issuer]
+    return replace(trust, issuers=issuers, opaque=opaque), kept
 
 
-def _clash(namespace: str, others: Iterable[str]) -> str | None:
+def clash(namespace: str, others: Iterable[str]) -> str | None:
     """Return a namespace that shares names with ``namespace``. The empty one is apart: it is checked by name, later."""
     for other in others:
         if namespace == other or (namespace and other and (namespace.startswith(other) or other.startswith(namespace))):
             return other
     return None
-
-
-def _issuer(name: str, node: Node, read_file: Callable[[str], bytes], findings: Findings) -> dict[str, Any] | None:
-    body = findings.fields(node, f"issuer {name!r}", ISSUER_KEYS)
-    if body is None:
-        return None
-    for required in ("issuer", "audiences", "algorithms"):
-        if required not in body.entries:
-            findings.error("T105", body.place, f"issuer {name!r} needs {required!r}")
-    algorithms = _algorithms(body.get("algorithms"), findings)
-    audiences = list(findings.texts(body.get("audiences"), "audiences"))
-    for what, values in (("audiences", audiences), ("algorithms", algorithms)):
-        if not values and what in body.entries:
-            findings.error("T105", locate(body, [what]), f"{what} of issuer {name!r} must not be empty")
-    types = body.get("types")
-    accepted = findings.texts(types, "types", empty=True) if types is not None else _TYPES
-    return {
-        "name": name,
-        "issuer": findings.text(body.get("issuer"), "issuer"),
-        "audiences": audiences,
-        "algorithms": algorithms,
-        "types": sorted({media_type(each) for each in accepted}),
-        "leeway": _seconds(body.get("leeway"), "leeway", 0, 120, 30, findings),
-        "max_lifetime": _seconds(body.get("max_lifetime"), "max_lifetime", 1, 366 * 86400, 86400, findings),
-        "required": list(findings.texts(body.get("required"), "required")),
-        "namespace": findings.text(body.get("namespace"), "namespace", empty=True),
-        "claims": _claims(findings.fields(body.get("claims"), "claims", CLAIM_KEYS), findings),
-        "attributes": {
-            key: findings.text_or_texts(value, f"attribute {key!r}")
-            for key, _, value in findings.named(body.get("attributes"), "attributes")
-        },
-        "binding": findings.choice(body.get("binding"), "binding", get_args(Binding), "T114") or "optional",
-        "keys": _keys(name, body, algorithms, read_file, findings),
-    }
-
-
-def _algorithms(node: Node | None, findings: Findings) -> list[str]:
-    words = findings.words(node, "algorithms")
-    for word in words:
-        if word.text.upper().startswith("HS") or word.text.lower() == "none":
-            message = f"{word.text!r} is not an accepted algorithm"
-            findings.error("T104", word.place, message, "only asymmetric signatures are accepted")
-        elif word.text not in ALGORITHMS:
-            findings.unknown("T104", word.place, "algorithm", word.text, ALGORITHMS)
-    return [word.text for word in words]
-
-
-def _seconds(node: Node | None, what: str, lowest: int, highest: int, default: int, findings: Findings) -> int:
-    """Return a duration in whole seconds, within the bounds."""
-    if node is None:
-        return default
-    seconds = read_value(node, what, FieldType("duration"), "T103", findings)
-    if isinstance(seconds, float) and seconds.is_integer() and lowest <= seconds <= highest:
-        return int(seconds)
-    if seconds is not None:
-        findings.error("T103", node.place, f"{what} must be a duration from {lowest}s to {highest}s", "for example 30s")
-    return default
-
-
-def _claims(node: MapNode | None, findings: Findings) -> dict[str, Any]:
-    names = dict(_DEFAULT_CLAIMS)
-    maps: dict[str, dict[str, str]] = {"fields": {}, "env": {}}
-    for key, entry in node.entries.items() if node else ():
-        if key in maps:
-            for field, written, claim in findings.named(entry.value, f"claims.{key}"):
-                if key == "env" and field in REQUEST_ENV:
-                    findings.error("T108", written.place, f"env field {field!r} cannot come from a claim")
-                maps[key][field] = findings.text(claim, f"the claim for {field!r}")
-        elif key in CLAIM_KEYS:
-            names[key] = (findings.text(entry.value, f"the claim for {key!r}", empty=True),)
-    return {"names": {kind: list(claims) for kind, claims in names.items() if claims != ("",)}, **maps}
-
-
-def _keys(
-    name: str, body: MapNode, algorithms: list[str], read_file: Callable[[str], bytes], findings: Findings
-) -> list[dict[str, Any]]:
-    inline, file = body.get("jwks"), body.get("jwks_file")
-    if (inline is None) == (file is None):
-        findings.error("T109", body.place, f"issuer {name!r} needs exactly one of 'jwks' and 'jwks_file'")
-        return []
-    source = inline if inline is not None else file
-    assert source is not None
-    if isinstance(inline, Scalar):
-        message = f"the key set of issuer {name!r} must be a mapping with a list 'keys'"
-        findings.error("T110", inline.place, message, "a URL is not fetched: write the set itself, or use jwks_file")
-        return []
-    document = plain(source) if inline is not None else _file(source, read_file, findings)
-    if document is None:
-        return []
-    try:
-        found = read_key_set(document)
-    except KeyMaterialError as error:
-        findings.error("T110", source.place, f"the key set of issuer {name!r}: {error.message}", error.hint)
-        return []
-    for left_out in found.left_out:
-        which = f"key {left_out.index}" + (f" ({left_out.id!r})" if left_out.id else "")
-        place = locate(source, ["keys", left_out.index])
-        findings.warn(
-            "T111", place, f"{which} of issuer {name!r} is never used: {left_out.error.message}", left_out.error.hint
-        )
-    if not any(not key.algorithms.isdisjoint(algorithms) for key in found.keys):
-        findings.error("T112", source.place, f"issuer {name!r} has no key that any of its algorithms could use")
-    return [dict(key.jwk) for key in found.keys]
-
-
-def _file(node: Node, read_file: Callable[[str], bytes], findings: Findings) -> bytes | None:
-    path = findings.text(node, "jwks_file")
-    if not path:
-        return None
-    if path.startswith("/") or "\\" in path or ".." in path.split("/"):
-        findings.error("T113", node.place, "jwks_file must stay below the document's own directory")
-        return None
-    try:
-        return read_file(posixpath.join(posixpath.dirname(node.place.file), path))
-    except (OSError, KeyError):
-        findings.error("T113", node.place, f"the file {path!r} cannot be read", "the path is relative to this document")
-        return None

@@ -8,6 +8,13 @@ from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.model import FRAMING
 from authorizer.settings.knobs import ClientCertificate, Settings
 
+_CLIENT_FILES = {
+    "client_secret_basic": ("secret_file",),
+    "client_secret_post": ("secret_file",),
+    "private_key_jwt": ("key_file",),
+    "tls_client_auth": ("certificate_file", "key_file"),
+}
+
 
 def contradictions(settings: Settings, place: Any) -> list[Problem]:
     """Return what cannot stand together; ``place`` finds where a path of keys was said."""
@@ -82,6 +89,13 @@ def _credentials(settings: Settings, place: Any) -> list[Problem]:
         for name in asked.dpop.algorithms
         if name not in ALGORITHMS
     ]  # fmt: skip
+    for name, client in settings.identity_providers.clients.items():
+        lacking = [file for file in _CLIENT_FILES[client.method] if not getattr(client, file)]
+        if lacking:
+            problems.append(
+                Problem("AZ106", f"{client.method} needs {' and '.join(lacking)}",
+                        place(("identity_providers", "clients", name)))
+            )  # fmt: skip
     if asked.api_key_header and not METHOD.fullmatch(asked.api_key_header):
         problems.append(
             Problem("AZ105", f"{asked.api_key_header!r} is no header", place(("credentials", "api_key_header")))

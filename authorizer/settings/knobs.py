@@ -123,6 +123,37 @@ class Credentials(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     dpop: Dpop = Dpop()
 
 
+class ProviderClient(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """As whom an identity provider is asked about tokens."""
+
+    id: Annotated[str, Meta(description="our client id")]
+    method: Annotated[
+        Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"],
+        Meta(description="how we prove it (RFC 7591's names)"),
+    ] = "client_secret_basic"
+    secret_file: Annotated[FilePath, Meta(description="file with the secret")] = ""
+    key_file: Annotated[FilePath, Meta(description="PEM file of the private key, for assertions or for TLS")] = ""
+    key_id: Annotated[str, Meta(description="`kid` of assertions")] = ""
+    algorithm: Annotated[str, Meta(description="signature algorithm of assertions")] = "ES256"
+    certificate_file: Annotated[FilePath, Meta(description="PEM file of the certificate chain, for TLS")] = ""
+
+
+class IdentityProviders(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Calls to identity providers, for issuers with `jwks_uri`, `discovery` or `introspection`."""
+
+    ca_file: Annotated[FilePath, Meta(description="PEM file of their authority; empty for the system's")] = ""
+    timeout_seconds: Annotated[float, Meta(ge=0.1, le=60, description="longest time of a call for keys")] = 5
+    refresh_seconds: Annotated[float, Meta(ge=5, le=86_400, description="delay between fetches of keys")] = 600
+    max_age_seconds: Annotated[
+        Seconds, Meta(description="keys that could not be fetched again for this long are trusted no more")
+    ] = 86_400
+    cooldown_seconds: Annotated[
+        float, Meta(ge=1, le=3600, description="shortest delay between fetches because of unknown keys")
+    ] = 30
+    introspection_seconds: Annotated[float, Meta(ge=0.05, le=10, description="longest time of an introspection")] = 1
+    clients: Annotated[dict[str, ProviderClient], Meta(description="name -> as whom an issuer is asked")] = {}
+
+
 class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Probes and metrics."""
 
@@ -194,6 +225,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ext_authz: ExtAuthz = ExtAuthz()
     forward_auth: ForwardAuth = ForwardAuth()
     credentials: Credentials = Credentials()
+    identity_providers: IdentityProviders = IdentityProviders()
     admin: Admin = Admin()
     control_plane: ControlPlane = ControlPlane()
     discovery: Discovery = Discovery()

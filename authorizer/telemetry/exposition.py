@@ -43,7 +43,7 @@ class MetricsCollector(Collector):
             yield from _workers(fleet.workers)
         yield from _bundles(found)
         yield from _catalogue(self._metrics)
-        yield from _process(self._metrics, self._clock())
+        yield from _process(self._metrics, found, self._clock())
 
 
 def renderer(
@@ -93,6 +93,12 @@ def _traffic(found: Numbers) -> Iterator[Metric]:
     for limit, count in found.breaches.items():
         breaches.add_metric((limit,), count)
     yield breaches
+    calls = CounterMetricFamily(
+        "authorizer_identity_provider_calls", "Calls to identity providers.", labels=("call", "outcome")
+    )
+    for (call, outcome), count in found.provider_calls.items():
+        calls.add_metric((call, outcome), count)
+    yield calls
     if found.memo:
         yield CounterMetricFamily("authorizer_token_memo_hits", "Tokens found in the memo.", found.memo.hits)
         yield CounterMetricFamily("authorizer_token_memo_misses", "Tokens not found in the memo.", found.memo.misses)
@@ -167,9 +173,9 @@ def _catalogue(metrics: Metrics) -> Iterator[Metric]:
     yield problems
 
 
-def _process(metrics: Metrics, now: float) -> Iterator[Metric]:
+def _process(metrics: Metrics, found: Numbers, now: float) -> Iterator[Metric]:
     ages = GaugeMetricFamily("authorizer_jwks_age_seconds", "Age of the issuer's keys.", labels=("issuer",))
-    for issuer, since in metrics.keys_since.items():
+    for issuer, since in {**metrics.keys_since, **found.keys_fetched}.items():
         ages.add_metric((masked(issuer, 200),), max(0.0, now - since))
     yield ages
     build = GaugeMetricFamily("authorizer_build_info", "The build.", labels=("version", "python"))

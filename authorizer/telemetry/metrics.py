@@ -72,6 +72,8 @@ class Metrics:
         self.log_dropped: dict[str, int] = {}
         self.breaches: dict[str, int] = {}
         self.keys_since: Mapping[str, float] = {}
+        self.keys_fetched: Mapping[str, float] = {}
+        self.provider_calls: dict[tuple[str, str], int] = {}
         self.apis: tuple[int, int | None] | None = None
         self.problems: tuple[Problem, ...] = ()
         self.loop_lags: deque[float] = deque(maxlen=LAG_SAMPLES)
@@ -117,6 +119,14 @@ class Metrics:
     def trusted_keys(self, since: Mapping[str, float]) -> None:
         """Replace what is known of the issuers' keys: issuer -> POSIX seconds of the last fetch."""
         self.keys_since = dict(since)
+
+    def asked_provider(self, call: str, outcome: str) -> None:
+        """Count a call to an identity provider: ``keys`` or ``introspection``, and how it went."""
+        self.provider_calls[call, outcome] = self.provider_calls.get((call, outcome), 0) + 1
+
+    def fetched_keys(self, issuer: str, at: float) -> None:
+        """Note when (POSIX seconds) the keys of an issuer in force were fetched from it."""
+        self.keys_fetched = {**self.keys_fetched, issuer: at}
 
     def discovered(self, apis: int, without_policy: int | None) -> None:
         """Note how many APIs the gateways serve and how many of them no policy guards, if that is known."""

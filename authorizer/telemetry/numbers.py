@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import reduce
+from math import inf
 from typing import TypeVar
 
 from msgspec import Struct
@@ -22,13 +23,16 @@ class Histogram(Struct, frozen=True):
 class Numbers(Struct, frozen=True, kw_only=True):
     """Counts since the process began, and what is so just now: ``in_flight``, ``loop_lag`` (seconds), memo entries.
 
-    ``activations`` says when (POSIX seconds) each (bundle, revision) in force became so.
+    ``activations`` says when (POSIX seconds) each (bundle, revision) in force became so, ``keys_fetched`` when the keys
+    of an issuer came from it.
     """
 
     decisions: dict[DecisionKey, int] = {}
     durations: dict[str, Histogram] = {}
     log_dropped: dict[str, int] = {}
     breaches: dict[str, int] = {}
+    provider_calls: dict[tuple[str, str], int] = {}
+    keys_fetched: dict[str, float] = {}
     activations: dict[tuple[str, str], float] = {}
     activation_failures: dict[tuple[str, str], int] = {}
     memo: MemoUse | None = None
@@ -48,6 +52,8 @@ def numbers(metrics: Metrics) -> Numbers:
         },
         log_dropped=metrics.log_dropped.copy(),
         breaches=metrics.breaches.copy(),
+        provider_calls=metrics.provider_calls.copy(),
+        keys_fetched=dict(metrics.keys_fetched),
         activations={(bundle, found.revision): found.at for bundle, found in metrics.activations.copy().items()},
         activation_failures=metrics.activation_failures.copy(),
         memo=metrics.memo() if metrics.memo else None,
@@ -68,6 +74,11 @@ def added(left: Numbers, right: Numbers) -> Numbers:
         durations=durations,
         log_dropped=_sums(left.log_dropped, right.log_dropped),
         breaches=_sums(left.breaches, right.breaches),
+        provider_calls=_sums(left.provider_calls, right.provider_calls),
+        keys_fetched={
+            issuer: min(left.keys_fetched.get(issuer, inf), right.keys_fetched.get(issuer, inf))
+            for issuer in left.keys_fetched | right.keys_fetched
+        },
         activations={
             key: max(left.activations.get(key, 0.0), right.activations.get(key, 0.0))
             for key in left.activations | right.activations
@@ -82,7 +93,7 @@ def added(left: Numbers, right: Numbers) -> Numbers:
 def over(found: Numbers) -> Numbers:
     """Return what stays of a process that has ended: its counts."""
     memo = None if found.memo is None else found.memo._replace(entries=0)
-    return replace(found, activations={}, memo=memo, in_flight=0, loop_lag=0.0)
+    return replace(found, activations={}, keys_fetched={}, memo=memo, in_flight=0, loop_lag=0.0)
 
 
 class _Account(Struct, frozen=True):

@@ -41,6 +41,7 @@ def of_an_authorizer() -> dict[str, set[str]]:
     metrics.observe(Request(), Decision(reason=ALLOWED), 0.0)
     metrics.decisions_dropped("buffer_full", 1)
     metrics.breached("connections")
+    metrics.asked_provider("keys", "fetched")
     metrics.memo = lambda: MemoUse(0, 0, 0)
     metrics.bundle_activated("policy", "r", 0.0)
     metrics.bundle_refused("policy", "AZ300")

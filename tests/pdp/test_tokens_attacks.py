@@ -3,7 +3,7 @@
 import pytest
 
 from authorizer.model import Identity, Reason, Request
-from authorizer.pdp import canonical, credentials, facts, tokens, trust
+from authorizer.pdp import canonical, credentials, facts, issuers, tokens, trust
 from authorizer.pdp.credentials import Credential
 from authorizer.policy import documents
 from tests import forge
@@ -15,7 +15,7 @@ ATTACKS = list(forge.attacks(MADE, forge.claims(NOW)))
 
 @pytest.fixture(scope="module")
 def trusted() -> trust.Trust:
-    compiled, problems = trust.compile_issuers(documents.load(forge.issuers(MADE), "issuers.yaml"), lambda _: b"")
+    compiled, problems = issuers.compile_issuers(documents.load(forge.issuers(MADE), "issuers.yaml"), lambda _: b"")
     assert not [problem for problem in problems if problem.severity == "error"]
     return trust.load(compiled)
 

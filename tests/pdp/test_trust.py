@@ -6,7 +6,7 @@ import pytest
 
 from authorizer.errors import KeyMaterialError
 from authorizer.jose import sign
-from authorizer.pdp import trust
+from authorizer.pdp import issuers, trust
 from authorizer.policy import documents
 
 JWK = sign.public_jwk(sign.generate("ES256"), "ES256", "k")
@@ -21,7 +21,7 @@ issuers:
 
 
 def compiled(text: str, files: dict[str, bytes] | None = None, name: str = "dir/i.yaml"):
-    return trust.compile_issuers(documents.load(text, name), (files or {}).__getitem__)
+    return issuers.compile_issuers(documents.load(text, name), (files or {}).__getitem__)
 
 
 def test_defaults() -> None:
@@ -97,7 +97,7 @@ SECOND = """  other:
         (("[ES256]", "[RS256]"), "T112", 7, "no key"),
         (("    jwks:", "    jwks_file: x\n    jwks:"), "T109", 4, "exactly one"),
         (('{"keys":', '{"kes":'), "T110", 7, "list 'keys'"),
-        (("    jwks:", "    jwks: https://login.example/keys #"), "T110", 7, "a URL is not fetched"),
+        (("    jwks:", "    jwks: https://login.example/keys #"), "T110", 7, "jwks_uri"),
         (("    jwks:", "    leeway: 121\n    jwks:"), "T103", 7, "from 0s to 120s"),
         (("    jwks:", "    leeway: soon\n    jwks:"), "T103", 7, "duration"),
         (("    jwks:", "    max_lifetime: 0\n    jwks:"), "T103", 7, "duration"),

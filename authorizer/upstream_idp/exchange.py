@@ -1,0 +1,83 @@
+"""One HTTP exchange with an identity provider: bounded in size and time, no redirects, no proxies, no cookies.
+
+Every failure is an IdentityProviderError; no message carries a credential or a token.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+
+import aiohttp
+from aiohttp import hdrs
+
+from authorizer import __version__
+from authorizer.errors import IdentityProviderError
+from authorizer.jose.encoding import read_object
+
+MAX_BYTES = 512 * 1024
+
+
+def open_session(ca_file: str = "", certificate: tuple[str, str] | None = None) -> aiohttp.ClientSession:
+    """Open a session. ``ca_file`` replaces the system's authorities; ``certificate`` is ours: (chain, key) in PEM.
+
+    Raises IdentityProviderError AZ530 for files that cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+        if certificate is not None:
+            context.load_cert_chain(*certificate)
+    except (OSError, ValueError) as error:
+        raise IdentityProviderError("AZ530", f"the files for identity providers cannot be used: {error}") from None
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context, limit=64, limit_per_host=16),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        headers={
+            hdrs.USER_AGENT: f"authorizer/{__version__}",
+            hdrs.ACCEPT: "application/json",
+            hdrs.ACCEPT_ENCODING: "identity",
+        },
+    )
+
+
+async def exchange(
+    session: aiohttp.ClientSession,
+    url: str,
+    *,
+    seconds: float,
+    form: Mapping[str, str] | None = None,
+    authorization: str = "",
+) -> bytes:
+    """Get ``url``, or post a form to it; return the answer's body. Raises IdentityProviderError AZ531 to AZ533."""
+    method = "GET" if form is None else "POST"
+    headers = {hdrs.AUTHORIZATION: authorization} if authorization else {}
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            session.request(method, url, data=form, headers=headers, allow_redirects=False) as response,
+        ):
+            if response.status != 200:
+                raise IdentityProviderError("AZ532", f"{url} answered {response.status}, and not 200")
+            if response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+                raise IdentityProviderError("AZ532", f"{url} compressed its answer, which was not asked for")
+            body = bytearray()
+            async for part in response.content.iter_any():
+                body += part
+                if len(body) > MAX_BYTES:
+                    response.close()
+                    raise IdentityProviderError("AZ533", f"{url} answered more than {MAX_BYTES} bytes")
+            return bytes(body)
+    except TimeoutError:
+        raise IdentityProviderError("AZ531", f"{url} did not answer within {seconds:g}s") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        why = ascii(type(error).__name__ if isinstance(error, ValueError) else str(error) or type(error).__name__)
+        raise IdentityProviderError("AZ531", f"{url} cannot be reached: {why[1:-1][:200]}") from None
+
+
+async def read(session: aiohttp.ClientSession, url: str, *, seconds: float) -> dict[str, object]:
+    """Get a JSON object. Raises IdentityProviderError as ``exchange`` does, and AZ534 for anything else."""
+    found = read_object(await exchange(session, url, seconds=seconds))
+    if found is None:
+        raise IdentityProviderError("AZ534", f"{url} answered no JSON object, or one with two readings")
+    return found

@@ -1,0 +1,161 @@
+"""Opaque tokens, and those that may be revoked: asked once, remembered for a moment, denied when nobody answers."""
+
+import asyncio
+import contextlib
+import itertools
+from base64 import b64decode
+
+import pytest
+from aiohttp import web
+
+from authorizer.jose import jws, sign
+from authorizer.jose.jwk import read_key
+from authorizer.model import Identity, Reason
+from authorizer.pdp import facts, tokens
+from authorizer.pdp.trust import Fetched, renewed
+from authorizer.upstream_idp.exchange import open_session
+from authorizer.upstream_idp.introspection import Client, Introspector
+from tests.upstream_idp.provider import running, text, trusting
+
+NOW = 1_800_000_000.0
+GOOD = {"active": True, "sub": "ann", "aud": "api", "client_id": "app", "scope": "orders.read"}
+
+
+class World:
+    def __init__(self, provider, session, tokens_="opaque", **client):
+        self.provider = provider
+        self.now = NOW
+        self.notes = []
+        how = {"endpoint": f"{provider.url}/introspect", "client": "us", "tokens": tokens_, "seconds": "30"}
+        self.trust = trusting(provider, introspection=how)
+        keys = [read_key(key) for key in provider.jwks["keys"]]
+        self.trust, _ = renewed(self.trust, {provider.url: Fetched(tuple(keys), float("inf"))})
+        self.memo = tokens.Memo()
+        known = {"id": "us", "method": "client_secret_basic", "secret": "s3cr:t", "session": session} | client
+        self.introspector = Introspector(
+            {"us": Client(**known)}, 0.5, lambda: self.now, map(str, itertools.count()).__next__, self.notes.append
+        )
+
+    async def judge(self, token):
+        found = tokens.verify(token, self.trust, facts.NOTHING, self.memo, self.now)
+        if not isinstance(found, Identity | Reason):
+            how = self.trust.issuers[found.issuer].introspection
+            learnt = {found: await self.introspector.ask(found.issuer, how, found.token)}
+            found = tokens.verify(token, self.trust, facts.NOTHING, self.memo, self.now, learnt)
+        return found if isinstance(found, Identity) else found.code
+
+
+@contextlib.asynccontextmanager
+async def world(**more):
+    async with running() as provider, open_session() as session:
+        provider.rotate("one")
+        yield World(provider, session, **more)
+
+
+async def test_an_active_token_is_asked_about_once_in_a_while():
+    async with world() as it:
+        it.provider.tokens["opaque"] = GOOD
+        found = await it.judge("opaque")
+        assert (found.subject, found.client, found.scopes) == ("ann", "app", frozenset({"orders.read"}))
+        assert await it.judge("opaque") is found
+        it.now += 31
+        assert (await it.judge("opaque")).subject == "ann"
+        form, auth = it.provider.asked[0]
+        assert form == {"token": "opaque", "token_type_hint": "access_token"}
+        assert b64decode(auth.removeprefix("Basic ")) == b"us:s3cr%3At"
+        assert len(it.provider.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        ({"active": False}, "token_inactive"),
+        (GOOD | {"aud": "other"}, "token_audience"),
+        (GOOD | {"iss": "https://other.example"}, "token_issuer"),
+        (GOOD | {"exp": int(NOW) - 100}, "token_expired"),
+        (GOOD | {"nbf": int(NOW) + 100}, "token_not_yet"),
+        (GOOD | {"cnf": {"x": "y"}}, "token_unbound"),
+        ({"active": True, "aud": "api"}, "token_claims"),
+        ({"active": True, "sub": "ann"}, "token_audience"),
+        ({"active": "true"}, "introspection_failed"),
+        ({}, "introspection_failed"),
+        ([], "introspection_failed"),
+    ],
+)
+async def test_what_the_issuer_says_is_judged_like_claims(told, code):
+    async with world() as it:
+        it.provider.tokens["opaque"] = told
+        answer = await it.judge("opaque")
+        assert answer == code or (code == "token_audience" and answer == "token_claims")
+
+
+async def test_an_inactive_token_is_not_asked_about_again_at_once():
+    async with world() as it:
+        assert [await it.judge("gone") for _ in range(3)] == ["token_inactive"] * 3
+        assert len(it.provider.asked) == 1
+        it.now += 6
+        await it.judge("gone")
+        assert (len(it.provider.asked), it.notes) == (2, ["inactive", "inactive"])
+
+
+async def test_many_at_once_make_one_call():
+    async with world() as it:
+        it.provider.tokens["opaque"] = GOOD
+        found = await asyncio.gather(*(it.judge("opaque") for _ in range(50)))
+        assert {one.subject for one in found} == {"ann"}
+        assert len(it.provider.asked) == 1
+
+
+async def slow(_request):
+    await asyncio.sleep(1)
+    return web.Response()
+
+
+@pytest.mark.parametrize(
+    "answer", [slow, text(b"", 500), text(b"", 302, location="/"), text(b"x" * 600_000), text(b"{")]
+)
+async def test_who_cannot_be_asked_denies(answer):
+    async with world() as it:
+        it.provider.answer = answer
+        assert await it.judge("opaque") == "introspection_failed"
+        assert it.notes == ["failed"]
+
+
+async def test_tokens_that_verify_are_asked_about_where_all_are():
+    async with world(tokens_="all") as it:
+        token = it.provider.token("one", NOW)
+        assert await it.judge(token) == "token_inactive"
+        it.provider.tokens[token] = {"active": True}
+        it.now += 6
+        assert (await it.judge(token)).subject == "ann"
+        it.provider.tokens[token] = {"active": False}
+        assert (await it.judge(token)).subject == "ann"
+        it.now += 31
+        assert await it.judge(token) == "token_inactive", "a revoked token is refused after 30 s at most"
+        assert await it.judge(token[:-8] + "AAAAAAAA") == "token_signature"
+        assert len(it.provider.asked) == 3, "a token that is not sound is not asked about"
+
+
+async def test_an_assertion_signs_for_us():
+    pem = sign.generate("ES256")
+    async with world(method="private_key_jwt", key=pem, algorithm="ES256", key_id="k") as it:
+        it.provider.tokens["opaque"] = GOOD
+        assert (await it.judge("opaque")).subject == "ann"
+        form, auth = it.provider.asked[0]
+        read = jws.verify(form["client_assertion"], read_key(sign.public_jwk(pem, "ES256", "k")), "ES256")
+        assert b'"sub":"us"' in read.payload
+        assert (auth, form["client_id"]) == ("", "us")
+
+
+async def test_a_secret_may_go_in_the_form():
+    async with world(method="client_secret_post") as it:
+        await it.judge("opaque")
+        form, auth = it.provider.asked[0]
+        assert (form["client_secret"], auth) == ("s3cr:t", "")
+
+
+async def test_an_unknown_client_denies():
+    async with world() as it:
+        it.introspector._clients = {}
+        assert await it.judge("opaque") == "introspection_failed"
+        assert it.provider.asked == []

@@ -1,0 +1,230 @@
+"""The issuers' keys: fetched, rotated, kept; and what a provider that fails or lies cannot do."""
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+from aiohttp import web
+
+from authorizer.jose import sign
+from authorizer.jose.encoding import encode_base64url
+from authorizer.model import Identity
+from authorizer.pdp import facts, tokens
+from authorizer.pdp.trust import renewed
+from authorizer.upstream_idp import kept_keys
+from authorizer.upstream_idp.exchange import open_session
+from authorizer.upstream_idp.refreshing import Pace, Refreshing
+from tests.upstream_idp.provider import running, text, trusting, until
+
+NOW = 1_800_000_000.0
+PACE = Pace(refresh=600, max_age=3600, cooldown=30, timeout=0.4)
+
+
+class World:
+    """A decision's view: trust and memo, renewed as the app renews them."""
+
+    def __init__(self, provider, session, directory=None, pace=PACE, **more):
+        self.provider = provider
+        self.now = NOW
+        self.trust = trusting(provider, **more)
+        self.memo = tokens.Memo()
+        self.notes = []
+        self.refreshing = Refreshing(
+            session,
+            directory,
+            pace,
+            lambda: self.trust,
+            self.put,
+            lambda _, how: self.notes.append(how),
+            lambda: self.now,
+        )
+
+    async def put(self, fetched):
+        self.trust, kept = renewed(self.trust, fetched)
+        if not kept:
+            self.memo = tokens.Memo()
+
+    def judge(self, token):
+        found = tokens.verify(token, self.trust, facts.NOTHING, self.memo, self.now)
+        return "good" if isinstance(found, Identity) else found.code
+
+    async def settle(self):
+        await self.refreshing.look_once()
+        await asyncio.gather(*(seen.task for seen in self.refreshing._seen.values() if seen.task is not None))
+
+
+@contextlib.asynccontextmanager
+async def world(**more):
+    async with running() as provider, open_session() as session:
+        provider.rotate("one")
+        yield World(provider, session, **more)
+
+
+async def test_keys_are_found_by_the_metadata_and_rotated():
+    async with world() as it:
+        first = it.provider.token("one", NOW)
+        assert it.judge(first) == "keys_stale"
+        await it.settle()
+        assert it.judge(first) == "good"
+        it.provider.rotate("one", "two")
+        second = it.provider.token("two", NOW)
+        assert it.judge(second) == "token_key"
+        await it.settle()
+        assert it.judge(second) == "token_key", "the cool-down since the last fetch is not over"
+        it.now += 31
+        assert it.judge(second) == "token_key"
+        await it.settle()
+        assert it.judge(second) == "good"
+        memo = it.memo
+        assert it.judge(first) == "good"
+        it.provider.rotate("two")
+        it.now += 601
+        await it.settle()
+        assert (it.judge(first), it.memo is memo) == ("token_key", False), "what a withdrawn key signed is forgotten"
+        assert it.judge(second) == "good"
+
+
+async def test_ten_thousand_unknown_keys_make_one_call():
+    async with world() as it:
+        await it.settle()
+        it.now += 31
+        calls = len(it.provider.calls)
+        rest = it.provider.token("one", NOW).partition(".")[2]
+        for number in range(10_000):
+            head = encode_base64url(f'{{"alg":"ES256","kid":"key-{number}","typ":"JWT"}}'.encode())
+            assert it.judge(f"{head}.{rest}") == "token_key"
+            if number % 1000 == 0:
+                await it.settle()
+        await it.settle()
+        assert len(it.provider.calls) == calls + 2  # metadata and keys
+        assert len(it.trust.wanted) <= 1
+
+
+async def test_a_provider_that_is_down_leaves_the_keys_until_their_age():
+    async with world() as it:
+        await it.settle()
+        token = it.provider.token("one", NOW, exp=int(NOW) + 80_000)
+        it.provider.answer = text(b"", 503)
+        for _ in range(5):
+            it.now += 700
+            await it.settle()
+            assert it.judge(token) == "good"
+        it.now = NOW + 3600
+        await it.settle()
+        assert it.judge(token) == "keys_stale"
+        it.provider.answer = None
+        it.now += 700
+        await it.settle()
+        assert it.judge(token) == "good"
+        assert it.notes == ["fetched", *["failed"] * 6, "fetched"]
+
+
+def key(**changes):
+    return sign.public_jwk(sign.generate("ES256"), "ES256", "two") | changes
+
+
+@pytest.mark.parametrize(
+    "jwks",
+    [
+        {"keys": []},
+        {"keys": [key(use="enc")]},
+        {"keys": [key(), {"kty": "oct", "k": "AAAA"}]},
+        {"keys": [key(), key(d="AAAA")]},
+        {"keys": [key(), key()]},
+        {"keys": [key(), {"kty": "RSA", "n": "sXchDaQebSXKcvLz", "e": "AQAB", "kid": "weak"}]},
+        {"keys": "none"},
+        [],
+    ],
+)
+async def test_a_set_that_is_not_sound_changes_nothing(jwks):
+    async with world() as it:
+        await it.settle()
+        it.provider.jwks = jwks
+        it.now += 700
+        await it.settle()
+        assert it.notes[-1] == "failed"
+        assert it.judge(it.provider.token("one", it.now)) == "good"
+
+
+async def slow(_request):
+    await asyncio.sleep(1)
+    return web.Response()
+
+
+async def endless(request):
+    response = web.StreamResponse()
+    await response.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        for _ in range(100):
+            await response.write(b" " * 65536)
+    return response
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        slow, endless, text(b"", 302, location="/keys"), text(b"", 500), text(b"not json"), text(b'{"keys": 1, "keys": 2}'),
+        text(json.dumps({"issuer": "https://other.example", "jwks_uri": "https://other.example/keys"}).encode()),
+        text(b"{}", 200, **{"content-encoding": "gzip"}),
+    ],
+)  # fmt: skip
+async def test_a_provider_that_fails_or_lies_changes_nothing(answer):
+    async with world() as it:
+        await it.settle()
+        it.provider.answer = answer
+        it.now += 700
+        await it.settle()
+        assert it.notes == ["fetched", "failed"]
+        assert it.judge(it.provider.token("one", it.now)) == "good"
+
+
+async def test_metadata_that_lead_elsewhere_are_refused():
+    async with world() as it:
+        for url in ("http://keys.example/", "file:///etc/passwd", "https://user@keys.example", 5, None):
+            it.provider.metadata = {"jwks_uri": url}
+            it.now += 700
+            await it.settle()
+        assert it.notes == ["failed"] * 5
+        assert set(it.provider.calls) == {"/.well-known/openid-configuration"}
+
+
+async def test_a_restart_goes_on_with_what_is_kept(tmp_path):
+    async with world(directory=tmp_path) as it:
+        await it.settle()
+        token = it.provider.token("one", NOW)
+        it.provider.answer = text(b"", 503)
+        again = World(it.provider, it.refreshing._session, tmp_path)
+        await again.settle()
+        assert again.judge(token) == "good"
+        assert [file.suffix for file in sorted(tmp_path.iterdir())] == [".json", ".lock"]
+        next(tmp_path.glob("*.json")).write_bytes(b"{}")
+        damaged = World(it.provider, it.refreshing._session, tmp_path)
+        await damaged.settle()
+        assert damaged.judge(token) == "keys_stale"
+
+
+async def test_the_processes_of_a_machine_fetch_once(tmp_path):
+    async with world(directory=tmp_path) as it:
+        others = [World(it.provider, it.refreshing._session, tmp_path) for _ in range(3)]
+        for each in (it, *others):
+            await each.settle()
+        assert it.provider.calls.count("/keys") == 1
+        assert {each.judge(it.provider.token("one", NOW)) for each in (it, *others)} == {"good"}
+        issuer = next(iter(it.trust.issuers.values()))
+        for each in (it, *others):
+            each.now += 700
+        with kept_keys.alone(tmp_path, issuer) as ours:
+            assert ours
+            await it.settle()
+            assert it.provider.calls.count("/keys") == 1
+
+
+async def test_one_issuer_that_hangs_does_not_hold_up_another():
+    async with running() as hanging, world() as it:
+        hanging.answer = slow
+        it.trust = type(it.trust)({**it.trust.issuers, **trusting(hanging, namespace="other/").issuers}, wanted=set())
+        loop = asyncio.create_task(it.refreshing.run())
+        await until(lambda: it.judge(it.provider.token("one", NOW)) == "good")
+        assert len(hanging.calls) == 1
+        loop.cancel()
