@@ -138,3 +138,9 @@ def test_depth_and_size_are_bounded():
 )
 def test_what_may_have_a_value_is_not_refused(text):
     assert problems(V1 + text) == []
+
+
+def test_version_0_has_no_template_strings_and_no_bare_names():
+    assert problems('package a\np = $"{1}"', version=0) == [("G102", 2, 5)]
+    assert problems("package a\np", version=0) == [("G104", 2, 1)]
+    assert problems('package a\nimport rego.v1\np := $"{1}"', version=0) == []

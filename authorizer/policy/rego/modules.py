@@ -72,6 +72,7 @@ class _Reader:
         self.parser = parser
         self.findings = findings
         self.version = version
+        parser.templates = version > 0
         self.package: tuple[str, ...] = ()
         self.at: At = (1, 1)
         self.imports: list[Import] = []
@@ -162,6 +163,7 @@ class _Reader:
             raise Refusal("G105", f"`{path[0]}` imports cannot be renamed", at)
         if path == ("rego", "v1"):
             self.version = max(self.version, 1)
+            parser.templates = True
             parser.words |= LATER_WORDS
         elif path == ("future", "keywords"):
             parser.words |= LATER_WORDS
@@ -250,7 +252,8 @@ class _Reader:
                     raise Refusal("G104", "`contains` is required for a set of values", at, "p contains x if { ... }")
             else:
                 value = Scalar(value=True, at=at)
-                if self.version and args is None and not conditional and self.parser.token.kind != "{":
+                bare = args is None and not conditional and self.parser.token.kind != "{"
+                if bare and (self.version or len(path) == 1):
                     raise Refusal("G104", "a rule has a value, a body or both", at, "p := value, or p if { ... }")
         return Rule(tuple(path), args, key, value, body, at, default, bare=True)
 

@@ -58,6 +58,7 @@ class Parser(Cursor):
     def __init__(self, tokens: list[Token], words: frozenset[str]) -> None:
         super().__init__(tokens, words)
         self.wildcards = 0
+        self.templates = True
         self._known: dict[int, tuple[Term, int] | Refusal] = {}
 
     # -- terms -------------------------------------------------------------------------------------------------------
@@ -318,6 +319,8 @@ class Parser(Cursor):
 
     def _template(self) -> Term:
         first = self.token
+        if not self.templates:
+            raise Refusal("G102", "version 0 has no template strings", first.at, "import rego.v1")
         parts: list[Scalar | Expr] = []
         while True:
             token = self.expect("template")
