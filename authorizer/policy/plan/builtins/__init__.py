@@ -89,6 +89,7 @@ REFUSED: Final[Mapping[str, str]] = {
     "rego.metadata.chain": "the compiler answers it, and only within a rule",
     "rego.metadata.rule": "the compiler answers it, and only within a rule",
     "rego.parse_module": "policies are compiled before they are loaded",
+    "strings.render_template": "Go's template language is not read here; sprintf and template strings are",
     **regex.REFUSED,
     **schemas.REFUSED,
 }

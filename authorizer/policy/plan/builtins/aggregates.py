@@ -1,7 +1,7 @@
 """What is computed from all elements of a collection, and membership in one."""
 
 from collections.abc import Callable, Mapping
-from operator import add, mul
+from fractions import Fraction
 from typing import Any, Final
 
 from authorizer.policy.plan.builtins.calling import (
@@ -12,9 +12,8 @@ from authorizer.policy.plan.builtins.calling import (
     wrong_operand,
     wrong_type,
 )
-from authorizer.policy.plan.builtins.numbers import plus, times
-from authorizer.policy.plan.builtins.reals import bounded
-from authorizer.policy.plan.context import Context
+from authorizer.policy.plan.builtins.reals import bounded, exact, integral, rounded, settled
+from authorizer.policy.plan.context import BudgetError, Context
 from authorizer.policy.plan.values import (
     UNDEFINED,
     Set,
@@ -27,6 +26,7 @@ from authorizer.policy.plan.values import (
     type_name,
 )
 
+_REAL: Final = 150
 _COMPARABLE: Final = ({str}, {int}, {float}, {int, float})
 
 
@@ -36,26 +36,45 @@ def _count(value: Value) -> int:
     raise wrong_type(1, value, "array", "object", "set", "string")
 
 
-def _accumulate(
-    context: Context, value: Value, start: int, exact: Callable[[Any, Any], Any], real: Callable[[Value, Value], Value]
-) -> Value:
+def _numbers(context: Context, value: Value) -> tuple[list[Any], bool]:
+    """Return the numbers of an operand, and whether all are integers."""
     found = elements(value, 1, "set", "array")
     context.budget.charge(len(found))
     kinds = set(map(type, found))
-    if kinds <= {int}:
-        total: int = start
-        for each in found:
-            total = bounded(exact(total, each))
-        return total
-    wrong = kinds - {int, float}
-    if wrong:
+    if not kinds <= {int, float}:
         outer = type_name(value)
-        why = f"must be {outer} of numbers but got {outer} containing something else"
-        raise wrong_operand(1, why)
-    result: Value = start
+        raise wrong_operand(1, f"must be {outer} of numbers but got {outer} containing something else")
+    whole = kinds <= {int}
+    if not whole:
+        context.budget.charge(_REAL * len(found))
+    return found, whole
+
+
+def _sum(context: Context, value: Value) -> int | float:
+    found, whole = _numbers(context, value)
+    if whole:
+        return bounded(sum(found))
+    # INVARIANT: what is in between is not rounded to a double, as OPA does not.
+    total = Fraction(0)
     for each in found:
-        result = real(result, each)
-    return result
+        total = rounded(total + exact(each))
+    return settled(total)
+
+
+def _product(context: Context, value: Value) -> int | float:
+    found, whole = _numbers(context, value)
+    if whole:
+        made = 1
+        for each in found:
+            made = bounded(made * each)
+        return made
+    total = 1.0  # OPA multiplies with 53 bits, a double, here
+    for each in found:
+        try:
+            total = float(Fraction(total) * exact(each))
+        except OverflowError:
+            raise BudgetError from None
+    return integral(total) if total.is_integer() else total
 
 
 def _extreme(context: Context, value: Value, direct: Callable[..., Any]) -> Value:
@@ -123,7 +142,7 @@ BUILTINS: Final[Mapping[str, Builtin]] = {
     "max": contextual(lambda context, value: _extreme(context, value, max)),
     "min": contextual(lambda context, value: _extreme(context, value, min)),
     "neq": plain(lambda a, b: not equal(a, b)),
-    "product": contextual(lambda context, value: _accumulate(context, value, 1, mul, times)),
+    "product": contextual(_product),
     "sort": contextual(_sort),
-    "sum": contextual(lambda context, value: _accumulate(context, value, 0, add, plus)),
+    "sum": contextual(_sum),
 }

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from authorizer.policy.plan.builtins.calling import Builtin, contextual, number, plain, spend, text, whole, wrong_type
+from authorizer.policy.plan.builtins.calling import Builtin, contextual, number, spend, text, whole, wrong_type
 from authorizer.policy.plan.builtins.durations import parse_duration
 from authorizer.policy.plan.builtins.golayout import DAYS, NAMED, SECOND, format_time, local, parse_time
 from authorizer.policy.plan.context import Context
@@ -17,6 +17,7 @@ from authorizer.policy.plan.values import BuiltinError, Value
 
 _LIMIT: Final = 2**63
 _MOST: Final = 10_000_000
+_CALL: Final = 100
 
 
 def _zone(name: str) -> tzinfo:
@@ -49,28 +50,33 @@ def _in_range(nanoseconds: int) -> int:
 
 def _format(context: Context, value: Value) -> str:
     at, zone, layout = _read(value)
+    context.budget.charge(_CALL)
     spend(context, 32 * len(layout))
     return format_time(at, zone, NAMED.get(layout, layout) or NAMED["RFC3339Nano"])
 
 
-def _date(value: Value) -> list[int]:
+def _date(context: Context, value: Value) -> list[int]:
+    context.budget.charge(_CALL)
     at, zone, _ = _read(value)
     found = local(at, zone)
     return [found.year, found.month, found.day]
 
 
-def _clock(value: Value) -> list[int]:
+def _clock(context: Context, value: Value) -> list[int]:
+    context.budget.charge(_CALL)
     at, zone, _ = _read(value)
     found = local(at, zone)
     return [found.hour, found.minute, found.second]
 
 
-def _weekday(value: Value) -> str:
+def _weekday(context: Context, value: Value) -> str:
+    context.budget.charge(_CALL)
     at, zone, _ = _read(value)
     return DAYS[local(at, zone).weekday()]
 
 
-def _add_date(value: Value, years: Value, months: Value, days: Value) -> int:
+def _add_date(context: Context, value: Value, years: Value, months: Value, days: Value) -> int:
+    context.budget.charge(_CALL)
     at, zone, _ = _read(value)
     before = local(at, zone)
     more_years, more_months, more_days = whole(years, 2), whole(months, 3), whole(days, 4)
@@ -87,8 +93,9 @@ def _add_date(value: Value, years: Value, months: Value, days: Value) -> int:
     return _in_range(int(seconds) * SECOND + at % SECOND)
 
 
-def _diff(first: Value, second: Value) -> list[int]:
+def _diff(context: Context, first: Value, second: Value) -> list[int]:
     """Return years, months, days, hours, minutes and seconds between two points, on the clock of the first's zone."""
+    context.budget.charge(_CALL)
     at, zone, _ = _read(first)
     other, _, _ = _read(second)
     start, end = local(min(at, other), zone), local(max(at, other), zone)
@@ -111,31 +118,34 @@ def _diff(first: Value, second: Value) -> list[int]:
 
 def _parse(context: Context, layout: Value, value: Value) -> int:
     shape, source = text(layout, 1), text(value, 2)
+    context.budget.charge(_CALL)
     spend(context, 32 * (len(shape) + len(source)))
     return _in_range(parse_time(NAMED.get(shape, shape), source))
 
 
 def _parse_rfc3339(context: Context, value: Value) -> int:
     source = text(value, 1)
+    context.budget.charge(_CALL)
     spend(context, 32 * len(source))
     return _in_range(parse_time(NAMED["RFC3339"], source))
 
 
 def _parse_duration(context: Context, value: Value) -> int:
     source = text(value, 1)
+    context.budget.charge(_CALL)
     spend(context, 16 * len(source))
     return parse_duration(source)
 
 
 BUILTINS: Final[Mapping[str, Builtin]] = {
-    "time.add_date": plain(_add_date),
-    "time.clock": plain(_clock),
-    "time.date": plain(_date),
-    "time.diff": plain(_diff),
+    "time.add_date": contextual(_add_date),
+    "time.clock": contextual(_clock),
+    "time.date": contextual(_date),
+    "time.diff": contextual(_diff),
     "time.format": contextual(_format),
     "time.now_ns": contextual(lambda context: context.now_ns),
     "time.parse_duration_ns": contextual(_parse_duration),
     "time.parse_ns": contextual(_parse),
     "time.parse_rfc3339_ns": contextual(_parse_rfc3339),
-    "time.weekday": plain(_weekday),
+    "time.weekday": contextual(_weekday),
 }

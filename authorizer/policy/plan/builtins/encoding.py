@@ -28,6 +28,7 @@ from authorizer.policy.plan.context import BudgetError, Context
 from authorizer.policy.plan.values import BuiltinError, Set, Value, to_json
 
 _ESCAPES: Final = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
+_WRITING: Final = 50
 _FOREIGN = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]").search
 _STANDARD = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
@@ -39,7 +40,7 @@ def measure(context: Context, value: Value) -> None:
     """Charge for every value within ``value``; raise BudgetError if it is nested deeper than MAX_DEPTH."""
     level, depth = [value], 0
     while level:
-        context.budget.charge(len(level))
+        context.budget.charge(2 * len(level))
         depth += 1
         if depth > MAX_DEPTH:
             raise BudgetError
@@ -75,10 +76,10 @@ def decode_base64url(data: bytes) -> bytes:
     return decode_base64(data, url=True)
 
 
-def _coder(code: Callable[[bytes], bytes]) -> Callable[[Context, Value], str]:
+def _coder(code: Callable[[bytes], bytes], *, weight: int = 2) -> Callable[[Context, Value], str]:
     def apply(context: Context, value: Value) -> str:
         data = encoded(value, 1)
-        spend(context, len(data))
+        spend(context, weight * len(data))
         return as_text(code(data))
 
     return apply
@@ -121,6 +122,7 @@ def unescape(data: bytes, *, plus: bool) -> bytes:
 def _encode_object(context: Context, value: Value) -> str:
     found = mapping(value, 1)
     measure(context, found)
+    context.budget.charge(20 * len(found))
     pairs: list[str] = []
     for name, each in sorted(to_json(found).items()):
         values = [each] if type(each) is str else each
@@ -132,12 +134,12 @@ def _encode_object(context: Context, value: Value) -> str:
 
 def _decode_object(context: Context, value: Value) -> dict[str, list[str]]:
     query = encoded(value, 1)
-    spend(context, len(query))
+    spend(context, 48 * len(query))
     if b";" in query:
         raise BuiltinError("invalid semicolon separator in query")
     found: dict[str, list[str]] = {}
     parts = query.split(b"&")
-    context.budget.charge(len(parts))
+    context.budget.charge(10 * len(parts))
     for part in parts:
         if part:
             name, _, told = part.partition(b"=")
@@ -147,6 +149,7 @@ def _decode_object(context: Context, value: Value) -> dict[str, list[str]]:
 
 def json_text(context: Context, value: Value, *, indent: str | None = None) -> str:
     """Return the JSON text of a value as Go writes it: keys sorted, ``<``, ``>`` and ``&`` escaped."""
+    context.budget.charge(_WRITING)
     measure(context, value)
     separators = (",", ":") if indent is None else (",", ": ")
     try:
@@ -240,8 +243,8 @@ BUILTINS: Final[Mapping[str, Builtin]] = {
     "json.marshal": contextual(json_text),
     "json.marshal_with_options": contextual(_marshal_with_options),
     "json.unmarshal": contextual(lambda context, value: read_json(context, text(value, 1))),
-    "urlquery.decode": contextual(_coder(lambda data: unescape(data, plus=True))),
+    "urlquery.decode": contextual(_coder(lambda data: unescape(data, plus=True), weight=48)),
     "urlquery.decode_object": contextual(_decode_object),
-    "urlquery.encode": contextual(_coder(lambda data: query_escape(data).encode())),
+    "urlquery.encode": contextual(_coder(lambda data: query_escape(data).encode(), weight=16)),
     "urlquery.encode_object": contextual(_encode_object),
 }

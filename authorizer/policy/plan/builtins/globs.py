@@ -187,7 +187,7 @@ def _delimiters(value: Value) -> str:
 
 def _match(context: Context, pattern: Value, delimiters: Value, value: Value) -> bool:
     shape, between, matched = text(pattern, 1), _delimiters(delimiters), text(value, 3)
-    spend(context, 4 * (len(shape) + len(matched)))
+    context.budget.charge(20 + len(shape) + 2 * len(matched))
     return _compiled(shape, between).matches(context, matched)
 
 
@@ -202,7 +202,7 @@ _Token = tuple[frozenset[str] | None, bool, bool]
 
 
 def _tokens(context: Context, pattern: str) -> list[_Token]:
-    spend(context, 16 * len(pattern))
+    context.budget.charge(20 + 4 * len(pattern))
     found: list[_Token] = []
     position = 0
     while position < len(pattern):

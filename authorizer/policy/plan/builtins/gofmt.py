@@ -17,6 +17,7 @@ from authorizer.policy.plan.context import BudgetError, Context
 Argument = int | float | str
 
 _MAX_WIDTH: Final = 1_000_000
+_DIRECTIVE_COST: Final = 40
 _DIRECTIVE = re.compile(
     r"%(?P<flags>[-+# 0]*)(?P<width>(?:\[[^\]]*\])?\*|[0-9]+)?(?P<precision>\.(?:(?:\[[^\]]*\])?\*|[0-9]+)?)?"
     r"(?P<index>\[[^\]]*\])?(?P<verb>.)?",
@@ -89,7 +90,8 @@ def sprintf(context: Context, layout: str, values: Sequence[Argument]) -> str:
         assert found
         position = found.end()
         one = _formatted(found, arguments)
-        spend(context, len(one) + 16)
+        context.budget.charge(_DIRECTIVE_COST)
+        spend(context, len(one))
         made.append(one)
     made.append(layout[position:])
     spend(context, len(layout))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from authorizer.policy.plan.builtins.graphql_schema import LEAF_KINDS, Schema, inner_name, named
+from authorizer.policy.plan.builtins.graphql_schema import LEAF_KINDS, Schema, inner_name
 from authorizer.policy.plan.builtins.graphql_syntax import OBJECT, Node
 from authorizer.policy.plan.builtins.graphql_values import unfit
 
@@ -39,11 +39,11 @@ class _Merging:
         spreads: list[str] = []
         waiting = [(parent, each) for each in reversed(selections)]
         while waiting:
-            self.schema.context.budget.charge(1)
+            self.schema.context.budget.charge(10)
             kind, each = waiting.pop()
             if "Alias" in each:
                 if kind is not None:
-                    definition = named(kind.get("Fields", []), each["Name"])
+                    definition = self.schema.field(kind, each["Name"])
                     found = _Selected(each, kind, definition)
                     fields.setdefault(each["Alias"] or each["Name"], []).append(found)
             elif "TypeCondition" in each:
@@ -114,7 +114,7 @@ class _Merging:
 
     def compare(self, a: _Selected, b: _Selected, *, exclusive: bool) -> None:
         """Compare two fields that answer under one name; ``exclusive`` ones are never both of the answer."""
-        self.schema.context.budget.charge(4)
+        self.schema.context.budget.charge(40)
         if a.field is b.field:
             return
         if not exclusive:

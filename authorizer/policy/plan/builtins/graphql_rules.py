@@ -133,6 +133,7 @@ class _Validation:
 
     def _arguments(self, given: Sequence[Node], known: Sequence[Node]) -> None:
         _check_unique([each["Name"] for each in given], "arguments")
+        self.schema.context.budget.charge(20 + len(given) * len(known))
         for argument in given:
             definition = named(known, argument["Name"])
             if definition is None:
@@ -143,7 +144,7 @@ class _Validation:
 
     def _selections(self, parent: Node, selections: Sequence[Node]) -> None:
         for selection in selections:
-            self.schema.context.budget.charge(2)
+            self.schema.context.budget.charge(60)
             if "Alias" in selection:
                 self._field(parent, selection)
             elif "TypeCondition" in selection:
@@ -153,7 +154,7 @@ class _Validation:
 
     def _field(self, parent: Node, field: Node) -> None:
         name = field["Name"]
-        definition = _TYPENAME if name == "__typename" else named(parent.get("Fields", []), name)
+        definition = _TYPENAME if name == "__typename" else self.schema.field(parent, name)
         if definition is None:
             raise unfit(f"{parent['Name']} has no field {name}")
         self._arguments(field.get("Arguments", []), definition.get("Arguments", []))

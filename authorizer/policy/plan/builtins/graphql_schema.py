@@ -98,6 +98,7 @@ class Schema:
         self.directives: dict[str, Node] = {}
         self.possible: dict[str, set[str]] = {}
         self.roots: dict[str, Node] = {}
+        self._fields: dict[str, dict[str, Node]] = {}
         both = [_prelude(), document]
         self._define([each for one in both for each in one.get("Definitions", [])], document.get("Extensions", []))
         self._relate()
@@ -165,6 +166,15 @@ class Schema:
         root = self.roots["query"]
         self.roots["query"] = root | {"Fields": [*root.get("Fields", []), *added]}
         self.types[root["Name"]] = self.roots["query"]
+        self._fields.pop(root["Name"], None)
+
+    def field(self, definition: Node, name: str) -> Node | None:
+        """Return the field of a type, None if it has none of that name."""
+        known = self._fields.get(definition["Name"])
+        if known is None:
+            known = {each["Name"]: each for each in reversed(definition.get("Fields", []))}
+            self._fields[definition["Name"]] = known
+        return known.get(name)
 
     def kind(self, name: str) -> str:
         """Return the kind of a type, empty if there is none of that name."""
@@ -173,7 +183,7 @@ class Schema:
     def _check_definition(self, definition: Node) -> None:
         name, kind = definition["Name"], definition["Kind"]
         fields = definition.get("Fields", [])
-        self.context.budget.charge(1 + len(fields))
+        self.context.budget.charge(20 + 40 * len(fields))
         where = "INPUT_FIELD_DEFINITION" if kind == "INPUT_OBJECT" else "FIELD_DEFINITION"
         for field in fields:
             _check_name(field["Name"])
@@ -246,7 +256,7 @@ class Schema:
         interface = self.types[name]
         for wanted in interface.get("Fields", []):
             self.context.budget.charge(1)
-            field = named(definition.get("Fields", []), wanted["Name"])
+            field = self.field(definition, wanted["Name"])
             if field is None or not self._covariant(wanted["Type"], field["Type"]):
                 raise _invalid(f"{definition['Name']} lacks a field of {name}, or has it with another type")
             arguments, expected = field.get("Arguments", []), wanted.get("Arguments", [])

@@ -3,7 +3,6 @@
 import re
 from typing import Final, NamedTuple
 
-from authorizer.policy.plan.builtins.calling import spend
 from authorizer.policy.plan.context import Context
 from authorizer.policy.plan.values import BuiltinError
 
@@ -34,7 +33,7 @@ class Token(NamedTuple):
 
 def tokens(context: Context, source: str) -> list[Token]:
     """Return the tokens of a document, the one that marks its end last. Raises BuiltinError."""
-    spend(context, 32 * len(source))
+    context.budget.charge(50 + 10 * len(source))
     found: list[Token] = []
     comments: list[str] = []
     position = 0

@@ -57,7 +57,7 @@ class Operation:
 
 def check_value(schema: Schema, operation: Operation | None, value: Node, place: Wanted) -> None:
     """Check a value and all within; without an ``operation`` variables are not looked at. Raises BuiltinError."""
-    schema.context.budget.charge(1)
+    schema.context.budget.charge(20)
     for child, inner in _children(schema, value, place):
         check_value(schema, operation, child, inner)
     kind = value["Kind"]
@@ -70,7 +70,7 @@ def check_value(schema: Schema, operation: Operation | None, value: Node, place:
         if operation is not None and place.definition is not None:
             _check_one_of_variables(operation, value, place.definition)
     if place.type is not None and place.definition is not None:
-        _check_type(value, place.type, place.definition)
+        _check_type(schema, value, place.type, place.definition)
 
 
 def unfit(why: str) -> BuiltinError:
@@ -81,9 +81,9 @@ def unfit(why: str) -> BuiltinError:
 def _children(schema: Schema, value: Node, place: Wanted) -> Iterator[tuple[Node, Wanted]]:
     children = value.get("Children", [])
     if value["Kind"] == OBJECT:
-        fields = place.definition.get("Fields", []) if place.definition else []
         for child in children:
-            yield child["Value"], wanted(schema, named(fields, child["Name"]))
+            field = schema.field(place.definition, child["Name"]) if place.definition else None
+            yield child["Value"], wanted(schema, field)
     elif value["Kind"] == LIST:
         element = place.type.get("Elem") if place.type else None
         for child in children:
@@ -112,7 +112,7 @@ def _check_one_of_variables(operation: Operation, value: Node, definition: Node)
             raise unfit("a variable of a oneOf input object can be null")
 
 
-def _check_type(value: Node, expected: Node, definition: Node) -> None:
+def _check_type(schema: Schema, value: Node, expected: Node, definition: Node) -> None:
     kind, name = value["Kind"], definition["Name"]
     if kind == NULL and expected.get("NonNull"):
         raise unfit("null stands where a value is needed")
@@ -122,7 +122,7 @@ def _check_type(value: Node, expected: Node, definition: Node) -> None:
     if kind == LIST:
         good = "Elem" in expected
     elif kind == OBJECT:
-        _check_object(value, definition)
+        _check_object(schema, value, definition)
         good = True
     elif kind == ENUM:
         good = definition["Kind"] == "ENUM" and named(definition.get("EnumValues", []), value["Raw"]) is not None
@@ -140,8 +140,9 @@ def _check_number(value: Node) -> None:
         raise unfit("a number is too large")
 
 
-def _check_object(value: Node, definition: Node) -> None:
+def _check_object(schema: Schema, value: Node, definition: Node) -> None:
     children, fields = value.get("Children", []), definition.get("Fields", [])
+    schema.context.budget.charge(1 + len(children) * len(fields))
     if any(is_required(field) and named(children, field["Name"]) is None for field in fields):
         raise unfit(f"an input object lacks a field of {definition['Name']}")
     one_of = named(definition.get("Directives", []), "oneOf") is not None

@@ -47,7 +47,7 @@ def _reachable(context: Context, value: Value, start: Value) -> Set:
     waiting = list(elements(start, 2, "{array, set}"))
     reached = Set()
     while waiting:
-        context.budget.charge(1)
+        context.budget.charge(6)
         node = waiting.pop()
         if node in reached:
             continue

@@ -30,7 +30,7 @@ def _path(context: Context, value: Value) -> list[Value]:
         raise wrong_operand(2, f"{why} but got {type_name(value)}")
     if len(found) > MAX_DEPTH:
         raise BudgetError
-    context.budget.charge(len(found) + 1)
+    context.budget.charge(len(found) + 6)
     return found
 
 
@@ -51,7 +51,7 @@ def _tree(context: Context, value: Value) -> Tree:
 def _filtered(context: Context, value: Value, tree: Tree | None) -> Value:
     if tree is None:
         return value
-    context.budget.charge(len(tree) + 1)
+    context.budget.charge(2 * len(tree) + 1)
     kind = type(value)
     if kind is list:
         context.budget.charge(len(value))

@@ -37,7 +37,7 @@ _KINDS: Final[Mapping[str, type]] = {
     "OKP": ed25519.Ed25519PrivateKey,
 }
 _VERIFYING: Final = 400
-_SIGNING: Final = 5000
+_SIGNING: Final = 20_000
 _MAX_NESTING: Final = 8
 _TEXT_MEMBERS: Final = ("alg", "kid", "typ", "cty")
 _KNOWN_MEMBERS: Final = frozenset({*_TEXT_MEMBERS, "crit"})

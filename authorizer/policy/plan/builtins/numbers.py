@@ -6,6 +6,7 @@ are compared with it: ``ceil(-0.5)`` is 1 and ``floor(-0.5)`` is 0.
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from operator import add, and_, mul, or_, sub, xor
 from typing import Final
@@ -20,7 +21,7 @@ from authorizer.policy.plan.builtins.calling import (
     wrong_operand,
     wrong_type,
 )
-from authorizer.policy.plan.builtins.reals import MAX_BITS, bounded, exact, integral, settled
+from authorizer.policy.plan.builtins.reals import DECIMALS, MAX_BITS, bounded, exact, integral, settled, shortcut
 from authorizer.policy.plan.context import BudgetError, Context
 from authorizer.policy.plan.values import BuiltinError, Set, Value
 
@@ -37,20 +38,25 @@ def _integers(a: float, b: float) -> tuple[int, int] | None:
     return None
 
 
-def _arithmetic(operation: Callable[[int, int], int]) -> Callable[[Value, Value], int | float]:
+def _arithmetic(
+    operation: Callable[[int, int], int], decimally: Callable[[Decimal, Decimal], Decimal]
+) -> Callable[[Value, Value], int | float]:
     def compute(x: Value, y: Value) -> int | float:
         a, b = number(x, 1), number(y, 2)
         both = _integers(a, b)
         if both:
             return bounded(operation(*both))
+        quick = shortcut(decimally, a, b)
+        if quick is not None:
+            return quick
         return settled(operation(exact(a), exact(b)))  # type: ignore[arg-type]  # Fraction has the same operators
 
     return compute
 
 
-plus = _arithmetic(add)
-times = _arithmetic(mul)
-_minus = _arithmetic(sub)
+plus = _arithmetic(add, DECIMALS.add)
+times = _arithmetic(mul, DECIMALS.multiply)
+_minus = _arithmetic(sub, DECIMALS.subtract)
 
 
 def minus(x: Value, y: Value) -> Value:
@@ -71,7 +77,8 @@ def divide(x: Value, y: Value) -> int | float:
         raise BuiltinError("divide by zero")
     if type(a) is int and type(b) is int and a % b == 0 and -_SMALL <= a < _SMALL and -_SMALL <= b < _SMALL:
         return a // b
-    return settled(exact(a) / exact(b))
+    quick = shortcut(DECIMALS.divide, a, b)
+    return settled(exact(a) / exact(b)) if quick is None else quick
 
 
 def remainder(x: Value, y: Value) -> int:
@@ -89,7 +96,9 @@ def remainder(x: Value, y: Value) -> int:
 def absolute(x: Value) -> int | float:
     """Return the number without its sign."""
     a = number(x, 1)
-    return abs(a) if type(a) is int and a.bit_length() <= 64 else settled(abs(exact(a)))
+    if type(a) is int:
+        return abs(a) if a.bit_length() <= 64 else settled(abs(exact(a)))
+    return integral(abs(a)) if a == a // 1 else abs(a)
 
 
 def _rounding(direct: Callable[[Fraction], int]) -> Callable[[Value], int]:

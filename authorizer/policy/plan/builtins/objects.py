@@ -114,7 +114,7 @@ def _within(context: Context, larger: Value, smaller: Value, depth: int = MAX_DE
     if kind is not type(larger):
         return equal(larger, smaller)
     if kind is dict:
-        context.budget.charge(len(smaller))
+        context.budget.charge(3 * len(smaller))
         return all(
             stored in larger and _within(context, larger[stored], each, depth - 1) for stored, each in smaller.items()
         )

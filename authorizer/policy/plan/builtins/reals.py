@@ -4,15 +4,20 @@ OPA reads a number from its decimal text into a binary float of 64 bits, compute
 shortest decimal that reads back the same, so 0.1 + 0.2 is 0.3. Source: Go's ``math/big.Float`` with its defaults.
 """
 
+from collections.abc import Callable
+from decimal import Context as DecimalContext
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 from authorizer.policy.plan.context import BudgetError
 
 MANTISSA = 64
 MAX_BITS = 14_000
 """Bits of the largest integer that is computed: what Python writes as decimal text within its own limit."""
-DECIMAL_DIGITS = 15
+DECIMALS: Final = DecimalContext(prec=40)
+_NEVER_WHOLE: Final = 15
+DECIMAL_DIGITS: Final = 15
 """A double of no more significant digits is exactly the decimal that was written."""
 
 
@@ -57,6 +62,20 @@ def exact(value: float) -> Fraction:
         return rounded(Fraction(value))
     written = Decimal(repr(value))
     return rounded(Fraction(written if len(written.as_tuple().digits) <= DECIMAL_DIGITS else value))
+
+
+def shortcut(operation: Callable[[Decimal, Decimal], Decimal], a: float, b: float) -> float | None:
+    """Return the result for written decimals that is no whole number; None for what needs the longer way.
+
+    Such a result is the double next to the exact one: 64 bits are near enough to that never to show.
+    """
+    x, y = Decimal(repr(a)), Decimal(repr(b))
+    if len(x.as_tuple().digits) > DECIMAL_DIGITS or len(y.as_tuple().digits) > DECIMAL_DIGITS:
+        return None
+    result = operation(x, y)
+    if not -_NEVER_WHOLE < result.adjusted() < _NEVER_WHOLE or result == result.to_integral_value():
+        return None
+    return float(result)
 
 
 def settled(value: Fraction) -> int | float:

@@ -31,6 +31,7 @@ except ImportError:
 _MAX_MEMORY: Final = 1024 * 1024
 _CACHED: Final = 256
 _COMPILING: Final = 500
+_MATCHING: Final = 40
 MISSING: Final = "regular expressions need the package google-re2 (authorizer[rego])"
 _EXPANSION = re.compile(rb"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>\w+)\})")
 
@@ -89,7 +90,7 @@ def _matches(context: Context, compiled: Any, data: bytes, limit: int) -> Iterat
     groups = range(compiled.groups + 1)
     spend(context, len(data))
     while position <= len(data) and count != limit:
-        context.budget.charge(4 + len(groups))
+        context.budget.charge(_MATCHING + 8 * len(groups))
         found = compiled.search(data, position)
         if found is None:
             return
@@ -125,6 +126,7 @@ def _is_valid(context: Context, pattern: Value) -> bool:
 def _match(context: Context, pattern: Value, value: Value) -> bool:
     source = text(pattern, 1)
     data = encoded(value, 2)
+    context.budget.charge(_MATCHING)
     spend(context, len(data))
     return expression(context, source).search(data) is not None
 
@@ -169,6 +171,7 @@ def _replace(context: Context, value: Value, pattern: Value, replacement: Value)
     for spans in _matches(context, compiled, data, -1):
         start, end = spans[0]
         new = _expanded(template, compiled.groupindex, data, spans)
+        context.budget.charge(_MATCHING)
         spend(context, len(new) + start - last)
         made += (data[last:start], new)
         last = end

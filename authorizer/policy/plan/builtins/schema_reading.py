@@ -122,7 +122,7 @@ class _Reader:
 
     def schema(self, value: Value, base: str) -> Schema:
         """Read one schema."""
-        self.context.budget.charge(16)
+        self.context.budget.charge(60)
         found = Schema()
         if type(value) is bool and self.draft != 4:
             found.passes = value

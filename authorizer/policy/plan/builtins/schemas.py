@@ -64,7 +64,7 @@ class _Check:
 
     def check(self, schema: Schema, value: Value, path: Sequence[str], result: _Result) -> None:
         """Add to ``result`` what is wrong with a value."""
-        self.context.budget.charge(4)
+        self.context.budget.charge(40)
         self.depth += 1
         if self.depth > _MAX_DEPTH:
             raise BudgetError

@@ -12,13 +12,15 @@ _NUMBER = r"(0|[1-9][0-9]{0,18})"
 _IDENTIFIERS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
 _VERSION = re.compile(rf"v?{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-({_IDENTIFIERS}))?(?:\+{_IDENTIFIERS})?", re.ASCII)
 _LARGEST = 2**63
+_READING: Final = 50
 
 # What orders versions: numbers, then whether there is no pre-release, then its identifiers.
 _Order = tuple[int, int, int, bool, list[tuple[bool, int, str]]]
 
 
 def _order(context: Context, version: str) -> _Order | None:
-    spend(context, len(version))
+    context.budget.charge(_READING)
+    spend(context, 16 * len(version))
     found = _VERSION.fullmatch(version)
     if found is None:
         return None

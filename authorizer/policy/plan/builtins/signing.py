@@ -25,6 +25,7 @@ from authorizer.policy.plan.values import Value
 
 _CONFIGURED: Final = ("aws_access_key", "aws_region", "aws_secret_access_key", "aws_service")
 _UNSIGNED: Final = frozenset({"authorization", "user-agent", "x-amzn-trace-id"})
+_SIGNING: Final = 400
 _WITH_DIGEST: Final = frozenset({"s3", "glacier"})
 _REQUIRED: Final = frozenset({"method", "url"})
 _TLS: Final = (
@@ -73,6 +74,7 @@ def _sign(context: Context, request: Value, settings: Value, now: Value) -> dict
         raise wrong_type(0, headers, "object")
     if any(type(asked[name]) is not str for name in _REQUIRED):
         raise wrong_operand(1, "invalid values for required request parameters")
+    context.budget.charge(_SIGNING)
     measure(context, asked)
     given = {_text(name): _text(value) for name, value in headers.items()}
     uri = parse_uri(asked["url"])

@@ -45,13 +45,13 @@ def _contains(context: Context, value: Value, part: Value) -> bool:
 
 def _lower(context: Context, value: Value) -> str:
     found = text(value, 1)
-    spend(context, len(found))
+    spend(context, len(found) if found.isascii() else 32 * len(found))
     return found.lower() if found.isascii() else "".join(each.lower()[0] for each in found)
 
 
 def _upper(context: Context, value: Value) -> str:
     found = text(value, 1)
-    spend(context, len(found))
+    spend(context, len(found) if found.isascii() else 160 * len(found))
     return found.upper() if found.isascii() else "".join(map(_upper_character, found))
 
 
@@ -90,7 +90,7 @@ def _indexof_n(context: Context, value: Value, part: Value) -> list[int]:
     found: list[int] = []
     position = base.find(search)
     while position >= 0:
-        context.budget.charge(1)
+        context.budget.charge(2)
         found.append(position)
         position = base.find(search, position + 1)
     return found
@@ -147,14 +147,11 @@ def _replace_n(context: Context, patterns: Value, value: Value) -> str:
     between = found.pop(b"", None)
     # INVARIANT: of keys that match at one place the first in order wins, which is always the shortest.
     choices = b"|".join(map(re.escape, found))
-    size = 0
 
     def replacement(match: re.Match[bytes]) -> bytes:
-        nonlocal size
         new = found.get(match[0], match[0])
-        size += len(new) + len(between or b"")
-        if size > len(base):
-            spend(context, len(new) + 16)
+        context.budget.charge(4)
+        spend(context, len(new) + len(between or b""))
         return new if between is None else between + new
 
     if between is not None:

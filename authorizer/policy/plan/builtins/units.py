@@ -12,6 +12,7 @@ from authorizer.policy.plan.values import BuiltinError, Value
 
 _MAX_EXPONENT: Final = 3000
 _MAX_LENGTH: Final = 3000
+_READING: Final = 100
 _SPLIT = re.compile(r"((?:[0-9.+-]|[eE][0-9]|[eE][+-])*)(.*)", re.ASCII | re.DOTALL)
 _AMOUNT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?([0-9]+))?", re.ASCII)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5, "e": 6}
@@ -22,7 +23,8 @@ _BYTES: Final = _UNITS | {f"{unit}b": factor for unit, factor in _UNITS.items() 
 
 
 def _split(context: Context, source: str) -> tuple[str, str]:
-    spend(context, 8 * len(source))
+    context.budget.charge(_READING)
+    spend(context, 16 * len(source))
     if " " in source:
         raise BuiltinError("spaces not allowed in resource strings")
     found = _SPLIT.fullmatch(source)

@@ -12,6 +12,7 @@ from authorizer.policy.plan.builtins.encoding import unescape
 from authorizer.policy.plan.context import Context
 from authorizer.policy.plan.values import BuiltinError, Value
 
+_READING: Final = 150
 PATH_SAFE: Final = "$&+,/:;=@-_.~"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9\-._:~!$&'()*+,;=%@]*", re.ASCII)
@@ -109,7 +110,8 @@ def parse_uri(source: str) -> Uri:
 
 def _parse(context: Context, value: Value) -> dict[str, Value]:
     source = text(value, 1)
-    spend(context, 8 * len(source))
+    context.budget.charge(_READING)
+    spend(context, 16 * len(source))
     uri = parse_uri(source)
     told = {
         "scheme": uri.scheme,
@@ -126,7 +128,8 @@ def _parse(context: Context, value: Value) -> dict[str, Value]:
 def _is_valid(context: Context, value: Value) -> bool:
     if type(value) is not str or not value:
         return False
-    spend(context, 8 * len(value))
+    context.budget.charge(_READING)
+    spend(context, 16 * len(value))
     try:
         parse_uri(value)
     except BuiltinError:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from authorizer.policy.plan.builtins.calling import Builtin, contextual, plain, text
+from authorizer.policy.plan.builtins.calling import Builtin, contextual, text
 from authorizer.policy.plan.context import Context
 from authorizer.policy.plan.values import UNDEFINED, Value, key
 
@@ -43,7 +43,8 @@ def _variant(octet: int) -> str:
     return {0xC0: "Microsoft", 0xE0: "Future"}.get(octet & 0xE0, "Reserved")
 
 
-def _parse(value: Value) -> Value:
+def _parse(context: Context, value: Value) -> Value:
+    context.budget.charge(50)
     data = _read(text(value, 1))
     if data is None:
         return UNDEFINED
@@ -64,4 +65,4 @@ def _parse(value: Value) -> Value:
     return told
 
 
-BUILTINS: Final[Mapping[str, Builtin]] = {"uuid.parse": plain(_parse), "uuid.rfc4122": contextual(_new)}
+BUILTINS: Final[Mapping[str, Builtin]] = {"uuid.parse": contextual(_parse), "uuid.rfc4122": contextual(_new)}

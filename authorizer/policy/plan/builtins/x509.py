@@ -81,7 +81,7 @@ def _private_keys(data: bytes) -> list[PrivateKey]:
 
 def _private_key(der: bytes) -> PrivateKey:
     try:
-        key = load_der_private_key(der, password=None)
+        key = load_der_private_key(der, password=None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise BuiltinError("x509: failed to parse private key") from None
     if not isinstance(key, PrivateKey):

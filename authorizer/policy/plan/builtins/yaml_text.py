@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from authorizer.policy.plan.builtins.calling import Builtin, as_text, contextual, spend, text
+from authorizer.policy.plan.builtins.calling import Builtin, as_text, contextual, text
 from authorizer.policy.plan.builtins.encoding import json_text, measure
 from authorizer.policy.plan.context import BudgetError, Context
 from authorizer.policy.plan.values import BuiltinError, Value, to_json
@@ -23,7 +23,8 @@ _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _OLD_BOOLEANS: Final = frozenset({"y", "n", "yes", "no", "on", "off"})
 _MAX_DIGITS: Final = 300
-_READING: Final = 64
+_READING: Final = 40
+_WRITING: Final = 20
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _PLAIN: Final = "!plain"
 """The tag here of what has no quotes and no tag of its own."""
@@ -108,8 +109,7 @@ def _name(value: Value) -> str:
 
 
 def _read(context: Context, source: str) -> Value:
-    context.budget.charge(len(source))
-    spend(context, _READING * len(source))
+    context.budget.charge(_READING * len(source))
     try:
         loader = _Loader(source)
         value = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
@@ -172,7 +172,7 @@ for _kind in (int, float, bool, type(None)):
 
 
 def _marshal(context: Context, value: Value) -> str:
-    spend(context, _READING * len(json_text(context, value)))
+    context.budget.charge(_WRITING * len(json_text(context, value)))
     try:
         made: str = yaml.dump(to_json(value), Dumper=_Dumper, allow_unicode=True, width=float("inf"), sort_keys=True)
     except (yaml.YAMLError, RecursionError, ValueError):
