@@ -66,6 +66,11 @@ def compare(
     listed.update(*(key["names"] for key in trust["api_keys"]))
     listed.update(*({rule["kind"], *rule["names"]} for rule in trust["certificates"]))
     _nobody(findings, vocabulary, trust["issuers"], listed)
+    trusted = {issuer["issuer"] for issuer in trust["issuers"]}
+    for listened in vocabulary.listened:
+        if listened.issuer not in trusted:
+            where = f" in the claims of {listened.application!r}"
+            findings.unknown("T406", listened.place, "issuer", listened.issuer, sorted(trusted), where)
     return findings.problems
 
 

@@ -34,7 +34,7 @@ Names = dict[str, tuple[str | tuple[str, str], ...]]
 _KEY = re.compile(r"azk_([a-z2-7]{16})_([A-Za-z0-9_-]{43})")
 _HASH = re.compile(r"(sha256|hmac-sha256):([0-9a-f]{64})")
 _ID = re.compile(r"[a-z2-7]{16}")
-_FIELDS = ("hash", "is", "scopes", "attributes", "from", "expires")
+KEY_FIELDS = ("hash", "is", "scopes", "attributes", "from", "expires")
 _NO_HASH = bytes(32)
 
 _MALFORMED = reason("api_key_malformed")
@@ -109,7 +109,7 @@ def compile_keys(documents: Iterable[Node]) -> tuple[list[dict[str, Any]], list[
                 findings.error("T120", key.place, f"a key with the id {name!r} is already at {first}", "keep one")
             if not _ID.fullmatch(name):
                 findings.error("T120", key.place, f"{name[:40]!r} is no id of a key", "authorizer keys new makes one")
-            body = findings.fields(node, f"key {name!r}", _FIELDS)
+            body = findings.fields(node, f"key {name!r}", KEY_FIELDS)
             if body is not None:
                 rows.append(_row(name, body, findings))
     return rows, findings.problems

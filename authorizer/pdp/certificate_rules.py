@@ -16,8 +16,8 @@ from authorizer.pdp.certificates import Certificate
 from authorizer.policy.documents import MapNode, Node, locate
 from authorizer.policy.reading import Findings
 
-_MATCHERS = ("trust_domain", "uris", "dns")
-_FIELDS = (*_MATCHERS, "as", "namespace", "is", "attributes")
+MATCHERS = ("trust_domain", "uris", "dns")
+RULE_FIELDS = (*MATCHERS, "as", "namespace", "is", "attributes")
 # SPIFFE-ID, section 2.1: a host of lower-case letters, digits, dots, dashes and underscores, no port, no user.
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 _SPIFFE_PATH = re.compile(r"(?:/[A-Za-z0-9._-]+)*")
@@ -76,7 +76,7 @@ def compile_rules(documents: Iterable[Node]) -> tuple[list[dict[str, Any]], list
             findings.error("AZ210", root.place, "a Certificates document has no 'certificates'")
         for name, key, node in findings.named(root.get("certificates"), "certificates"):
             findings.name(key)
-            body = findings.fields(node, f"rule {name!r}", _FIELDS)
+            body = findings.fields(node, f"rule {name!r}", RULE_FIELDS)
             row = _row(name, body, findings) if body is not None else None
             if row is None:
                 continue
@@ -89,9 +89,9 @@ def compile_rules(documents: Iterable[Node]) -> tuple[list[dict[str, Any]], list
 
 
 def _row(name: str, body: MapNode, findings: Findings) -> dict[str, Any] | None:
-    given = [matcher for matcher in _MATCHERS if matcher in body.entries]
+    given = [matcher for matcher in MATCHERS if matcher in body.entries]
     if len(given) != 1:
-        findings.error("T131", body.place, f"rule {name!r} needs exactly one of: {', '.join(_MATCHERS)}")
+        findings.error("T131", body.place, f"rule {name!r} needs exactly one of: {', '.join(MATCHERS)}")
         return None
     match = given[0]
     node = body.get(match)

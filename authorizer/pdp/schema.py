@@ -9,7 +9,7 @@ from typing import Any
 
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.model import ASSIGNEE_KINDS, PERFORMED
-from authorizer.pdp import facts, issuers
+from authorizer.pdp import api_keys, certificate_rules, facts, issuers
 from authorizer.policy import testing
 from authorizer.policy.pbac import applications, declared, eligibility, emit, policies, routes, rules, types, vocabulary
 from authorizer.policy.pbac.grants import ASSIGNEES, EVERYBODY
@@ -38,6 +38,8 @@ def schema() -> Schema:
         "Policies": _object({"policies": _listed(_policy())}, ["policies"]),
         "Eligibility": _object({"rules": _listed(_rule())}, ["rules"]),
         "Issuers": _object({"issuers": _named(_issuer())}, ["issuers"]),
+        "ApiKeys": _object({"keys": _named(_api_key())}, ["keys"]),
+        "Certificates": _object({"certificates": _named(_certificate())}, ["certificates"]),
         "Facts": _facts(),
         "Tests": _tests(),
     }
@@ -262,6 +264,31 @@ def _issuer() -> Schema:
         "attributes": _named(_VALUE),
     }
     return _object({key: shapes.get(key, _ANY) for key in issuers.ISSUER_KEYS}, ["issuer", "audiences", "algorithms"])
+
+
+def _api_key() -> Schema:
+    shapes = {
+        "hash": _TEXT,
+        "is": _object(dict.fromkeys(ASSIGNEE_KINDS, _LIST)),
+        "scopes": _TEXTS,
+        "attributes": _named(_VALUE),
+        "from": _TEXT,
+        "expires": _TEXT,
+    }
+    return _object(_keys(api_keys.KEY_FIELDS, shapes), ["hash", "is"])
+
+
+def _certificate() -> Schema:
+    many = [kind for kind, number in ASSIGNEE_KINDS.items() if number == "many"]
+    shapes = {
+        **dict.fromkeys(certificate_rules.MATCHERS, _TEXTS),
+        "trust_domain": _TEXT,
+        "as": _words(["client", "person"]),
+        "namespace": _OPEN,
+        "is": _object(dict.fromkeys(many, _LIST)),
+        "attributes": _named(_VALUE),
+    }
+    return _object(_keys(certificate_rules.RULE_FIELDS, shapes))
 
 
 def _facts() -> Schema:

@@ -1,8 +1,13 @@
 """Catalogued resources and query-based collections become facts; their mistakes are told."""
 
+import json
+
 import pytest
 
+from authorizer.jose.sign import generate, public_jwk
 from authorizer.pdp.sources import compile_documents
+
+KEYS = json.dumps({"keys": [public_jwk(generate("ES256"), "ES256", "k")]}).encode()
 
 APP = """
 kind: Catalog
@@ -87,3 +92,11 @@ def test_mistakes(old, new, expected):
 def test_what_the_facts_say_too():
     found = compiled(APP, FACTS + "lookups: {shop/Page: {start: {secret: false}}}\n")
     assert [problem.code for problem in found.problems] == ["T202"]
+
+
+@pytest.mark.parametrize(("issuer", "expected"), [("https://login.example", []), ("https://login.exmaple", ["T406"])])
+def test_claims_are_taken_from_declared_issuers(issuer, expected):
+    text = f"{{kind: Application, id: app, rights: {{r: {{}}}}, claims: {{issuers: ['{issuer}'], rights: r}}}}"
+    trusted = "{kind: Issuers, issuers: {main: {issuer: 'https://login.example', audiences: [a], algorithms: [ES256], jwks_file: k.json}}}"
+    found = compile_documents({"a.yaml": text.encode(), "i.yaml": trusted.encode(), "k.json": KEYS})
+    assert [problem.code for problem in found.problems] == expected

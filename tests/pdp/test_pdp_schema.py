@@ -10,6 +10,7 @@ import yaml
 from authorizer.cli import main
 from authorizer.pdp.schema import schema
 from authorizer.pdp.sources import compile_documents
+from authorizer.policy import pbac
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = schema()
@@ -144,6 +145,10 @@ def test_what_is_wrong_is_invalid_and_an_error(text):
     assert not valid(document, SCHEMA)
     problems = compile_documents({"f.yaml": text.encode()}).problems
     assert any(problem.severity == "error" for problem in problems)
+
+
+def test_it_knows_every_kind():
+    assert set(SCHEMA["properties"]["kind"]["enum"]) == {*pbac.KINDS, *pbac.OTHER_KINDS}
 
 
 def test_it_can_be_printed(capsys):

@@ -19,6 +19,14 @@ class Assigned(Struct, frozen=True):
     place: Place
 
 
+class Listened(Struct, frozen=True):
+    """An issuer whose claims an application takes rights from."""
+
+    issuer: str
+    application: str
+    place: Place
+
+
 Types = tuple[FieldType, ...]
 """The types that a name has: those of its namesakes in several applications, or of all fields that it fills."""
 
@@ -36,6 +44,7 @@ class Vocabulary(Struct, frozen=True):
     env: Mapping[str, Types]
     lookups: Mapping[str, Mapping[str, Types]]
     assigned: tuple[Assigned, ...]
+    listened: tuple[Listened, ...] = ()
 
 
 def vocabulary(catalog: Catalog, applications: Mapping[str, Application], policies: Iterable[Policy]) -> Vocabulary:
@@ -70,6 +79,12 @@ def vocabulary(catalog: Catalog, applications: Mapping[str, Application], polici
         assignee=assignee,
         env={name: (field.type,) for name, field in catalog.env.items()},
         lookups=lookups,
+        listened=tuple(
+            Listened(issuer, name, application.claims.place)
+            for name, application in sorted(applications.items())
+            if application.claims is not None
+            for issuer in application.claims.issuers
+        ),
         assigned=tuple(Assigned(policy.token, policy.id, policy.place) for policy in policies if policy.token),
     )
 
