@@ -390,6 +390,33 @@ async def test_e9_claims_are_honoured_and_headers_reach_the_api(sidecar: Sidecar
     assert "x-tenant" not in {name.lower() for name in sidecar.api.seen[-1][2]}
 
 
+LISTED = """
+kind: Application
+id: app
+model: pbac+fields
+fields: {agency: {type: string, scope: [resource, assignee]}, line: {type: enum, values: [motor, life]}}
+rights: {list: {fields: [agency, line]}}
+http: {hosts: [api.example], routes: {GET /contracts: {right: list, mode: filter}}}
+---
+kind: Policies
+policies:
+  - {id: own, right: app/list, to: {group: agents}, where: {resource.agency: {eq: $assignee.agency}}}
+  - {id: wall, effect: deny, right: app/list, to: {group: agents}, where: {resource.line: {eq: life}}, reason: wall}
+"""
+
+
+async def test_e9_list_filters_reach_the_api(sidecar: Sidecar) -> None:
+    sidecar.load("{agency: agency}", LISTED)
+    assert (await sidecar.ask("GET /contracts", ("x-authz-filter", "true"), groups=["agents"], agency="a-17"))[0] == 200
+    asked = json.loads(sidecar.api.seen[-1][2]["x-authz-filter"])
+    wanted = [
+        {"field": "agency", "op": "eq", "value": "a-17"},
+        {"field": "line", "op": "ne", "value": "life"},
+    ]
+    assert sorted(asked["all"], key=lambda one: one["field"]) == wanted
+    assert (await sidecar.ask("GET /contracts", groups=["guests"], agency="a-17"))[0] == 403
+
+
 ELIGIBLE = """
 kind: Application
 id: app
