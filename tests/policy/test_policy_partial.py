@@ -163,7 +163,7 @@ def where(text: str) -> Any:
         ("assignee.most: {gt: $resource.price}", {"field": "price", "op": "lt", "value": "1.50"}),
         ("resource.at: {lt: 2026-01-01T00:00:00Z}", {"field": "at", "op": "lt", "value": "2026-01-01T00:00:00Z"}),
         ("resource.hour: {between: [22:00, 06:00]}", {"field": "hour", "op": "between", "value": ["22:00", "06:00"]}),
-        ("resource.from: {in: [10.0.0.0/8]}", {"field": "from", "op": "in", "value": ["10.0.0.0-10.255.255.255"]}),
+        ("resource.from: {in: [10.0.0.0/8]}", {"field": "from", "op": "in", "value": ["10.0.0.0/8"]}),
         ("resource.from: {eq: $assignee.host}", {"field": "from", "op": "eq", "value": "10.1.1.1"}),
         ("resource.done: {eq: true}", {"field": "done", "op": "eq", "value": True}),
         ("resource.word: {exists: false}", {"field": "word", "op": "exists", "value": False}),

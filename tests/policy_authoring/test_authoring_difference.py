@@ -64,7 +64,7 @@ def told(old: str, new: str) -> list[str]:
         (f"{ALLOW}, at: {{room: r}}}}", f"{ALLOW}, at: {{site: s}}}}", ["group g gained s when resource.point in [room:q, site:s]"]),
         (f"{ALLOW}, until: 2026-01-01T00:00:00Z}}", f"{ALLOW}}}", ["group g gained s when env.now >= 2026-01-01T00:00:00Z"]),
         (f"{ALLOW}, require: {{acr: otp}}}}", f"{ALLOW}}}", ["group g gained s when env.acr = pwd or env.acr does not exist"]),
-        (f"{ALLOW}, require: {{max_age: 10}}}}", f"{ALLOW}, require: {{max_age: 5}}}}", ["group g lost s when env.auth_age > 5.0s and env.auth_age <= 10.0s"]),
+        (f"{ALLOW}, require: {{max_age: 10}}}}", f"{ALLOW}, require: {{max_age: 5}}}}", ["group g lost s when env.auth_age > 5s and env.auth_age <= 10s"]),
         (f"{ALLOW}}}\n{DENY}}}", f"{ALLOW}}}", ["group g gained s"]),
         (f"{ALLOW}}}\n{DENY}}}", f"{ALLOW}}}\n{DENY}, where: {{resource.line: {{eq: a}}}}}}", ["group g gained s when resource.line in [b, c]"]),
         (f"{ALLOW}}}\n{DENY}, to: {{group: g}}}}", f"{ALLOW}}}", ["group g gained s"]),

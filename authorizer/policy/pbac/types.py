@@ -110,13 +110,14 @@ def show(kind: FieldType, value: object) -> str:
         return rfc3339(value)
     if kind.base == "timeofday" and isinstance(value, int):
         return f"{value // 3600:02}:{value // 60 % 60:02}" + (f":{value % 60:02}" if value % 60 else "")
-    if kind.base == "duration":
-        return f"{value}s"
+    if kind.base == "duration" and isinstance(value, (int, float)):
+        return f"{int(value) if value == int(value) else value}s"
     if isinstance(value, tuple) and len(value) == 2:
         return str((ipaddress.IPv4Address if value[0] == 4 else ipaddress.IPv6Address)(value[1]))
     if isinstance(value, tuple):
-        first, last = (show(kind, (value[0], end)) for end in value[1:])
-        return f"{first}-{last}"
+        version, first, last = value
+        network, width = (ipaddress.IPv4Network, 32) if version == 4 else (ipaddress.IPv6Network, 128)
+        return str(network((first, width - (last - first).bit_length())))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
