@@ -2,10 +2,11 @@
 
 import sys
 
-from tests.bench import decision, doors, policy, rego, transport, workers
+from tests.bench import authoring, decision, doors, policy, rego, transport, workers
 from tests.bench.report import publish
 
 GROUPS = {
+    "authoring": authoring.run,
     "decision": decision.run,
     "doors": doors.run,
     "policy": policy.run,
