@@ -13,6 +13,7 @@ from authorizer.policy.plan.calling import Known
 from authorizer.policy.plan.context import BudgetError, Context
 from authorizer.policy.plan.control import write_blocks
 from authorizer.policy.plan.form import DATA, INPUT, Block, Plan
+from authorizer.policy.plan.splitting import Piece, pieces
 from authorizer.policy.plan.terms import Term, constant
 from authorizer.policy.plan.units import CHARGED, Unit, Variant, Written
 from authorizer.policy.plan.values import UNDEFINED, BuiltinError, Set, Value
@@ -133,27 +134,34 @@ def _function(unit: Unit, variant: Variant, *, kept: bool) -> None:
     if bound:
         del parameters[DATA]
     parameters.insert(1 if bound else 2, "m")
-    writer = _written(unit, blocks, env)
-    cost = writer.cost
+    writer, parts = _written(unit, blocks, env)
     found = _constant(unit, writer.body)
     answers = _answers(writer.body)
     slot = 0
     if kept and found is None and len(function.parameters) == DATA + 1:
         slot = unit.slot()
-    _charge(writer)
-    _compile(unit, python, parameters, writer.body, blocks)
-    unit.written[variant] = Written(python, found, 1 if cost > CHARGED else cost + 1, slot, answers)
+    _compile(unit, python, parameters, parts, blocks)
+    cost = 1 if writer.cost > CHARGED else writer.cost + 1
+    unit.written[variant] = Written(python, found, cost, slot, answers)
 
 
 def _data(unit: Unit, *, bound: bool) -> Term:
     return constant(unit.data, base=True) if bound else Term("a1", defined=False, base=True)
 
 
-def _written(unit: Unit, blocks: Sequence[Block], env: Mapping[int, Term]) -> Writer:
+def _written(unit: Unit, blocks: Sequence[Block], env: Mapping[int, Term]) -> tuple[Writer, list[list[ast.stmt]]]:
+    """Write blocks; return also what each became. What costs much charges for itself."""
     writer = Writer(blocks, env, unit.constants)
     writer.memos = {(env[INPUT].name, env[DATA].name or unit.constants.name(env[DATA].value)): "m"}
-    write_blocks(writer, unit, blocks)
-    return writer
+    parts, at = [], 0
+    for block in blocks:
+        write_blocks(writer, unit, (block,))
+        parts.append(writer.body[at:])
+        at = len(writer.body)
+    if writer.cost > CHARGED:
+        budget = nodes.item(nodes.name("m"), nodes.literal(0))
+        parts.insert(0, [nodes.expression(nodes.method(budget, "charge", nodes.literal(writer.cost)))])
+    return writer, parts
 
 
 def _constant(unit: Unit, body: Sequence[ast.stmt]) -> Known | values.Undefined | None:
@@ -183,27 +191,28 @@ def _answers(body: list[ast.stmt]) -> frozenset[bool] | None:
 
 
 def _entry(unit: Unit, python: str, blocks: Sequence[Block]) -> Callable[..., Any]:
-    writer = _written(unit, blocks, {INPUT: Term("a0", defined=False), DATA: _data(unit, bound=unit.bound)})
-    _charge(writer)
+    _, parts = _written(unit, blocks, {INPUT: Term("a0", defined=False), DATA: _data(unit, bound=unit.bound)})
     parameters = ["a0", "m"] if unit.bound else ["a0", "a1", "m"]
-    first, last = nodes.assign("rs", nodes.array_display(())), ast.Return(nodes.name("rs"))
-    return _compile(unit, python, parameters, [first, *writer.body, last], blocks)
-
-
-def _charge(writer: Writer) -> None:
-    """Let a function that costs much charge for itself when it is called."""
-    if writer.cost > CHARGED:
-        budget = nodes.item(nodes.name("m"), nodes.literal(0))
-        writer.body.insert(0, nodes.expression(nodes.method(budget, "charge", nodes.literal(writer.cost))))
+    first: list[ast.stmt] = [nodes.assign("rs", nodes.array_display(()))]
+    last: list[ast.stmt] = [ast.Return(nodes.name("rs"))]
+    _compile(unit, python, parameters, [first, *parts, last], blocks)
+    made: Callable[..., Any] = unit.names[python]
+    return made
 
 
 def _compile(
-    unit: Unit, python: str, parameters: Sequence[str], body: list[ast.stmt], blocks: Sequence[Block]
-) -> Callable[..., Any]:
+    unit: Unit, python: str, parameters: Sequence[str], parts: Sequence[list[ast.stmt]], blocks: Sequence[Block]
+) -> None:
     file = next((each.place[0] for block in blocks for each in block if each.place[1]), -1)
-    filename = unit.plan.files[file] if 0 <= file < len(unit.plan.files) else "<plan>"
-    last = ast.Return(nodes.name("U"))
-    definition = nodes.define(python, parameters, [*body, last])
+    filename = unit.plan.files[file] if 0 <= file < len(unit.plan.files) else ""
+    cut, body = pieces(python, parameters, parts)
+    for piece in cut:
+        _execute(unit, piece, filename or "<plan>")
+    _execute(unit, Piece(python, list(parameters), body), filename or "<plan>")
+
+
+def _execute(unit: Unit, piece: Piece, filename: str) -> None:
+    definition = nodes.define(piece.name, piece.parameters, [*piece.body, ast.Return(nodes.name("U"))])
     module = ast.Module([definition], [])
     for each in (definition, *definition.body):
         if not hasattr(each, "lineno"):
@@ -212,7 +221,5 @@ def _compile(
         if isinstance(node, ast.If | ast.For | ast.While) and not node.body:
             node.body.append(ast.Pass())
     ast.fix_missing_locations(module)
-    code = compile(module, filename or "<plan>", "exec", dont_inherit=True)
+    code = compile(module, filename, "exec", dont_inherit=True)
     exec(code, unit.names)  # noqa: S102 - made by this package from checked statements, never from text
-    made: Callable[..., Any] = unit.names[python]
-    return made

@@ -22,6 +22,11 @@ def assign(identifier: str, value: ast.expr) -> ast.stmt:
     return ast.Assign([ast.Name(identifier, _STORE)], value)
 
 
+def assign_all(identifiers: Sequence[str], value: ast.expr) -> ast.stmt:
+    """Make ``(a, b, ...) = value``."""
+    return ast.Assign([ast.Tuple([ast.Name(each, _STORE) for each in identifiers], _STORE)], value)
+
+
 def assign_item(target: ast.expr, index: ast.expr, value: ast.expr) -> ast.stmt:
     """Make ``target[index] = value``."""
     return ast.Assign([ast.Subscript(target, index, _STORE)], value)
