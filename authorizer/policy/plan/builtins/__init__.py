@@ -26,6 +26,7 @@ from authorizer.policy.plan.builtins import (
     semver,
     signing,
     strings,
+    templates,
     units,
     uris,
     uuids,
@@ -75,6 +76,7 @@ BUILTINS: Final[Mapping[str, Builtin]] = {
     **semver.BUILTINS,
     **signing.BUILTINS,
     **strings.BUILTINS,
+    **templates.BUILTINS,
     **units.BUILTINS,
     **uris.BUILTINS,
     **uuids.BUILTINS,
@@ -89,7 +91,6 @@ REFUSED: Final[Mapping[str, str]] = {
     "rego.metadata.chain": "the compiler answers it, and only within a rule",
     "rego.metadata.rule": "the compiler answers it, and only within a rule",
     "rego.parse_module": "policies are compiled before they are loaded",
-    "strings.render_template": "Go's template language is not read here; sprintf and template strings are",
     **regex.REFUSED,
     **schemas.REFUSED,
 }
