@@ -13,6 +13,7 @@ from authorizer.errors import DocumentError, Place, Problem
 from authorizer.model import Decision
 from authorizer.pdp import rehearsal, snapshot
 from authorizer.pdp.sources import Sources
+from authorizer.pdp.standing import standing
 from authorizer.policy import testing
 from authorizer.policy.authoring import evaluation, explanation, recorded
 from authorizer.policy.authoring.access import assignee
@@ -49,8 +50,12 @@ def _explain(args: argparse.Namespace) -> int:
     decision = rehearsal.ask(found, case)
     asked = rehearsal.read(found, case)
     told = () if isinstance(asked, Decision) else candidates(found, estate, asked, case.now)
+    kept = None
+    if not isinstance(asked, Decision):
+        kept = standing(found, asked.guard, asked.identity, asked.resource, asked.env, case.now)
     if args.output == "json":
-        print_json({**_answer(decision), "candidates": [_candidate(one) for one in told]})
+        lasting = {"ttl": _seconds(kept.seconds), "used_attributes": kept.attributes} if kept is not None else {}
+        print_json({**_answer(decision), **lasting, "candidates": [_candidate(one) for one in told]})
         return 0
     by = f" by {', '.join(decision.policies)}" if decision.policies else ""
     print(f"{'allow' if decision.allowed else 'deny'}: {decision.reason.code}{by}")
@@ -60,7 +65,16 @@ def _explain(args: argparse.Namespace) -> int:
         print(decision.detail)
     for line in _lines(told, decision):
         print(line)
+    if kept is not None:
+        seconds = _seconds(kept.seconds)
+        until = "does not depend on the time" if seconds is None else f"holds for {seconds} s"
+        print(f"{until}; looks at {', '.join(kept.attributes) or 'no attribute'}")
     return 0
+
+
+def _seconds(seconds: float) -> int | None:
+    """Return whole seconds, or None for ever."""
+    return None if seconds == float("inf") else int(seconds)
 
 
 def _case(args: argparse.Namespace, sources: Sources) -> testing.Case:

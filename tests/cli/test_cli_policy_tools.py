@@ -144,6 +144,7 @@ def test_explain_a_case(folder, capsys):
         "GET /r/{id} asks for app/r",
         "no policy grants r to the caller",
         f"allow staff ({folder}/policies.yaml:9:12) would grant it to group staff",
+        "does not depend on the time; looks at resource.line",
     ]
     assert main(["policy", "explain", "--case", "first: in", str(folder), "--output", "json"]) == 0
     shown = json.loads(capsys.readouterr().out)
@@ -162,6 +163,7 @@ def test_explain_a_request(folder, capsys):
     assert out(capsys)[3:] == [
         f"allow staff ({folder}/policies.yaml:9:12) would grant it with",
         f"    {folder}/policies.yaml:9:86: resource.line eq a: resource.line is b",
+        "does not depend on the time; looks at resource.line",
     ]
     for bad in ("{http: GET}", "[]", "{is: {grop: [a]}, http: GET h/r}", "{", ""):
         assert main(["policy", "explain", "--request", bad, str(folder)]) == 3

@@ -27,29 +27,20 @@ from authorizer.policy.pbac.verdicts import allowed, denied, gate_verdict, login
 _ANYWHERE = (EVERYWHERE,)
 
 
+Read = tuple[frozenset[str], tuple[str, ...], Sides]
+"""A question with its values typed: the caller's tokens, the points that count, the three sides."""
+
+
 def decide(shared: Shared, route: RouteTable, question: Question) -> Verdict:
     """Answer a question. Never raises for bad data."""
     right = route.right
     if right.broken:
         return Verdict(False, "indeterminate", by=right.broken, detail="a policy about this right could not be built")
-    resource = _resource(route, question.resource)
-    if isinstance(resource, BadAttribute):
-        return Verdict(False, "bad_attribute", detail=str(resource))
-    env = _env(route.env, question)
-    if isinstance(env, BadAttribute):
-        return Verdict(False, "bad_attribute", detail=str(env))
-    points: tuple[str, ...] = _ANYWHERE
-    for field, chains in route.points:
-        point = question.resource.get(field)
-        chain = chains.get(point) if isinstance(point, str) else None
-        if chain is None:
-            return Verdict(False, "unknown_point", detail="the assignment point is absent or not in the tree")
-        points += chain
-    if route.lacks_point:
-        return Verdict(False, "unknown_point", detail="a denial stands at a point and the route gives none")
-    sides: Sides = (resource, question.assignee, env)
+    asked = read(route, question)
+    if isinstance(asked, Verdict):
+        return asked
+    tokens, points, sides = asked
     rows, now = shared.rows, question.now
-    tokens = question.tokens if ANYONE in question.tokens else question.tokens | {ANYONE}
     if route.open:
         return filtered(shared, route, question, tokens, points, sides)
     for gate in right.gates:
@@ -82,6 +73,27 @@ def decide(shared: Shared, route: RouteTable, question: Question) -> Verdict:
     if weak:
         return step_up(weak, shared)
     return unmatched(right, found, tokens, points, shared, question, sides)
+
+
+def read(route: RouteTable, question: Question) -> Read | Verdict:
+    """Read the values of a question, or return the denial of what cannot be read."""
+    resource = _resource(route, question.resource)
+    if isinstance(resource, BadAttribute):
+        return Verdict(False, "bad_attribute", detail=str(resource))
+    env = _env(route.env, question)
+    if isinstance(env, BadAttribute):
+        return Verdict(False, "bad_attribute", detail=str(env))
+    points: tuple[str, ...] = _ANYWHERE
+    for field, chains in route.points:
+        point = question.resource.get(field)
+        chain = chains.get(point) if isinstance(point, str) else None
+        if chain is None:
+            return Verdict(False, "unknown_point", detail="the assignment point is absent or not in the tree")
+        points += chain
+    if route.lacks_point:
+        return Verdict(False, "unknown_point", detail="a denial stands at a point and the route gives none")
+    tokens = question.tokens if ANYONE in question.tokens else question.tokens | {ANYONE}
+    return tokens, points, (resource, question.assignee, env)
 
 
 def _holding(found: list[int], shared: Shared, sides: Sides, question: Question) -> tuple[list[int], list[int]]:

@@ -96,6 +96,7 @@ class Gathered:
             broken=tuple(sorted(map(self._rows.id, broken))),
             abouts=tuple(decisive),
             reads=reads,
+            requires=frozenset(chain.from_iterable(map(self._rows.requires, decisive))),
             momentary=any(side == _ENV for side, _ in reads) or any(map(self._rows.momentary, decisive)),
             dutiful=any(map(self._rows.dutiful, of["allow"])),
             emits=emits,

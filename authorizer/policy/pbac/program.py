@@ -8,11 +8,12 @@ import msgspec
 
 from authorizer.errors import DocumentError, Place, Problem
 from authorizer.model import Identity
-from authorizer.policy.pbac.decide import decide
+from authorizer.policy.pbac.decide import decide, read
 from authorizer.policy.pbac.emitting import FILTER, kinds_of
 from authorizer.policy.pbac.form import FORMAT, ApplicationForm, Form, RouteForm, lookup_table
 from authorizer.policy.pbac.gather import Gathered
 from authorizer.policy.pbac.index import WIDE, leaves
+from authorizer.policy.pbac.lasting import lasts, looks_at
 from authorizer.policy.pbac.points import chains, tree_of
 from authorizer.policy.pbac.question import BadAttribute, Question, Route, Source, Verdict
 from authorizer.policy.pbac.rows import Rows
@@ -61,6 +62,22 @@ class Program:
     def decide(self, question: Question) -> Verdict:
         """Answer a question about one of this program's routes. Never raises for bad data."""
         return decide(self._shared, self._tables[question.route.index], question)
+
+    def looks_at(self, route: Route) -> tuple[str, ...]:
+        """Return the attributes that verdicts about a route hang on besides the caller's tokens, as ``side.field``."""
+        table = self._tables[route.index]
+        return tuple(sorted({*looks_at(table.right), *(f"resource.{field}" for field, _ in table.points)}))
+
+    def lasts(self, question: Question) -> float:
+        """Return for how many seconds the verdict on a question holds at least, if nothing but time passes.
+
+        It is 0 where a policy looks at ``env.risk``, and infinite where nothing hangs on the moment.
+        """
+        route = self._tables[question.route.index]
+        asked = read(route, question)
+        if isinstance(asked, Verdict):
+            return 0.0
+        return lasts(self._shared, route.right, question, *asked, route.open, self.zone)
 
     def depends(self, route: Route) -> tuple[str, ...] | None:
         """Return the resource fields that a verdict about a route hangs on besides the subject, each a text or unknown.

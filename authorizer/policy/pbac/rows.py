@@ -281,6 +281,16 @@ class Rows:
                 yield from body.template.reads
             yield from emitting.reads(body.extras.emit)
 
+    def requires(self, about: About) -> Iterator[Field]:
+        """Yield the fields that a bucket's rows need beside their conditions: the login, and the plan."""
+        for body in map(self._bodies.__getitem__, about.bodies):
+            if body.extras.acr is not None:
+                yield SIDE_INDEX["env"], "acr"
+            if body.extras.max_age is not None:
+                yield SIDE_INDEX["env"], "auth_age"
+            if body.extras.feature_gate:
+                yield SIDE_INDEX["assignee"], "plan"
+
     def emits(self, about: About) -> Iterator[form.EmitForm]:
         """Yield the headers that a bucket's rows may set."""
         for number in about.bodies:

@@ -17,10 +17,11 @@ class RightTable(Struct, frozen=True):
 
     ``gates`` are in the order in which they speak. ``broken`` are policies that could not be built: the right is
     denied. ``denied_in`` are the trees at whose points denials stand: a request without a point in one of them cannot
-    be judged. ``abouts`` are where all these policies are; ``reads`` are the fields that their conditions look at, and
-    ``momentary`` says that what holds now need not hold in a second: some of them look at the moment, or at a login's
-    strength and age, or have a beginning or an end. ``dutiful`` says that some allows have obligations, advice
-    or headers; ``emits`` are the headers of the application and the right, ``kinds`` the types of what they may tell.
+    be judged. ``abouts`` are where all these policies are; ``reads`` are the fields that their conditions look at,
+    ``requires`` those that they need beside, and ``momentary`` says that what holds now need not hold in a second: some
+    of them look at the moment, or at a login's strength and age, or have a beginning or an end. ``dutiful`` says that
+    some allows have obligations, advice or headers; ``emits`` are the headers of the application and the right,
+    ``kinds`` the types of what they may tell.
     """
 
     name: str
@@ -33,6 +34,7 @@ class RightTable(Struct, frozen=True):
     broken: tuple[str, ...]
     abouts: tuple[About, ...]
     reads: frozenset[Field]
+    requires: frozenset[Field]
     momentary: bool
     dutiful: bool
     emits: tuple[EmitForm, ...]
