@@ -2,8 +2,10 @@
 
 Authors' side: ``declared`` (shapes), ``values``, ``vocabulary``, ``applications``, ``routes``, ``conditions``,
 ``grants``, ``policies``, ``eligibility``, ``names`` (meaning), ``lint``, ``compile`` and ``form`` (the signed JSON).
-Deciding side: ``templates`` (closures), ``rows``, ``index``, ``program``, ``decide``, ``explain``. Both share
-``types``; only ``check`` sees both.
+The compiled form's policies are columns: ``pack`` writes them, ``columns`` is how numbers and texts stand in JSON.
+Deciding side: ``templates`` (closures), ``rows`` (reads columns), ``gather`` and ``index``, ``points``, ``subjects``,
+``program``; ``decide`` (the algorithm), ``partial`` (for lists), ``verdicts``, ``explain``, ``emitting``, ``lasting``.
+Both share ``types``; only ``check`` sees both.
 """
 
 from authorizer.policy.pbac.check import KINDS, OTHER_KINDS, Compiled, check_and_compile
