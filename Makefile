@@ -23,7 +23,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "not interop" $(ARGS)
 
 nightly: $(READY)
-	ORACLE_ESTATES=4400 $(BIN)/python -m pytest tests/policy_oracle $(ARGS)
+	NIGHTLY=1 $(BIN)/python -m pytest tests/policy_oracle $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -1,9 +1,12 @@
 """Random estates and questions about them: everything the language has, names that meet, values that are missing or bad."""
 
 import json
+import os
 import re
+from collections.abc import Callable
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 MOMENTS = [f"2026-0{month}-01T{hour}:00:00Z" for month in (1, 3, 5) for hour in ("08", "20")]
@@ -331,6 +334,16 @@ def questions(draw: Any) -> dict:
 
 
 QUESTIONS = questions()
+
+
+def examples(by_day: int, by_night: int) -> Callable:
+    """Return how often a property is tried: more where ``NIGHTLY`` is set.
+
+    Nothing is shrunk: the first estate that differs is small enough to be read, and a smaller one takes minutes to find.
+    """
+    number = by_night if os.environ.get("NIGHTLY") else by_day
+    phases = [Phase.explicit, Phase.reuse, Phase.generate]
+    return settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck), phases=phases)
 
 
 def written(documents: list[dict]) -> str:

@@ -1,25 +1,20 @@
 """What explain says of each policy, put together by the algorithm, is what the engine decides."""
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from authorizer.cli.policy_explain import candidates
 from authorizer.model import Decision
 from authorizer.pdp import rehearsal
 from authorizer.pdp.sources import compile_documents
-from tests.policy_oracle.estates import QUESTIONS, estates, written
+from tests.policy_oracle.estates import QUESTIONS, estates, examples, written
 from tests.policy_oracle.test_oracle import case_of, compiled
 
 BEFORE = {"bad_attribute", "unknown_point"}
 """Reasons that come before any policy."""
 
 
-@settings(
-    max_examples=20,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-)
+@examples(10, 500)
 @given(estates(), st.lists(QUESTIONS, min_size=20, max_size=20))
 def test_candidates_say_what_the_engine_decides(documents, questions):
     text = written(documents)

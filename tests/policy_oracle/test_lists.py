@@ -3,12 +3,12 @@
 import json
 
 import yaml
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from authorizer.pdp import rehearsal
-from tests.policy_oracle.estates import FIELDS, QUESTIONS, RESOURCES, estates, written
+from tests.policy_oracle.estates import FIELDS, QUESTIONS, RESOURCES, estates, examples, written
 from tests.policy_oracle.reference import BAD, Reference, convert, hour
 from tests.policy_oracle.test_oracle import case_of, compiled
 
@@ -38,12 +38,7 @@ def texts(value):
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-)
+@examples(12, 600)
 @given(estates(), st.lists(QUESTIONS, min_size=4, max_size=4), st.lists(RESOURCES, min_size=8, max_size=8))
 def test_a_filter_shows_what_would_be_allowed(documents, questions, rows):
     application = documents[2]

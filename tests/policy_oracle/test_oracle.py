@@ -1,10 +1,9 @@
 """The compiled engine and the reference interpreter agree on random estates, facts and requests, in every order."""
 
-import os
 import random
 
 import yaml
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from authorizer.errors import Place
@@ -12,12 +11,11 @@ from authorizer.model import ANYONE, AUTHENTICATED, assignee_token
 from authorizer.pdp import rehearsal, snapshot
 from authorizer.pdp.sources import compile_documents
 from authorizer.policy.testing import Case, Expect
-from tests.policy_oracle.estates import QUESTIONS, estates, written
+from tests.policy_oracle.estates import QUESTIONS, estates, examples, written
 from tests.policy_oracle.reference import Reference, hour
 
-ESTATES = int(os.environ.get("ORACLE_ESTATES", "40"))
-"""How many random estates; each is asked ``EACH`` questions. The nightly target raises it."""
 EACH = 25
+"""Questions to each random estate."""
 FILLED = {"GET": "GET /{p}/{id}", "PUT": "PUT /{p}/{id}"}
 RIGHT = {"GET": "r", "PUT": "s"}
 
@@ -95,13 +93,7 @@ def reference(plain: Reference, question: dict, routes: dict) -> dict:
     }
 
 
-@settings(
-    max_examples=ESTATES,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-)
-# No shrinking: the first estate that differs is small enough to be read, and a smaller one takes minutes to find.
+@examples(25, 4400)
 @given(estates(), st.lists(QUESTIONS, min_size=EACH, max_size=EACH), st.randoms())
 def test_the_engine_and_the_reference_agree(documents, questions, chance):
     text = written(documents)

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from authorizer.errors import DocumentError
 from authorizer.pdp.sources import compile_documents
@@ -10,7 +10,7 @@ from authorizer.policy.authoring.difference import differences
 from authorizer.policy.authoring.surgery import comparisons
 from authorizer.policy.authoring.unpacking import source_map, unpacked
 from authorizer.policy.pbac.compile import compile_form
-from tests.policy_oracle.estates import estates, written
+from tests.policy_oracle.estates import estates, examples, written
 
 SHORT = """\
 kind: Application
@@ -18,7 +18,7 @@ id: shop
 model: pbac+fields
 scopes: {admin: [orders.read], "users.*": {as: users}}
 fields: {users: {type: string, many: true, scope: assignee}}
-claims: {rights: authz, issuers: ["https://login.example"]}
+claims: {rights: authz}
 emit: {upstream: {x-user: $assignee.users}}
 http:
   hosts: [api.example]
@@ -47,7 +47,7 @@ def back_and_forth(text: str):
     assert differences(estate, found) == differences(found, estate) == ()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(12, 500)
 @given(estates())
 def test_estates_come_back(documents):
     back_and_forth(written(documents))
