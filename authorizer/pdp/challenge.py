@@ -1,4 +1,7 @@
-"""The ``WWW-Authenticate`` value of a 401 (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9470 section 3)."""
+"""The ``WWW-Authenticate`` value of a 401 (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9470 section 3).
+
+A 403 has one too where a token lacks scopes.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -23,6 +26,13 @@ def challenge(why: Reason, *, realm: str = "", step_up: StepUp | None = None) ->
     elif why.code not in _WITHOUT_ERROR:
         parameters |= {"error": "invalid_token", "error_description": why.text}
     return _written("Bearer", parameters)
+
+
+def scope_challenge(scopes: Iterable[str], *, by_proof: bool, realm: str = "") -> str:
+    """Return the challenge of a 403 for a token that lacks scopes (RFC 6750 section 3.1): all that are asked for."""
+    parameters = {"realm": realm} if realm else {}
+    parameters |= {"error": "insufficient_scope", "scope": " ".join(scopes)}
+    return _written("DPoP" if by_proof else "Bearer", parameters)
 
 
 def proof_challenge(why: Reason, algorithms: Iterable[str], *, realm: str = "") -> str:

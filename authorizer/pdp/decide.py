@@ -6,10 +6,10 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from authorizer.model import ANONYMOUS, Decision, Identity, Reason, Request
+from authorizer.model import ANONYMOUS, Decision, Identity, Reason, Request, StepUp, assignee_token
 from authorizer.pdp import answers, canonical, ways
 from authorizer.pdp.authentication import authenticate
-from authorizer.pdp.challenge import challenge, proof_challenge
+from authorizer.pdp.challenge import challenge, proof_challenge, scope_challenge
 from authorizer.pdp.credentials import by_proof
 from authorizer.pdp.guards import Guard
 from authorizer.pdp.headers import NOTHING_TOLD, says, tell, visible
@@ -300,9 +300,25 @@ def _denied(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdi
         step_up=step_up,
         obligations=verdict.obligations,
         advice=verdict.advice,
-        challenge=challenge(why, realm=snapshot.options.realm, step_up=step_up) if why.status == 401 else "",
+        challenge=_challenged(snapshot, guard, identity, why, step_up),
         revision=snapshot.revision,
     )
+
+
+def _challenged(snapshot: Snapshot, guard: Guard, identity: Identity, why: Reason, step_up: StepUp | None) -> str:
+    """Return the challenge of a verdict: which login is needed, or which scopes, where a token lacks them."""
+    realm = snapshot.options.realm
+    if why.status == 401:
+        return challenge(why, realm=realm, step_up=step_up)
+    scopes = guard.route.scopes
+    if why.code != "no_matching_policy" or not scopes or not identity.issuer:
+        return ""
+    held = identity.typed[guard.route.application].tokens
+    if held.issuperset(assignee_token("scope", scope) for scope in scopes):
+        return ""
+    # The caller knows its issuer's scopes without the namespace that they have here.
+    asked = [scope.removeprefix(identity.namespace) for scope in scopes]
+    return scope_challenge(asked, by_proof=bool(identity.bound_key), realm=realm)
 
 
 def _known(decision: Decision, snapshot: Snapshot, guard: Guard, identity: Identity = ANONYMOUS) -> Decision:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authorizer.model import Reason, StepUp
-from authorizer.pdp.challenge import challenge
+from authorizer.pdp.challenge import challenge, scope_challenge
 from authorizer.reasons import REASONS, reason
 
 QUOTED = r'"[\x20\x21\x23-\x5b\x5d-\x7e]*"'
@@ -60,3 +60,14 @@ def test_no_text_breaks_out_of_its_quotes(realm: str, text: str, acr: str | None
 def test_every_built_in_reason_fits() -> None:
     for each in REASONS.values():
         assert each.code in {"no_credential", "credential_scheme"} or f'"{each.text}"' in challenge(each)
+
+
+@pytest.mark.parametrize(
+    ("by_proof", "realm", "value"),
+    [
+        (False, "", 'Bearer error="insufficient_scope", scope="read write"'),
+        (True, "api", 'DPoP realm="api", error="insufficient_scope", scope="read write"'),
+    ],
+)
+def test_scopes_that_are_lacking(by_proof: bool, realm: str, value: str) -> None:
+    assert scope_challenge(["read", "write"], by_proof=by_proof, realm=realm) == value

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from authorizer.model import assignee_token
 from authorizer.policy.pbac import form
 from authorizer.policy.pbac.declared import (
     AllOf,
@@ -21,7 +22,10 @@ from authorizer.policy.pbac.declared import (
     Policy,
 )
 from authorizer.policy.pbac.pack import Rule, pack
+from authorizer.policy.pbac.subjects import IS
 from authorizer.policy.pbac.types import FieldType
+
+_SCOPE = assignee_token("scope")
 
 
 def compile_form(
@@ -33,6 +37,8 @@ def compile_form(
     """Return the compiled form as dict, list, str, numbers and None: the same for every order of the documents."""
     types: dict[FieldType, int] = {}
     templates = _Templates()
+    policies = sorted(policies, key=lambda policy: policy.id)
+    asked = _asked(policies)
 
     def type_index(kind: FieldType) -> int:
         return types.setdefault(kind, len(types))
@@ -45,7 +51,8 @@ def compile_form(
         types=[],
         env=env,
         applications={
-            name: _application(application, catalog, type_index) for name, application in sorted(applications.items())
+            name: _application(application, catalog, type_index, asked)
+            for name, application in sorted(applications.items())
         },
         routes=[
             route
@@ -58,7 +65,7 @@ def compile_form(
         templates=[],
         policies=form.TableForm(),
     )
-    rules = [_policy(policy, templates, type_index) for policy in sorted(policies, key=lambda policy: policy.id)]
+    rules = [_policy(policy, templates, type_index) for policy in policies]
     rules += [
         Rule(rule.id, rule.type, rule.application, rule.target_kind, rule.target, rule.token, rule.point, rule.place)
         for rule in eligibility
@@ -84,7 +91,34 @@ class _Templates:
         return found
 
 
-def _application(application: Application, catalog: Catalog, type_index: Any) -> form.ApplicationForm:
+def _asked(policies: Iterable[Policy]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return the fewest scopes by which a policy grants a right, by application and right."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for policy in policies:
+        if policy.effect != "allow" or policy.target_kind != "right":
+            continue
+        also = policy.condition.parts if isinstance(policy.condition, AllOf) else (policy.condition,)
+        tokens = {policy.token, *(text for part in also for text in _held(part))}
+        scopes = tuple(sorted(token.removeprefix(_SCOPE) for token in tokens if token.startswith(_SCOPE)))
+        known = found.get((policy.application, policy.target))
+        if scopes and (known is None or (len(scopes), scopes) < (len(known), known)):
+            found[policy.application, policy.target] = scopes
+    return found
+
+
+def _held(part: Condition | None) -> tuple[str, ...]:
+    """Return what the caller has to be by one comparison."""
+    if isinstance(part, Leaf) and (part.side, part.field, part.operator) == ("assignee", IS, "has"):
+        return part.texts
+    return ()
+
+
+def _application(
+    application: Application,
+    catalog: Catalog,
+    type_index: Any,
+    asked: Mapping[tuple[str, str], tuple[str, ...]],
+) -> form.ApplicationForm:
     visible = {**catalog.fields, **application.fields} if application.has("fields") else {}
     return form.ApplicationForm(
         model=application.model,
@@ -98,6 +132,7 @@ def _application(application: Application, catalog: Catalog, type_index: Any) ->
                 right.feature,
                 {field: type_index(visible[field].type) for field in sorted(right.fields)},
                 _emit(right.emit),
+                list(asked.get((application.id, name), ())),
             )
             for name, right in sorted(application.rights.items())
         },

@@ -57,12 +57,16 @@ class ClaimsForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class RightForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A right: resource type ("" without), feature, its resource fields with the index of their types, its headers."""
+    """A right: resource type ("" without), feature, its resource fields with the index of their types, its headers.
+
+    ``scopes`` are the fewest by which a policy grants it, none where no policy asks for scopes.
+    """
 
     on: str = ""
     feature: str = ""
     fields: dict[str, int] = {}
     emit: list[EmitForm] = []
+    scopes: list[str] = []
 
 
 class ApplicationForm(Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -260,6 +260,7 @@ def _route(index: int, route: RouteForm, applications: Mapping[str, ApplicationF
         place=route.place,
         on_miss=_one_of(route.on_miss, ("unknown", "deny")),
         mode=_one_of(route.mode, ("decide", "filter")),
+        scopes=tuple(right.scopes),
     )
 
 

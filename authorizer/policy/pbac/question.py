@@ -22,7 +22,8 @@ class Route(Struct, frozen=True):
 
     ``lookup_table`` names the facts that its lookups read: ``application/ResourceType``, or ``application``.
     ``accepts`` are the classes of doubtful requests that the application opts into. ``on_miss`` says what becomes of a
-    request whose lookup finds nothing: unknown or deny. ``mode`` is decide or filter (``partial``).
+    request whose lookup finds nothing: unknown or deny. ``mode`` is decide or filter (``partial``). ``scopes`` are
+    those by which its right is granted, if it is by any.
     """
 
     index: int
@@ -38,6 +39,7 @@ class Route(Struct, frozen=True):
     place: str
     on_miss: str = "unknown"
     mode: str = "decide"
+    scopes: tuple[str, ...] = ()
 
 
 class BadAttribute(Struct, frozen=True):
