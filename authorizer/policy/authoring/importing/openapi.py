@@ -101,15 +101,18 @@ def _operations(document: Mapping[str, Any], notes: list[str]) -> Iterator[Opera
                 template = _template(base + path, title, notes)
                 if template is None:
                     continue
-                key = (hosts, method, shape(parse_template(template)))
-                if key in taken:
-                    notes.append(f"{title}: the same requests as {taken[key]}, whose right it shares")
+                form = method.lower(), shape(parse_template(template))
+                free = tuple(host for host in hosts if (host, *form) not in taken)
+                if len(free) < len(hosts):
+                    first = next(taken[host, *form] for host in hosts if (host, *form) in taken)
+                    notes.append(f"{title}: the same requests as {first}, whose right it shares")
+                if not free:
                     continue
-                taken[key] = title
+                taken |= {(host, *form): title for host in free}
                 name = str(operation.get("operationId") or f"{method}{path}")
                 security = operation.get("security", document.get("security"))
                 scopes = _scopes(security, schemes, title, notes)
-                yield Operation(hosts, method.upper(), template, names.name(name), scopes)
+                yield Operation(free, method.upper(), template, names.name(name), scopes)
 
 
 def _servers(
