@@ -6,6 +6,7 @@ from authorizer.grammar import UNSAFE_TEXT
 
 _SECRETS = re.compile(
     r"\beyJ[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){1,4}"  # a JWS or JWE in compact form starts with '{"' in base64url
+    r"|\bazk_[a-z2-7]{4,}_[A-Za-z0-9_-]{4,}"  # an API key of ours
     r"|(?i:\b(bearer|basic|dpop)\s+)(?=[^\s]*[A-Z0-9=])[A-Za-z0-9._~+/=-]{4,}",  # but not "bearer credential"
 )
 

@@ -139,7 +139,7 @@ class World:
         return Authorizer(build(compile_documents(self.documents).documents(), {"policy": "1"}, options), meet=meet)
 
 
-def world(now: float) -> World:
+def world(now: float, issuer: str = ISSUER) -> World:
     """Make new keys, and everything from them."""
     pem, other, prover = (sign.generate("ES256") for _ in range(3))
     public = sign.public_jwk(pem, "ES256", "main")
@@ -150,7 +150,7 @@ def world(now: float) -> World:
     }
     tokens = {}
     for name, told in TABLE["tokens"].items():
-        claims = {"iss": ISSUER, "aud": "api", "sub": "ann", "iat": int(now), "exp": int(now) + 3600}
+        claims = {"iss": issuer, "aud": "api", "sub": "ann", "iat": int(now), "exp": int(now) + 3600}
         claims |= {key: value for key, value in told.items() if key not in {"bound", "signer"}}
         claims |= {key: int(now) + told[key] for key in _TIMES & told.keys()}
         claims |= {"cnf": bindings[told["bound"]]} if "bound" in told else {}
@@ -160,7 +160,7 @@ def world(now: float) -> World:
     rows = {made[name][1]: {"hash": made[name][2], **row} for name, row in TABLE["keys"].items()}
     rows = json.loads(json.dumps(rows, default=lambda moment: moment.strftime("%Y-%m-%dT%H:%M:%SZ")))
     documents = {
-        "a.yaml": POLICIES.encode(),
+        "a.yaml": POLICIES.replace(ISSUER, issuer).encode(),
         "keys.yaml": yaml.safe_dump({"kind": "ApiKeys", "keys": rows}).encode(),
         "keys.json": json.dumps({"keys": [public]}).encode(),
     }

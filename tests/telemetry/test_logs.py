@@ -12,6 +12,7 @@ from authorizer.telemetry import logs
 from authorizer.telemetry.masking import masked
 
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+KEY = f"azk_aaaqeayeaudaocaj_{'s' * 43}"
 
 
 @pytest.fixture
@@ -59,13 +60,19 @@ def test_a_traceback_is_shown_on_request_on_the_same_line(root_logger):
 
 @pytest.mark.parametrize(
     "text",
-    [f"got {TOKEN}", f"Authorization: Bearer {TOKEN}", "authorization: Basic dXNlcjpwYXNz", "DPoP opaque-token-1234"],
+    [
+        f"got {TOKEN}",
+        f"Authorization: Bearer {TOKEN}",
+        "authorization: Basic dXNlcjpwYXNz",
+        "DPoP opaque-token-1234",
+        KEY,
+    ],
 )
 def test_credentials_are_masked(configured, text):
     _, stream, logger = configured
     logger.info("%s", text, extra={"detail": text})
     assert "***" in stream.getvalue()
-    for secret in ("eyJ", "dXNlcjpwYXNz", "opaque-token"):
+    for secret in ("eyJ", "dXNlcjpwYXNz", "opaque-token", "azk_"):
         assert secret not in stream.getvalue()
 
 
