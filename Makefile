@@ -20,7 +20,7 @@ demo: $(READY)
 	$(BIN)/authorizer demo $(if $(ONCE),--once)
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not interop" $(ARGS)
+	$(BIN)/python -m pytest -m "not interop" -n auto --dist loadfile $(ARGS)
 
 nightly: $(READY)
 	NIGHTLY=1 $(BIN)/python -m pytest tests/policy_oracle $(ARGS)
