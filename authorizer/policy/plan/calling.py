@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from authorizer.policy.plan import nodes
 from authorizer.policy.plan.builtins.signatures import SIGNATURES
+from authorizer.policy.plan.context import BudgetError
 from authorizer.policy.plan.form import DATA, Block, Literally, Local, Operand, Statement
 from authorizer.policy.plan.inlining import INLINE, LENIENT
 from authorizer.policy.plan.terms import Term, constant
@@ -18,6 +19,8 @@ from authorizer.policy.plan.writing import Writer, when
 _REMEMBERED: Final = frozenset({"io.jwt.decode"})
 """Functions of one text that cost much and depend on nothing else: a client sends the same token many times."""
 _MOST_REMEMBERED: Final = 1_000
+_BUILTIN: Final = 8
+"""The cost of a builtin function beside what it charges for."""
 
 
 class Known(Struct, frozen=True):
@@ -106,12 +109,14 @@ def _builtin(writer: Writer, unit: Unit, statement: Statement, rest: Block) -> b
     builtin = unit.builtin(statement.function)
     if not writer.require_defined(*statement.operands):
         return False
-    writer.cost += 2
+    writer.cost += _BUILTIN
     target = statement.target
     terms = [writer.term(operand) for operand in statement.operands]
     if not builtin.context and all(term.known for term in terms):
         try:
             value = builtin.function(*(term.value for term in terms))
+        except BudgetError:
+            value = None
         except BuiltinError:
             value = None if unit.strict else UNDEFINED
         else:

@@ -61,8 +61,6 @@ def compile_plan(plan: Plan, *, data: Value = UNDEFINED, strict: bool = False) -
         "E": _EMPTY,
         "Set": Set,
         "BuiltinError": BuiltinError,
-        "key": values.key,
-        "equal": values.equal,
     }
     names |= {each.__name__: each for each in _CALLED}
     unit = Unit(plan, data, names, strict=strict)
@@ -82,7 +80,7 @@ def compile_plan(plan: Plan, *, data: Value = UNDEFINED, strict: bool = False) -
 _CALLED: Final = (
     running.dot, running.base, running.values, running.values_in_order, running.items, running.items_in_order,
     running.length, running.merged, running.replaced, running.dynamic, running.owned, running.insert,
-    running.insert_once, running.add, running.append, running.fork, running.conflict,
+    running.insert_once, running.add, running.append, running.stored, running.same, running.fork, running.conflict,
 )  # fmt: skip
 
 
@@ -159,8 +157,8 @@ def _written(unit: Unit, blocks: Sequence[Block], env: Mapping[int, Term]) -> tu
         parts.append(writer.body[at:])
         at = len(writer.body)
     if writer.cost > CHARGED:
-        budget = nodes.item(nodes.name("m"), nodes.literal(0))
-        parts.insert(0, [nodes.expression(nodes.method(budget, "charge", nodes.literal(writer.cost)))])
+        charge = nodes.method(nodes.budget(), "charge", nodes.literal(writer.cost))
+        parts.insert(0, [nodes.expression(charge)])
     return writer, parts
 
 

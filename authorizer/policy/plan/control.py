@@ -111,8 +111,7 @@ def _scan(writer: Writer, unit: Unit, statement: Statement) -> bool:
     names = [_variable(writer, local, left) for local in (statement.key, statement.target)][0 if keyed else 1 :]
     way = ("items" if keyed else "values") + ("_in_order" if _shows_order(body, inner) else "")
     weight = nodes.literal(1)
-    budget = nodes.item(nodes.name("m"), nodes.literal(0))
-    going = nodes.call(way, writer.code(source), budget, weight)
+    going = nodes.call(way, writer.code(source), nodes.budget(), weight)
     saved, cost = writer.place, writer.cost
 
     def write() -> bool:
@@ -161,9 +160,8 @@ def _with(writer: Writer, unit: Unit, statement: Statement) -> bool:
         if not writer.require_defined(statement.operands[0]):
             return False
         name = writer.fresh("w")
-        budget = nodes.item(nodes.name("m"), nodes.literal(0))
         where = nodes.name(writer.constants.name(path))
-        changed = nodes.call("replaced", writer.code(before), where, writer.code(value), budget)
+        changed = nodes.call("replaced", writer.code(before), where, writer.code(value), nodes.budget())
         writer.emit(nodes.assign(name, changed))
         writer.env[target] = Term(name, kind="object")
     elif value.known or value.fresh:

@@ -116,7 +116,8 @@ def _found(writer: Writer, target: int, term: Term, rest: Block) -> bool:
 def _dot(writer: Writer, source: Term, name: Term) -> ast.expr:
     """Return the look-up, with what is usual in line: a string in an object."""
     at, index = writer.code(source), writer.code(name)
-    slow = nodes.call("base" if source.base else "dot", at, index)
+    charged = [] if name.known or name.kind in _SCALARS else [nodes.budget()]
+    slow = nodes.call("base" if source.base else "dot", at, index, *charged)
     if name.known and type(name.value) is int and name.value >= 0 and source.kind in ("", "array") and not source.base:
         inside = nodes.compare(nodes.call("len", at), ast.Gt(), index)
         fast = nodes.choice(inside, nodes.item(at, index), nodes.name("U"))
@@ -245,7 +246,9 @@ def equality(writer: Writer, a: Term, b: Term) -> ast.expr:
             return nodes.equals(left, right)
         if b.kind == "number":
             return nodes.both(nodes.equals(left, right), nodes.negated(nodes.type_is(left, "bool")))
-        return nodes.call("equal", left, right)
+        return nodes.call("same", left, right, nodes.budget())
     if "string" in (a.kind, b.kind) or (a.kind == b.kind == "number"):
         return nodes.equals(left, right)
-    return nodes.choice(nodes.type_is(left, "str"), nodes.equals(left, right), nodes.call("equal", left, right))
+    return nodes.choice(
+        nodes.type_is(left, "str"), nodes.equals(left, right), nodes.call("same", left, right, nodes.budget())
+    )

@@ -44,7 +44,7 @@ def assign_once(writer: Writer, statement: Statement) -> bool:
     name = f"l{statement.target}"
     value = writer.code(source)
     if statement.target in writer.copied:
-        value = nodes.call("owned", nodes.name("own"), value)
+        value = nodes.call("owned", nodes.name("own"), value, nodes.budget())
     if target.name != name:
         writer.emit(nodes.assign(name, writer.code(target)))
     first = when(nodes.is_(nodes.name(name), nodes.name("U")))
@@ -52,7 +52,7 @@ def assign_once(writer: Writer, statement: Statement) -> bool:
     out, writer.out = writer.out, first.body
     writer.emit(nodes.assign(name, value))
     writer.out = first.orelse
-    again = when(nodes.negated(nodes.call("equal", nodes.name(name), writer.code(source))))
+    again = when(nodes.negated(nodes.call("same", nodes.name(name), writer.code(source), nodes.budget())))
     writer.emit(again)
     writer.out = again.body
     writer.emit(nodes.expression(nodes.call("conflict")))
@@ -108,7 +108,7 @@ def change(writer: Writer, statement: Statement) -> bool:
     code = writer.code(target)
     if statement.kind == "ObjectInsertOnce" or writer.made.get(statement.target) != _kind(statement):
         arguments = [writer.code(part) for part in parts]
-        writer.emit(nodes.expression(nodes.call(_CHECKED[statement.kind], code, *arguments)))
+        writer.emit(nodes.expression(nodes.call(_CHECKED[statement.kind], code, *arguments, nodes.budget())))
     elif statement.kind == "ArrayAppend":
         writer.emit(nodes.expression(nodes.method(code, "append", writer.code(parts[0]))))
     else:
@@ -126,7 +126,9 @@ def merge(writer: Writer, statement: Statement) -> bool:
     first, second = (writer.term(operand) for operand in statement.operands)
     if first.value is UNDEFINED:
         return writer.fail()
-    writer.store(statement.target, nodes.call("merged", writer.code(first), writer.code(second)), defined=False)
+    writer.store(
+        statement.target, nodes.call("merged", writer.code(first), writer.code(second), nodes.budget()), defined=False
+    )
     writer.require(nodes.is_defined(writer.code(writer.local(statement.target))))
     writer.refine(Local(statement.target), defined=True)
     return True

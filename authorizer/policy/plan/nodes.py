@@ -116,6 +116,11 @@ def is_defined(value: ast.expr) -> ast.expr:
     return is_not(value, name("U"))
 
 
+def budget() -> ast.expr:
+    """Read the budget: the first place of the evaluation's memory."""
+    return item(name("m"), literal(0))
+
+
 def when(test: ast.expr, body: list[ast.stmt], otherwise: list[ast.stmt] | None = None) -> ast.If:
     """Make ``if test: body else: otherwise``."""
     return ast.If(test, body, otherwise or [])

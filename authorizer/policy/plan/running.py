@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
-from authorizer.policy.plan.context import Budget, BudgetError
+from authorizer.policy.plan.context import Budget, BudgetError, ordering
 from authorizer.policy.plan.values import UNDEFINED, Key, Set, Value, equal, key, sorted_items, sorted_values
 
 RESERVED: Final = 2
 """Places of an evaluation's memory that are taken: the budget and the context."""
+
+_DEEP: Final = frozenset({list, dict, Set})
 
 
 class EvaluationError(Exception):
@@ -19,11 +21,43 @@ class EvaluationError(Exception):
         super().__init__(message)
 
 
-def dot(source: Value, name: Value) -> Value:
-    """Return what ``source`` has under ``name``: a member, an element by its index, an element of a set itself."""
+def weight(value: Value) -> int:
+    """Return what it costs to hash or compare a value deeply: its elements, those of its elements, and so on."""
+    total, level = 0, [value]
+    while level:
+        below: list[Value] = []
+        for each in level:
+            inner = each.values() if type(each) is dict else each.items.values() if type(each) is Set else each
+            total += 4 + 4 * len(inner)
+            below += [one for one in inner if type(one) in _DEEP]
+        level = below
+    return total
+
+
+def stored(value: Value, budget: Budget) -> Any:
+    """Return the key of a value; the hash of a collection is charged for."""
+    if type(value) in _DEEP:
+        budget.charge(weight(value))
+    return key(value)
+
+
+def same(a: Value, b: Value, budget: Budget) -> bool:
+    """Tell whether two values are equal; that of collections is charged for."""
+    if type(a) is type(b) and type(a) in _DEEP and a is not b:
+        if len(a) != len(b):
+            return False
+        budget.charge(weight(a))
+    return equal(a, b)
+
+
+def dot(source: Value, name: Value, budget: Budget | None = None) -> Value:
+    """Return what ``source`` has under ``name``: a member, an element by its index, an element of a set itself.
+
+    ``budget`` is due where the name may be a collection.
+    """
     kind, called = type(source), type(name)
     if kind is dict:
-        return source.get(name if called is str else key(name), UNDEFINED)
+        return source.get(name if called is str else _name(name, budget), UNDEFINED)
     if kind is list:
         if called is int:
             return source[name] if 0 <= name < len(source) else UNDEFINED
@@ -31,16 +65,20 @@ def dot(source: Value, name: Value) -> Value:
             return dot(source, int(name))
         return UNDEFINED
     if kind is Set and name is not UNDEFINED:
-        return source.items.get(key(name), UNDEFINED)
+        return source.items.get(_name(name, budget), UNDEFINED)
     return UNDEFINED
 
 
-def base(source: Value, name: Value) -> Value:
+def _name(name: Value, budget: Budget | None) -> Any:
+    return key(name) if budget is None else stored(name, budget)
+
+
+def base(source: Value, name: Value, budget: Budget | None = None) -> Value:
     """Return what base data, which are JSON, have under ``name``; a number may mean the string that it is."""
-    found = dot(source, name)
-    return (
-        source.get(str(name), UNDEFINED) if found is UNDEFINED and type(source) is dict and type(name) is int else found
-    )
+    found = dot(source, name, budget)
+    if found is UNDEFINED and type(source) is dict and type(name) is int:
+        return source.get(str(name), UNDEFINED)
+    return found
 
 
 def values(source: Value, budget: Budget, weight: int) -> Iterable[Value]:
@@ -64,7 +102,10 @@ def values_in_order(source: Value, budget: Budget, weight: int) -> Iterable[Valu
     if kind is dict:
         return [value for _, value in items_in_order(source, budget, weight)]
     found = values(source, budget, weight)
-    return sorted_values(found) if kind is Set else found
+    if kind is Set:
+        budget.charge(ordering(source.items))
+        return sorted_values(found)
+    return found
 
 
 def items(source: Value, budget: Budget, weight: int) -> Iterable[tuple[Value, Value]]:
@@ -85,7 +126,10 @@ def items_in_order(source: Value, budget: Budget, weight: int) -> Iterable[tuple
         return enumerate(values(source, budget, weight))
     found = values(source, budget, weight)
     if kind is dict:
+        budget.charge(ordering(source))
         return sorted_items(source)
+    if kind is Set:
+        budget.charge(ordering(source.items))
     ordered = sorted_values(found)
     return zip(ordered, ordered, strict=True)
 
@@ -95,13 +139,14 @@ def length(source: Value) -> Value:
     return len(source) if type(source) in (list, dict, Set, str) else UNDEFINED
 
 
-def merged(first: Value, second: Value) -> Value:
+def merged(first: Value, second: Value, budget: Budget) -> Value:
     """Return two objects as one, recursively; where not both are objects, the first stands if there is one."""
     if type(first) is not dict or type(second) is not dict:
         return second if first is UNDEFINED else first
+    budget.charge((len(first) >> 3) + 4 * len(second))
     both = dict(first)
     for name, value in second.items():
-        both[name] = merged(both[name], value) if name in both else value
+        both[name] = merged(both[name], value, budget) if name in both else value
     return both
 
 
@@ -127,45 +172,42 @@ def conflict() -> NoReturn:
     raise EvaluationError("eval_conflict_error", "complete rules must not produce multiple outputs")
 
 
-def owned(own: dict[int, Value], value: Value) -> Value:
+def owned(own: dict[int, Value], value: Value, budget: Budget) -> Value:
     """Return a collection that may be changed: the value itself if the function made it, else a copy."""
-    if id(value) in own:
-        return value
     kind = type(value)
-    if kind is dict or kind is list:
-        value = kind(value)
-    elif kind is Set:
-        value = Set(dict(value.items))
-    else:
+    if kind not in _DEEP or id(value) in own:
         return value
+    budget.charge(len(value) >> 3)
+    value = Set(dict(value.items)) if kind is Set else kind(value)
     own[id(value)] = value
     return value
 
 
-def insert(target: Value, name: Value, value: Value) -> None:
+def insert(target: Value, name: Value, value: Value, budget: Budget) -> None:
     """Insert into what should be an object."""
     if type(target) is not dict:
         conflict()
-    target[key(name)] = value
+    target[stored(name, budget)] = value
 
 
-def insert_once(target: Value, name: Value, value: Value) -> None:
+def insert_once(target: Value, name: Value, value: Value, budget: Budget) -> None:
     """Insert into an object that may have each key once, or again with the same value."""
-    stored = key(name)
-    if type(target) is not dict or (stored in target and not equal(target[stored], value)):
+    at = stored(name, budget)
+    if type(target) is not dict or (at in target and not same(target[at], value, budget)):
         raise EvaluationError("eval_conflict_error", "object keys must be unique")
-    target[stored] = value
+    target[at] = value
 
 
-def add(target: Value, value: Value) -> None:
+def add(target: Value, value: Value, budget: Budget) -> None:
     """Add to what should be a set."""
     if type(target) is not Set:
         conflict()
-    target.items[key(value)] = value
+    target.items[stored(value, budget)] = value
 
 
-def append(target: Value, value: Value) -> None:
+def append(target: Value, value: Value, budget: Budget) -> None:
     """Append to what should be an array."""
+    budget.charge(1)
     if type(target) is not list:
         conflict()
     target.append(value)

@@ -147,7 +147,11 @@ class Writer:
         if term.known:
             stored = key(term.value)
             return nodes.literal(stored) if is_simple(stored) else nodes.name(self.constants.name(stored))
-        return self.code(term) if term.kind in ("string", "number") else nodes.call("key", self.code(term))
+        return (
+            self.code(term)
+            if term.kind in ("string", "number")
+            else nodes.call("stored", self.code(term), nodes.budget())
+        )
 
     def define(self, local: int, term: Term) -> None:
         """Let a local stand for a term."""
@@ -165,7 +169,7 @@ class Writer:
         """Give a local the value of an expression; return its term."""
         shared = local in self.shared
         if local in self.copied:
-            value, made = nodes.call("owned", nodes.name("own"), value), True
+            value, made = nodes.call("owned", nodes.name("own"), value, nodes.budget()), True
         name = f"l{local}" if shared else self.fresh()
         self.emit(nodes.assign(name, value))
         term = Term(name, UNKNOWN, kind, defined, fresh=not shared, made=made)

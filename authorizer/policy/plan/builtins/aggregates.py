@@ -13,7 +13,7 @@ from authorizer.policy.plan.builtins.calling import (
     wrong_type,
 )
 from authorizer.policy.plan.builtins.reals import bounded, exact, integral, rounded, settled
-from authorizer.policy.plan.context import BudgetError, Context
+from authorizer.policy.plan.context import BudgetError, Context, ordering
 from authorizer.policy.plan.values import (
     UNDEFINED,
     Set,
@@ -81,13 +81,13 @@ def _extreme(context: Context, value: Value, direct: Callable[..., Any]) -> Valu
     found = elements(value, 1, "set", "array")
     if not found:
         return UNDEFINED
-    context.budget.charge(len(found))
+    context.budget.charge(ordering(found))
     return direct(found) if set(map(type, found)) in _COMPARABLE else direct(found, key=sort_key)
 
 
 def _sort(context: Context, value: Value) -> list[Value]:
     found = elements(value, 1, "set", "array")
-    context.budget.charge(4 * len(found))
+    context.budget.charge(ordering(found))
     return sorted_values(found)
 
 

@@ -40,7 +40,7 @@ def measure(context: Context, value: Value) -> None:
     """Charge for every value within ``value``; raise BudgetError if it is nested deeper than MAX_DEPTH."""
     level, depth = [value], 0
     while level:
-        context.budget.charge(2 * len(level))
+        context.budget.charge(8 * len(level))
         depth += 1
         if depth > MAX_DEPTH:
             raise BudgetError

@@ -32,6 +32,7 @@ _MAX_MEMORY: Final = 1024 * 1024
 _CACHED: Final = 256
 _COMPILING: Final = 500
 _MATCHING: Final = 40
+_SEARCHING: Final = 8
 MISSING: Final = "regular expressions need the package google-re2 (authorizer[rego])"
 _EXPANSION = re.compile(rb"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>\w+)\})")
 
@@ -88,7 +89,7 @@ def _matches(context: Context, compiled: Any, data: bytes, limit: int) -> Iterat
     """Yield the matches from left to right that do not overlap; no empty one stands right behind another."""
     position, last_end, count = 0, -1, 0
     groups = range(compiled.groups + 1)
-    spend(context, len(data))
+    spend(context, _SEARCHING * len(data))
     while position <= len(data) and count != limit:
         context.budget.charge(_MATCHING + 8 * len(groups))
         found = compiled.search(data, position)
@@ -96,7 +97,7 @@ def _matches(context: Context, compiled: Any, data: bytes, limit: int) -> Iterat
             return
         spans = [found.span(group) for group in groups]
         start, end = spans[0]
-        spend(context, end - position)
+        spend(context, _SEARCHING * (end - position))
         accepted = end != position or start != last_end
         position = end if end != position else position + _width(data, position)
         last_end = end
@@ -127,7 +128,7 @@ def _match(context: Context, pattern: Value, value: Value) -> bool:
     source = text(pattern, 1)
     data = encoded(value, 2)
     context.budget.charge(_MATCHING)
-    spend(context, len(data))
+    spend(context, _SEARCHING * len(data))
     return expression(context, source).search(data) is not None
 
 
