@@ -47,7 +47,7 @@ def assignee_token(kind: str, *parts: str) -> str:
     A policy's assignee and a subject's membership meet by equality of these strings. The unit separator keeps
     the parts of a pair apart; it cannot occur in a part (control characters in names are refused where they enter).
     """
-    return f"{kind}:" + "\x1f".join(parts)
+    return f"{kind}:{parts[0]}" if len(parts) == 1 else f"{kind}:" + "\x1f".join(parts)
 
 
 ANYONE = assignee_token("anyone")

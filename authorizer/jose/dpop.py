@@ -6,6 +6,7 @@ access token is bound to (``cnf.jkt``). Whether a proof was shown before is aske
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b, sha256
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,14 +16,15 @@ from msgspec import Struct
 from authorizer.errors import KeyMaterialError
 from authorizer.grammar import UNSAFE_TEXT
 from authorizer.jose.encoding import encode_base64url, read_object
-from authorizer.jose.jwk import read_key
-from authorizer.jose.jws import parse, signature_fault
+from authorizer.jose.jwk import VerifyKey, read_key
+from authorizer.jose.jws import parse, read_header, signature_fault
 from authorizer.model import Reason
 from authorizer.reasons import reason
 
 MAX_PROOF = 8 * 1024
 _MAX_TEXT = 1024
 _TYPE = "dpop+jwt"
+_CARRIES = frozenset({"jwk"})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -58,17 +60,26 @@ def read_proof(proof: str, algorithms: frozenset[str]) -> Proof | Reason:
     """
     if len(proof) > MAX_PROOF or not proof.isascii():
         return _MALFORMED
-    jws = parse(proof, limit=MAX_PROOF, carries=frozenset({"jwk"}))
+    jws = parse(proof, limit=MAX_PROOF, carries=_CARRIES)
     if isinstance(jws, Reason) or jws.type.lower() != _TYPE or jws.algorithm not in algorithms:
         return _MALFORMED
-    try:
-        key = read_key(jws.header.get("jwk"))
-    except KeyMaterialError:
+    key = _key(proof.partition(".")[0])
+    if key is None:
         return _MALFORMED
     if signature_fault(jws, key) is not None:
         return _SIGNATURE
     claims = read_object(jws.payload)
     return _MALFORMED if claims is None else _proof(claims, key.thumbprint)
+
+
+@lru_cache(maxsize=1024)
+def _key(part: str) -> VerifyKey | None:
+    """Return the key in the first part of a proof that was parsed. Remembered, for a sender makes many with one key."""
+    header = read_header(part, _CARRIES)
+    try:
+        return None if isinstance(header, Reason) else read_key(header.get("jwk"))
+    except KeyMaterialError:
+        return None
 
 
 def _proof(claims: dict[str, Any], thumbprint: str) -> Proof | Reason:

@@ -5,6 +5,8 @@ one, never brings a key and never names a place to fetch from.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -17,6 +19,7 @@ from authorizer.reasons import reason
 
 MAX_TOKEN = 16 * 1024
 MAX_HEADER = 4 * 1024
+MAX_REMEMBERED = 512
 
 # Members that would bring a key, name one to fetch, or change how the token is read (RFC 7515 4.1, 7516 4.1, 7797 3).
 _FORBIDDEN = frozenset(
@@ -43,6 +46,23 @@ class Jws(Struct, frozen=True, kw_only=True):
     payload: bytes
     signed: bytes
     signature: bytes
+
+
+def read_header(part: str, carries: frozenset[str]) -> Mapping[str, Any] | Reason:
+    """Return the header that the first part of a token says, or why it is refused. What is returned is shared.
+
+    Short ones are remembered, for all tokens of one key have the same, and it is no secret.
+    """
+    return _remembered(part, carries) if len(part) <= MAX_REMEMBERED else _read_header(part, carries)
+
+
+def _read_header(part: str, carries: frozenset[str]) -> Mapping[str, Any] | Reason:
+    head = decode_base64url(part)
+    header = read_object(head) if head else None
+    return _MALFORMED if header is None else _header_fault(header, carries) or MappingProxyType(header)
+
+
+_remembered = lru_cache(maxsize=1024)(_read_header)
 
 
 def _header_fault(header: Mapping[str, Any], carries: frozenset[str]) -> Reason | None:
@@ -79,15 +99,10 @@ def parse(token: str, *, limit: int = MAX_TOKEN, carries: frozenset[str] = froze
         return _MALFORMED
     if len(parts[0]) > MAX_HEADER:
         return _TOO_LARGE
-    head, payload, signature = (decode_base64url(part) for part in parts)
-    if not head:
-        return _MALFORMED
-    header = read_object(head)
-    if header is None:
-        return _MALFORMED
-    fault = _header_fault(header, carries)
-    if fault is not None:
-        return fault
+    payload, signature = decode_base64url(parts[1]), decode_base64url(parts[2])
+    header = read_header(parts[0], carries)
+    if isinstance(header, Reason):
+        return header
     if not payload:
         return _MALFORMED
     if not signature:

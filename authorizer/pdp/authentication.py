@@ -9,7 +9,7 @@ from authorizer.model import Identity, Reason, Request
 from authorizer.pdp import api_keys, credentials, tokens
 from authorizer.pdp.certificate_rules import holder
 from authorizer.pdp.certificates import CertificateFault, by_name, certificate, told
-from authorizer.pdp.credentials import NOWHERE, Credential
+from authorizer.pdp.credentials import NOWHERE, Credential, KeyPlaces
 from authorizer.pdp.identity import of_certificate, of_key
 from authorizer.pdp.needs import Learnt, Need
 from authorizer.pdp.proofs import shown
@@ -25,7 +25,7 @@ _STORE = reason("proof_store")
 def authenticate(snapshot: Snapshot, request: Request, now: float, learnt: Learnt) -> Identity | Reason | Need:
     """Return who sent ``request``, why that cannot be accepted, or what has to be asked first. Never raises."""
     sent = request.headers.get("authorization")
-    if sent is not None and len(sent) == 1 and snapshot.key_places is NOWHERE:
+    if sent is not None and len(sent) == 1 and _has_no_key(request, snapshot.key_places):
         known = tokens.recall(sent[0], snapshot.memo, now)
         if known is not None:
             return known
@@ -42,6 +42,12 @@ def authenticate(snapshot: Snapshot, request: Request, now: float, learnt: Learn
     if credential.scheme == "bearer" and not identity.bound_key and not identity.bound_certificate:
         return identity
     return _proved(snapshot, request, credential, identity, now, learnt)
+
+
+def _has_no_key(request: Request, places: KeyPlaces) -> bool:
+    return places is NOWHERE or (
+        places.header not in request.headers and not (places.parameter and "?" in request.target)
+    )
 
 
 def _proved(

@@ -15,7 +15,10 @@ class ClaimFault(Exception):  # noqa: N818 - whoever reads claims answers it wit
 
 def claim(claims: Mapping[str, Any], path: str) -> Any:
     """Return the claim of that name or, failing it, at that dotted path; None if absent. JSON null is a fault."""
-    here: Any = claims
+    here: Any = claims.get(path)
+    if here is not None:
+        return here
+    here = claims
     for step in (path,) if path in claims else path.split("."):
         if not isinstance(here, Mapping):
             raise ClaimFault(f"claim {path!r}: what stands above {step!r} is no object")
@@ -29,7 +32,12 @@ def claim(claims: Mapping[str, Any], path: str) -> Any:
 
 def text(value: object, name: str) -> str:
     """Return the claim ``name``, which must be a text of 1 to ``MAX_TEXT`` characters, without control characters."""
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or UNSAFE_TEXT.search(value):
+    # What is printable ASCII is told apart fast: it is what almost all claims are.
+    if (
+        not isinstance(value, str)
+        or not 0 < len(value) <= MAX_TEXT
+        or (not (value.isascii() and value.isprintable()) and UNSAFE_TEXT.search(value))
+    ):
         raise ClaimFault(f"claim {name!r} must hold 1 to {MAX_TEXT} characters of text without controls")
     return value
 
@@ -44,6 +52,8 @@ def texts(value: object, name: str) -> list[str]:
 def numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
     """Return a NumericDate (RFC 7519 section 2) in POSIX seconds; None if absent. Negative is a fault."""
     value = claims.get(name)
+    if type(value) is int and value >= 0:
+        return float(value)
     if value is None and name not in claims:
         return None
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or value < 0:

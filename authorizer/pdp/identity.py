@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from msgspec.structs import replace
-
 from authorizer.grammar import UNSAFE_TEXT
 from authorizer.model import ANYONE, ASSIGNEE_KINDS, AUTHENTICATED, Identity, assignee_token
 from authorizer.pdp.api_keys import ApiKey
@@ -19,6 +17,11 @@ from authorizer.pdp.facts import Facts, Membership
 from authorizer.pdp.proofs import confirmation
 from authorizer.pdp.trust import Issuer
 
+_Names = dict[str, list[str]]
+"""Assignee tokens by kind: a kind that the facts list replaces the credential's."""
+
+_EVERYBODY = frozenset({ANYONE, AUTHENTICATED})
+
 
 def identify(claims: Mapping[str, Any], issuer: Issuer, facts: Facts, expires: float) -> Identity:
     """Make the Identity of a verified token; ``expires`` in POSIX seconds. Raise if a claim that is read is malformed.
@@ -27,109 +30,117 @@ def identify(claims: Mapping[str, Any], issuer: Issuer, facts: Facts, expires: f
     subscription of the subject's ``tenant``. A kind of membership listed in the facts replaces the token's.
     """
     subject = _own(issuer, claims["sub"], "sub")
-    names: dict[str, frozenset[str]] = {}
+    names: _Names = {}
     client = ""
     for kind, paths in issuer.claims.names.items():
-        path, value = next(((path, found) for path in paths if (found := claim(claims, path)) is not None), ("", None))
-        if value is None:
-            continue
-        names[kind] = frozenset(assignee_token(kind, *parts) for parts in _asserted(kind, value, path, issuer))
-        if kind == "client":
-            client = _own(issuer, value, path)
+        for path in paths:
+            value = claim(claims, path)
+            if value is not None:
+                names[kind] = _asserted(kind, value, path, issuer)
+                if kind == "client":
+                    client = _own(issuer, value, path)
+                break
     if client == subject:
         # RFC 9068 section 5: a client acts for itself, and its name may be that of a person.
         names.pop("person", None)
     scopes = _scopes(claims)
-    names["scope"] = frozenset(assignee_token("scope", _own(issuer, scope, "scope")) for scope in scopes)
+    names["scope"] = [assignee_token("scope", _own(issuer, scope, "scope")) for scope in scopes]
     key, certificate = confirmation(claims) or ("", "")
-    return _known(
-        Identity(
-            issuer=issuer.issuer,
-            namespace=issuer.namespace,
-            subject=subject,
-            client=client,
-            scopes=scopes,
-            attributes=_values(claims, issuer.claims.fields) | dict(issuer.attributes),
-            env=_values(claims, issuer.claims.env) | _login(claims),
-            claims=claims,
-            auth_time=numeric_date(claims, "auth_time"),
-            expires=expires,
-            bound_key=key,
-            bound_certificate=certificate,
-        ),
+    tokens, attributes, env = _known(
+        subject,
         names,
+        {**_values(claims, issuer.claims.fields), **issuer.attributes},
+        _values(claims, issuer.claims.env) | _login(claims),
         facts,
+    )
+    return Identity(
+        issuer=issuer.issuer,
+        namespace=issuer.namespace,
+        subject=subject,
+        client=client,
+        scopes=scopes,
+        tokens=tokens,
+        attributes=attributes,
+        env=env,
+        claims=claims,
+        auth_time=numeric_date(claims, "auth_time"),
+        expires=expires,
+        bound_key=key,
+        bound_certificate=certificate,
+        typed={},
     )
 
 
 def of_key(key: ApiKey, facts: Facts) -> Identity:
     """Make the Identity of an API key's holder. Facts about the person, or else the client, are facts about it."""
-    names = {
-        kind: frozenset(assignee_token(kind, *((one,) if isinstance(one, str) else one)) for one in listed)
+    names: _Names = {
+        kind: [assignee_token(kind, *((one,) if isinstance(one, str) else one)) for one in listed]
         for kind, listed in key.names.items()
     }
-    names["scope"] = frozenset(assignee_token("scope", scope) for scope in key.scopes)
+    names["scope"] = [assignee_token("scope", scope) for scope in key.scopes]
     client, person = (str(key.names.get(kind, ("",))[0]) for kind in ("client", "person"))
-    return _known(
-        Identity(
-            subject=person or client,
-            client=client,
-            scopes=frozenset(key.scopes),
-            attributes=key.attributes,
-            expires=float("inf") if key.end is None else key.end,
-        ),
-        names,
-        facts,
+    tokens, attributes, env = _known(person or client, names, dict(key.attributes), {}, facts)
+    return Identity(
+        subject=person or client,
+        client=client,
+        scopes=frozenset(key.scopes),
+        tokens=tokens,
+        attributes=attributes,
+        env=env,
+        expires=float("inf") if key.end is None else key.end,
+        typed={},
     )
 
 
 def of_certificate(rule: CertificateRule, name: str, facts: Facts) -> Identity:
     """Make the Identity of a client certificate's holder, whom ``rule`` calls ``name``."""
-    names = {kind: frozenset(assignee_token(kind, one) for one in listed) for kind, listed in rule.names.items()}
-    names[rule.kind] = frozenset({assignee_token(rule.kind, name)})
+    names: _Names = {kind: [assignee_token(kind, one) for one in listed] for kind, listed in rule.names.items()}
+    names[rule.kind] = [assignee_token(rule.kind, name)]
     client = name if rule.kind == "client" else ""
-    return _known(Identity(subject=name, client=client, attributes=rule.attributes), names, facts)
+    tokens, attributes, env = _known(name, names, dict(rule.attributes), {}, facts)
+    return Identity(subject=name, client=client, tokens=tokens, attributes=attributes, env=env, typed={})
 
 
-def _known(identity: Identity, names: dict[str, frozenset[str]], facts: Facts) -> Identity:
-    """Add what the facts know of a subject to what its credential says, and its names."""
-    member = facts.memberships.get(identity.subject)
+def _known(
+    subject: str, names: _Names, attributes: dict[str, object], env: dict[str, object], facts: Facts
+) -> tuple[frozenset[str], dict[str, object], dict[str, object]]:
+    """Add what the facts know of a subject to what its credential says; return its tokens, attributes and env."""
+    member = facts.memberships.get(subject)
     if member is not None:
         names |= _memberships(member)
-    attributes, env = dict(identity.attributes), dict(identity.env)
-    known = facts.subjects.get(identity.subject)
+    known = facts.subjects.get(subject)
     if known is not None:
         attributes |= known.attributes
         env |= known.env
     tenant = attributes.get("tenant")
     if isinstance(tenant, str):
         attributes |= facts.subscriptions.get(tenant, {})
-    tokens = frozenset({ANYONE, AUTHENTICATED}).union(*names.values())
-    return replace(identity, tokens=tokens, attributes=attributes, env=env, typed={})
+    return _EVERYBODY.union(*names.values()), attributes, env
 
 
-def _memberships(member: Membership) -> dict[str, frozenset[str]]:
-    found = {}
+def _memberships(member: Membership) -> _Names:
+    found: _Names = {}
     for kind, names in member.items():
         parts = (name if isinstance(name, tuple) else (name,) for name in names)
-        found[kind] = frozenset(assignee_token(kind, *each) for each in parts)
+        found[kind] = [assignee_token(kind, *each) for each in parts]
     return found
 
 
-def _asserted(kind: str, value: object, path: str, issuer: Issuer) -> list[tuple[str, ...]]:
-    """Return the names, or pairs of names, that a claim gives the subject, each in the issuer's namespace."""
-    if ASSIGNEE_KINDS[kind] == "one":
-        return [(_own(issuer, value, path),)]
+def _asserted(kind: str, value: object, path: str, issuer: Issuer) -> list[str]:
+    """Return the tokens of the names, or pairs of names, that a claim gives the subject, in the issuer's namespace."""
+    number = ASSIGNEE_KINDS[kind]
+    if number == "one":
+        return [assignee_token(kind, _own(issuer, value, path))]
     if not isinstance(value, list):
         raise ClaimFault(f"claim {path!r} must be a list, for it says each {kind}")
-    if ASSIGNEE_KINDS[kind] == "many":
-        return [(_own(issuer, item, path),) for item in value]
-    pairs: list[tuple[str, ...]] = []
+    if number == "many":
+        return [assignee_token(kind, _own(issuer, item, path)) for item in value]
+    pairs = []
     for item in value:
         pair = [item.get("role"), item.get("location")] if isinstance(item, Mapping) else item
         if not isinstance(pair, list) or len(pair) != 2:
             raise ClaimFault(f"claim {path!r} must be a list of pairs: [role, location], or an object of both")
-        pairs.append((_own(issuer, pair[0], path), _own(issuer, pair[1], path)))
+        pairs.append(assignee_token(kind, _own(issuer, pair[0], path), _own(issuer, pair[1], path)))
     return pairs
 
 
@@ -139,7 +150,7 @@ def _own(issuer: Issuer, value: object, path: str) -> str:
     The issuer with the empty one must not reach into another's.
     """
     full = issuer.namespace + text(value, path)
-    if full.startswith(issuer.foreign):
+    if issuer.foreign and full.startswith(issuer.foreign):
         raise ClaimFault(f"claim {path!r} has a name in another issuer's namespace")
     return full
 
@@ -180,11 +191,14 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     """Return the scopes: ``scope`` (RFC 9068 section 2.2.3) and ``scp``, a text with spaces or a list of texts."""
     found: set[str] = set()
     for name in ("scope", "scp"):
-        value = claims.get(name, "")
+        if name not in claims:
+            continue
+        value = claims[name]
         if not isinstance(value, str):
             found.update(texts(value, name))
-        elif UNSAFE_TEXT.search(value):
+        elif not (value.isascii() and value.isprintable()) and UNSAFE_TEXT.search(value):
             raise ClaimFault(f"claim {name!r} has a control character")
         else:
             found.update(value.split(" "))
-    return frozenset(found) - {""}
+    found.discard("")
+    return frozenset(found)

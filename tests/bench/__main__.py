@@ -2,10 +2,11 @@
 
 import sys
 
-from tests.bench import authoring, decision, doors, policy, rego, transport, workers
+from tests.bench import authoring, credentials, decision, doors, policy, rego, transport, workers
 from tests.bench.report import publish
 
 GROUPS = {
+    "credentials": credentials.run,
     "authoring": authoring.run,
     "decision": decision.run,
     "doors": doors.run,

@@ -2,12 +2,15 @@
 
 import json
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authorizer import strict_json
+from authorizer.jose import encoding
 from authorizer.jose.encoding import decode_base64url, encode_base64url, encode_json, read_object
 
 JSON = st.recursive(
@@ -112,3 +115,43 @@ def test_work_grows_with_the_length_only(unit: bytes, start: bytes, end: bytes) 
 )
 def test_what_is_refused(text: bytes) -> None:
     assert read_object(text) is None
+
+
+def by_the_book(text: str) -> bytes | None:
+    """Decode and encode again, as RFC 7515 section 2 has it."""
+    try:
+        raw = text.encode("ascii")
+        data = urlsafe_b64decode(raw + b"=" * (-len(raw) % 4))
+    except ValueError:
+        return None
+    return data if urlsafe_b64encode(data).rstrip(b"=") == raw else None
+
+
+@given(st.text("ABCDghxyz0189-_+/= \n\0é", max_size=12) | st.binary(max_size=40).map(encode_base64url))
+def test_one_spelling_is_decoded_and_no_other(text: str) -> None:
+    assert decode_base64url(text) == by_the_book(text)
+
+
+MEMBERS = st.text(max_size=5) | st.sampled_from(["a", "exp", "\\u0061", "\ud800"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(MEMBERS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.tuples(MEMBERS, VALUES), max_size=4), st.booleans(), st.sampled_from([(",", ":"), (", ", ": ")]))
+def test_what_is_read_fast_is_what_is_read_strictly(pairs, escaped: bool, separators) -> None:
+    comma, colon = separators
+    text = comma.join(
+        f"{json.dumps(name)}{colon}{json.dumps(value, ensure_ascii=escaped, separators=separators)}"
+        for name, value in pairs
+    )
+    data = f"{{{text}}}".encode("utf-8", "surrogatepass")
+    try:
+        strictly = strict_json.reader(depth=encoding.MAX_DEPTH, digits=encoding.MAX_NUMBER_DIGITS)(data)
+    except strict_json.Refused:
+        strictly = None
+    found = encoding.read_object(data)
+    assert found == strictly
+    assert repr(found) == repr(strictly)
