@@ -38,6 +38,7 @@ class Writer:
         self.rules = []
         self.functions = []
         self.names = 0
+        self.flat = 0
 
     def variable(self):
         self.names += 1
@@ -79,7 +80,10 @@ class Writer:
                 ]
             )
         if kind == "comprehension":
+            # OPA finds variables of a rule unsafe in an ``every`` within a comprehension, in some orders.
+            self.flat += 1
             inner, body = self.body(scope, depth - 1)
+            self.flat -= 1
             a, b = self.term(inner, depth - 1), self.term(inner, depth - 1)
             return self.choose([f"[{a} | {body}]", f"{{{a} | {body}}}", f"{{json.marshal({a}): {b} | {body}}}"])
         if kind == "call" and self.functions:
@@ -138,7 +142,7 @@ class Writer:
             return scope, self.choose(TESTS).format(self.any(scope, depth), self.any(scope, depth))
         if kind == "not":
             return scope, f"not {self.reference(scope)}"
-        if kind == "every" and depth > 0:
+        if kind == "every" and depth > 0 and not self.flat:
             name = self.variable()
             _, body = self.body([*scope, name], depth - 1)
             return scope, f'every {name} in {self.collection(scope, depth)} {{ {name} != "~"; {body} }}'
