@@ -109,6 +109,7 @@ _CREDENTIAL = {
             "token_not_yet": "the token is not valid yet",
             "token_lifetime": "the token lives longer than is accepted",
             "token_inactive": "the token is not active",
+            "credential_revoked": "the credential was revoked",
             "token_unbound": "the token is bound to something that cannot be shown here",
             "token_not_bound": "the token must be bound to a key or a certificate",
             "api_key_malformed": "the API key is malformed",

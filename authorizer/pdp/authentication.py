@@ -13,6 +13,7 @@ from authorizer.pdp.credentials import NOWHERE, Credential, KeyPlaces
 from authorizer.pdp.identity import of_certificate, of_key
 from authorizer.pdp.needs import Learnt, Need
 from authorizer.pdp.proofs import shown
+from authorizer.pdp.revocations import is_revoked
 from authorizer.pdp.snapshot import Snapshot
 from authorizer.reasons import reason
 
@@ -20,6 +21,7 @@ _SCHEME = reason("credential_scheme")
 _UNBOUND = reason("token_not_bound")
 _REPLAYED = reason("proof_replayed")
 _STORE = reason("proof_store")
+_REVOKED = reason("credential_revoked")
 
 
 def authenticate(snapshot: Snapshot, request: Request, now: float, learnt: Learnt) -> Identity | Reason | Need:
@@ -31,7 +33,7 @@ def authenticate(snapshot: Snapshot, request: Request, now: float, learnt: Learn
             return known
     credential = credentials.read(request, snapshot.key_places)
     if credential is None:
-        return _by_certificate(snapshot, request)
+        return _by_certificate(snapshot, request, now)
     if isinstance(credential, Reason):
         return credential
     if credential.scheme == "key":
@@ -79,11 +81,13 @@ def _by_key(snapshot: Snapshot, text: str, now: float) -> Identity | Reason:
     if isinstance(key, Reason):
         return key
     identity = of_key(key, snapshot.facts)
+    if is_revoked(identity, snapshot.facts, now):
+        return _REVOKED
     snapshot.memo.keep(digest, len(text), identity)
     return identity
 
 
-def _by_certificate(snapshot: Snapshot, request: Request) -> Identity:
+def _by_certificate(snapshot: Snapshot, request: Request, now: float) -> Identity | Reason:
     """Return whom a rule makes of the client certificate's holder. One that cannot be read identifies nobody."""
     rules = snapshot.trust.certificates
     if not rules:
@@ -103,6 +107,8 @@ def _by_certificate(snapshot: Snapshot, request: Request) -> Identity:
     if found is None:
         return snapshot.anonymous
     identity = of_certificate(*found, snapshot.facts)
+    if is_revoked(identity, snapshot.facts, now):
+        return _REVOKED
     snapshot.memo.keep(digest, len(text), identity)
     return identity
 

@@ -28,7 +28,9 @@ Values = dict[str, str | tuple[str, ...]]
 MEMBER_KINDS = tuple(kind for kind, number in ASSIGNEE_KINDS.items() if number != "one")
 _AGE = ("max_age", "on_stale")
 _LAST_KNOWN = re.compile(r"last_known\(([^()]*)\)")
-_SECTIONS = ("memberships", "subjects", "subscriptions", "lookups")
+_SECTIONS = ("memberships", "subjects", "subscriptions", "lookups", "revoked")
+REVOCABLE = ("jti", "sub", "sid", "client")
+MAX_REVOKED = 100_000
 
 
 class Subject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +43,9 @@ class Subject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All facts. ``memberships`` and ``subjects`` by namespaced subject, ``subscriptions`` by tenant.
 
+    ``revoked`` is what counts for nothing, by kind (``REVOCABLE``) and namespaced name, each until a moment (POSIX
+    seconds).
+
     ``max_age`` is in seconds, 0 for any; ``last_known`` is for how much longer they serve when no newer ones come.
     """
 
@@ -49,6 +54,7 @@ class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     subjects: dict[str, Subject] = {}
     subscriptions: dict[str, Values] = {}
     lookups: dict[str, dict[str, Values]] = {}
+    revoked: dict[str, dict[str, float]] = {}
     max_age: Annotated[float, Meta(ge=0)] = 0.0
     last_known: Annotated[float, Meta(ge=0)] = 0.0
 
@@ -79,6 +85,8 @@ def load(document: object) -> Facts:
         # INVARIANT: no control character in a name, or two pairs of names could make one assignee token.
         if UNSAFE_TEXT.search(subject.join("".join(name) for name in listed)):
             raise BundleError("AZ315", "the facts are malformed: a membership has a control character in a name")
+    if not facts.revoked.keys() <= set(REVOCABLE):
+        raise BundleError("AZ315", "the facts are malformed: what is revoked is of an unknown kind")
     return facts
 
 
@@ -111,6 +119,12 @@ def compile_facts(documents: Iterable[Node]) -> tuple[dict[str, Any], list[Probl
                     value = _leaf(path, leaf.value, findings)
                     _check_names(path, value, leaf, findings)
                     _put(result, path, value)
+    revoked = result["revoked"]
+    if not revoked:
+        del result["revoked"]
+    elif sum(map(len, revoked.values())) > MAX_REVOKED:
+        place = next(place for path, place in places.items() if path[0] == "revoked")
+        findings.error("T206", place, f"more than {MAX_REVOKED} revocations", "take out those that are over")
     return result, findings.problems
 
 
@@ -144,7 +158,9 @@ def _leaves(section: str, entry: Entry, findings: Findings) -> Iterable[tuple[tu
             yield path, current
             continue
         known: tuple[str, ...] = ()
-        if len(path) == 2 and section == "memberships":
+        if len(path) == 1 and section == "revoked":
+            known = REVOCABLE
+        elif len(path) == 2 and section == "memberships":
             known = MEMBER_KINDS
         elif len(path) == 2 and section == "subjects":
             known = Subject.__struct_fields__
@@ -159,11 +175,19 @@ def _leaf(path: tuple[str, ...], node: Node, findings: Findings) -> object:
     what = ".".join(path)
     if path[0] == "subjects" and path[2] == "env" and path[3] in REQUEST_ENV:
         findings.error("T203", node.place, f"env field {path[3]!r} cannot be a fact: the request or the login says it")
+    if path[0] == "revoked":
+        return _until(node, what, findings)
     if path[0] != "memberships":
         return findings.text_or_texts(node, what)
     if ASSIGNEE_KINDS[path[2]] != "pairs":
         return findings.texts(node, what)
     return tuple(_pair(item, what, findings) for item in findings.items(node, what))
+
+
+def _until(node: Node, what: str, findings: Findings) -> object:
+    body = findings.fields(node, what, ("until",))
+    end = findings.required(body, "until", what) if body is not None else None
+    return read_value(end, "until", FieldType("timestamp"), "T206", findings) if end is not None else None
 
 
 def _check_names(path: tuple[str, ...], value: object, leaf: Entry, findings: Findings) -> None:

@@ -299,6 +299,7 @@ def _facts() -> Schema:
             "subjects": _named(subject),
             "subscriptions": _named(_named(_VALUE)),
             "lookups": _named(_named(_named(_VALUE))),
+            "revoked": _object(dict.fromkeys(facts.REVOCABLE, _named(_object({"until": _TEXT}, ["until"])))),
             "max_age": _TEXT,
             "on_stale": {"type": "string"},
         }

@@ -18,6 +18,7 @@ from authorizer.pdp.facts import Facts
 from authorizer.pdp.identity import identify
 from authorizer.pdp.needs import NOTHING_LEARNT, Introspect, Learnt
 from authorizer.pdp.proofs import confirmation
+from authorizer.pdp.revocations import is_revoked
 from authorizer.pdp.trust import Issuer, Trust, media_type
 from authorizer.reasons import reason
 
@@ -29,6 +30,7 @@ _ISSUER = reason("token_issuer")
 _KEY = reason("token_key")
 _STALE = reason("keys_stale")
 _INACTIVE = reason("token_inactive")
+_REVOKED = reason("credential_revoked")
 _UNTOLD = reason("introspection_failed")
 _CLAIMS = reason("token_claims")
 _AUDIENCE = reason("token_audience")
@@ -155,6 +157,8 @@ def verify(
         identity = identify(claims, issuer, facts, expires)
     except ClaimFault as fault:
         return _because(_CLAIMS, str(fault))
+    if is_revoked(identity, facts, now):
+        return _REVOKED
     memo.keep(digest, size, identity)
     return identity
 
