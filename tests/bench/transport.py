@@ -1,9 +1,9 @@
 """The gRPC door directly and behind a real Envoy, native against grpc.aio and, where it is there, against the floor.
 
 Direct: h2load, one connection of 1 and of 16 streams, with the server's CPU time a check. Behind Envoy (one worker):
-wrk with 1 and with 16 clients; what the check adds is the difference to a listener that does not ask. The floor is the
-experiment of ../shared/bench: an asyncio HTTP/2 echo without limits and without a decision. Where ``opa-envoy`` is on
-the path, OPA-Envoy is measured beside them.
+wrk with 1 and with 16 clients; what the check adds is the difference to a listener that does not ask. The server has
+a core to itself, Envoy and the load share the other. The floor is the experiment of ../shared/bench: an asyncio HTTP/2
+echo without limits and without a decision. Where ``opa-envoy`` is on the path, OPA-Envoy is measured beside them.
 """
 
 import json
@@ -126,7 +126,7 @@ def _envoy(backends: Mapping[str, int], folder: Path) -> Iterator[dict[str, int]
     }
     file = folder / "envoy.json"
     file.write_text(json.dumps(config))
-    command = [str(find_envoy()), "-c", str(file), "--concurrency", "1", "-l", "error", "--use-dynamic-base-id"]
+    command = [*load.pinned(1), str(find_envoy()), "-c", str(file), "--concurrency", "1", "-l", "error", "--use-dynamic-base-id"]
     process = subprocess.Popen(command)
     try:
         for port in ports.values():
