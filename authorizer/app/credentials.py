@@ -1,6 +1,8 @@
 """What the settings say of credentials, as the decision takes it; and the store of proofs that were shown."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from authorizer import files
 from authorizer.app.replays import Replays
@@ -12,6 +14,9 @@ from authorizer.pdp.credentials import KeyPlaces
 from authorizer.pdp.proofs import Proofs
 from authorizer.pdp.snapshot import Options
 from authorizer.settings import CERTIFICATE_HEADERS, ClientCertificate, Settings
+
+if TYPE_CHECKING:
+    from authorizer.app.shared_replays import SharedReplays
 
 _FILE = "proofs"
 
@@ -39,11 +44,20 @@ def options(settings: Settings) -> Options:
     )
 
 
-def replays(settings: Settings) -> Replays | None:
-    """Return the store of proofs, which all workers share: in the state directory. None without one.
+def replays(settings: Settings) -> "Replays | SharedReplays | None":
+    """Return the store of proofs, which all workers share: in Redis, or in the state directory. None without one.
 
-    Raises KeyMaterialError AZ433 when its file cannot be used.
+    Raises KeyMaterialError AZ433 when it cannot be used.
     """
+    asked = settings.credentials.dpop
+    if asked.store:
+        try:
+            shared = import_module("authorizer.app.shared_replays")
+        except ModuleNotFoundError:
+            why, hint = "credentials.dpop.store needs the package redis", "pip install 'authorizer[redis]'"
+            raise KeyMaterialError("AZ433", why, hint=hint) from None
+        store: SharedReplays = shared.open_store(asked.store, asked.store_seconds, asked.store_password_file)
+        return store
     if not settings.state:
         return None
     path = Path(settings.state) / _FILE

@@ -3,7 +3,9 @@
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from inspect import isawaitable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -19,13 +21,16 @@ from authorizer.upstream_idp.exchange import open_session
 from authorizer.upstream_idp.introspection import Client, Introspector
 from authorizer.upstream_idp.refreshing import Pace, Refreshing
 
+if TYPE_CHECKING:
+    from authorizer.app.shared_replays import SharedReplays
+
 _KEYS = "keys"
 
 
 class Needs:
     """Meets needs. Without ``replays`` it cannot tell of any proof that it is fresh."""
 
-    def __init__(self, replays: Replays | None, clock: Callable[[], float]) -> None:
+    def __init__(self, replays: "Replays | SharedReplays | None", clock: Callable[[], float]) -> None:
         self._replays = replays
         self._clock = clock
         self._stack = AsyncExitStack()
@@ -72,13 +77,17 @@ class Needs:
         """Answer a need as ``pdp.needs`` says."""
         if isinstance(need, Introspect):
             return await self._introspect(need)
-        return None if self._replays is None else self._replays.spend(need.digest, need.until, self._clock())
+        if self._replays is None:
+            return None
+        fresh = self._replays.spend(need.digest, need.until, self._clock())
+        return await fresh if isawaitable(fresh) else fresh
 
     async def close(self) -> None:
         """Let go of the store and the connections."""
         await self._stack.aclose()
-        if self._replays is not None:
-            self._replays.close()
+        closing = None if self._replays is None else self._replays.close()
+        if closing is not None:
+            await closing
 
     async def _introspect(self, need: Introspect) -> object:
         if self._introspector is None or self._activation is None:

@@ -1,5 +1,6 @@
 """Settings that are good each by itself and not together."""
 
+import re
 from typing import Any
 
 from authorizer.errors import Problem
@@ -14,6 +15,8 @@ _CLIENT_FILES = {
     "private_key_jwt": ("key_file",),
     "tls_client_auth": ("certificate_file", "key_file"),
 }
+
+_STORE = re.compile(r"rediss?://[A-Za-z0-9.:\[\]_-]+(?:/\d{1,3})?|unix:///[^?#@\s]+")
 
 
 def contradictions(settings: Settings, place: Any) -> list[Problem]:
@@ -89,6 +92,11 @@ def _credentials(settings: Settings, place: Any) -> list[Problem]:
         for name in asked.dpop.algorithms
         if name not in ALGORITHMS
     ]  # fmt: skip
+    if asked.dpop.store and not _STORE.fullmatch(asked.dpop.store):
+        problems.append(
+            Problem("AZ105", "credentials.dpop.store is not the address of a Redis",
+                    place(("credentials", "dpop", "store")), "redis://127.0.0.1:6379/0; its password has a file")
+        )  # fmt: skip
     for name, client in settings.identity_providers.clients.items():
         lacking = [file for file in _CLIENT_FILES[client.method] if not getattr(client, file)]
         if lacking:

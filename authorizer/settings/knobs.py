@@ -112,6 +112,15 @@ class Dpop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     entries: Annotated[
         int, Meta(ge=64, le=1 << 28, description="proofs remembered within their lifetime, 24 bytes each")
     ] = 262_144
+    store: Annotated[
+        str,
+        Meta(
+            description="redis://HOST:PORT/DB, rediss:// or unix:// of a Redis or Valkey that remembers proofs for"
+            " several machines; empty: a file in `state`"
+        ),
+    ] = ""
+    store_password_file: Annotated[FilePath, Meta(description="file with its password")] = ""
+    store_seconds: Annotated[float, Meta(ge=0.01, le=5, description="longest time of its answer")] = 0.1
 
 
 class Credentials(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
