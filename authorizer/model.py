@@ -193,12 +193,32 @@ class ApiRoute(Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
 
 
+Asking = Literal["asks", "does_not", "unknown"]
+"""Whether a gateway asks the authorizer about each request to an API."""
+
+UNASKED = frozenset({"asks_another", "ext_authz_absent", "ext_authz_disabled", "ext_authz_shadow", "not_http"})
+"""Flags of an API or a route that say that requests pass without the authorizer's consent."""
+
+ASKING_UNKNOWN = frozenset({"ask_unknown", "ext_authz_conditional", "ext_authz_unread", "listener_unknown"})
+"""Flags that say that requests may pass so."""
+
+
 class Api(Struct, frozen=True, kw_only=True):
-    """An API behind a gateway. ``flags`` are stable words such as ``ext_authz_disabled``; ``source`` names who told."""
+    """An API behind a gateway. ``flags`` are stable words such as ``ext_authz_disabled``; ``sources`` name who told.
+
+    ``bound`` is what its owner bound it to: pairs of ``workspace``, ``application`` or ``policy_set`` and a name.
+    """
 
     id: str
     name: str
     hosts: tuple[str, ...]
     routes: tuple[ApiRoute, ...]
-    source: str
+    sources: tuple[str, ...]
     flags: tuple[str, ...] = ()
+    bound: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def asking(self) -> Asking:
+        """The worst that is known of any of its routes."""
+        flags = set(self.flags).union(*(route.flags for route in self.routes))
+        return "does_not" if flags & UNASKED else "unknown" if flags & ASKING_UNKNOWN else "asks"

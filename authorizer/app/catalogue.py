@@ -1,14 +1,17 @@
-"""Which APIs the gateway serves, reported to the control plane when that, or what guards them, has changed."""
+"""Which APIs the gateways serve, reported to the control plane when that, or what guards them, has changed."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 from msgspec import Struct
 
 from authorizer.control_plane import client
-from authorizer.discovery.catalogue import discover_once
+from authorizer.discovery.catalogue import Catalogue, discover_once, together
+from authorizer.discovery.kubernetes.access import access
+from authorizer.discovery.kubernetes.following import GATHER_SECONDS, Following
 from authorizer.errors import AuthorizerError
+from authorizer.model import Api
 from authorizer.settings import Discovery
 from authorizer.telemetry.metrics import Metrics
 
@@ -31,30 +34,75 @@ class Reporting(Struct, frozen=True):
     metrics: Metrics
 
 
-async def look_once(settings: Discovery, reporting: Reporting, told: Told) -> Told:
+async def look_once(
+    settings: Discovery, reporting: Reporting, told: Told, declared: tuple[Api, ...] | None = None
+) -> Told:
     """Read the gateway and report what is new. Never raises but on cancellation.
 
-    A gateway that cannot be read keeps the last catalogue; a report that fails is made again next time.
+    ``declared`` is what objects say. A gateway that cannot be read keeps the last catalogue; a report that fails is
+    made again next time.
     """
-    policy = reporting.policy()
     try:
-        found, changed = await discover_once(settings.envoy_admin, told.digest)
-        if not changed and policy == told.policy:
-            return told
-        unguarded = None
-        if reporting.link is not None:
-            unguarded = await client.report_apis(reporting.link, found.apis, reporter=reporting.reporter)
+        served = (await discover_once(settings.envoy_admin))[0].apis if settings.envoy_admin else ()
+        return await _report(together(declared or (), served), reporting, told)
     except AuthorizerError as error:
         log.warning("discovery: %s", error)
         return told
+
+
+async def _report(found: Catalogue, reporting: Reporting, told: Told) -> Told:
+    policy = reporting.policy()
+    if Told(found.digest, policy) == told:
+        return told
+    unguarded = None
+    if reporting.link is not None:
+        unguarded = await client.report_apis(reporting.link, found.apis, reporter=reporting.reporter)
     reporting.metrics.discovered(len(found.apis), unguarded)
     log.info("%d APIs discovered, without policy: %s", len(found.apis), "unknown" if unguarded is None else unguarded)
     return Told(found.digest, policy)
 
 
-async def follow_gateway(settings: Discovery, reporting: Reporting) -> None:
-    """Look until cancelled."""
+def following(settings: Discovery, reporting: Reporting) -> Callable[[], Coroutine[None, None, None]]:
+    """Return what looks until it is cancelled. Raises DiscoveryError AZ607 for a cluster that cannot be reached so."""
+    if not settings.kubernetes:
+        return lambda: _follow_gateway(settings, reporting)
+    reached = access(settings.kubernetes)
+    return lambda: _follow_cluster(settings, reporting, Following(reached, settings.namespaces, settings.asked_as))
+
+
+async def _follow_gateway(settings: Discovery, reporting: Reporting) -> None:
     told = Told()
     while True:
         told = await look_once(settings, reporting, told)
         await asyncio.sleep(settings.interval_seconds)
+
+
+async def _follow_cluster(settings: Discovery, reporting: Reporting, cluster: Following) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(cluster.follow())
+        told, noted = Told(), frozenset[str]()
+        while True:
+            told, noted = await cluster_once(settings, reporting, cluster, told, noted)
+            try:
+                async with asyncio.timeout(settings.interval_seconds):
+                    await cluster.news.wait()
+            except TimeoutError:
+                continue
+            await asyncio.sleep(GATHER_SECONDS)
+
+
+async def cluster_once(
+    settings: Discovery, reporting: Reporting, cluster: Following, told: Told, noted: frozenset[str]
+) -> tuple[Told, frozenset[str]]:
+    """Report what the cluster declares now, once all of it was seen; log each note once. Never raises as above."""
+    cluster.news.clear()
+    if not cluster.settled and not told.digest:
+        return told, noted
+    try:
+        found = await cluster.read()
+    except AuthorizerError as error:
+        log.warning("discovery: %s", error)
+        return told, noted
+    for note in sorted(set(found.notes) - noted):
+        log.warning("discovery: %s", note)
+    return await look_once(settings, reporting, told, found.apis), frozenset(found.notes)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from authorizer import __version__
 from authorizer.app import feeds
 from authorizer.app.activation import Activation
-from authorizer.app.catalogue import Reporting, follow_gateway
+from authorizer.app.catalogue import Reporting, following
 from authorizer.app.tasks import Tasks
 from authorizer.control_plane import client
 from authorizer.directory import Watch
@@ -44,9 +44,9 @@ async def listen(hearer: Hearer, stack: AsyncExitStack, told: Told = _nobody) ->
     if settings.policies:
         await _to_directory(hearer)
     link = await _to_control_plane(hearer, stack, told) if settings.control_plane.url else None
-    if settings.discovery.envoy_admin:
+    if settings.discovery.envoy_admin or settings.discovery.kubernetes:
         reporting = Reporting(link, _name(settings), lambda: hearer.authorizer.snapshot.revision, hearer.metrics)
-        hearer.tasks.spawn("discovery", partial(follow_gateway, settings.discovery, reporting))
+        hearer.tasks.spawn("discovery", following(settings.discovery, reporting))
 
 
 async def _to_directory(hearer: Hearer) -> None:

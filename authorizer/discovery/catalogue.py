@@ -1,4 +1,4 @@
-"""One look at a gateway: its APIs and whether they changed since the last look."""
+"""The APIs that were found, from all sides, and whether they changed since the last look."""
 
 import asyncio
 import hashlib
@@ -8,19 +8,29 @@ from msgspec import Struct
 
 from authorizer.discovery import envoy
 from authorizer.discovery.admin import fetch
+from authorizer.discovery.joining import join
 from authorizer.model import Api
 
 
 class Catalogue(Struct, frozen=True):
-    """The APIs behind a gateway; ``digest`` is equal for equal catalogues and only for them."""
+    """The APIs behind gateways; ``digest`` is equal for equal catalogues and only for them.
+
+    ``notes`` say what could not be told as an API.
+    """
 
     apis: tuple[Api, ...] = ()
     digest: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def catalogue(apis: tuple[Api, ...]) -> Catalogue:
+def catalogue(apis: tuple[Api, ...], notes: tuple[str, ...] = ()) -> Catalogue:
     """Name a set of APIs by the SHA-256 of its JSON form."""
-    return Catalogue(apis, hashlib.sha256(msgspec.json.encode(apis)).hexdigest())
+    return Catalogue(apis, hashlib.sha256(msgspec.json.encode(apis)).hexdigest(), notes)
+
+
+def together(declared: tuple[Api, ...], served: tuple[Api, ...], notes: tuple[str, ...] = ()) -> Catalogue:
+    """Return one catalogue of what objects declare and what a gateway serves."""
+    return catalogue(join(declared, served), notes)
 
 
 async def discover_once(admin: str, previous: str = "") -> tuple[Catalogue, bool]:

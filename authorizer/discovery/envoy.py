@@ -49,7 +49,7 @@ def _apis(dump: Iterable[Json], configs: Mapping[str, Json]) -> Iterator[Api]:
         managers = list(_connection_managers(listener))
         if not managers:
             source = f"envoy listener {name}"
-            yield Api(id=f"envoy/{name}", name=name, hosts=(), routes=(), source=source, flags=("not_http",))
+            yield Api(id=f"envoy/{name}", name=name, hosts=(), routes=(), sources=(source,), flags=("not_http",))
         for manager in managers:
             chain = read_chain(manager, discovered)
             inline = message(manager, "route_config")
@@ -61,7 +61,7 @@ def _apis(dump: Iterable[Json], configs: Mapping[str, Json]) -> Iterator[Api]:
                 flags = tuple(sorted({*chain.flags, "routes_missing"}))
                 source = f"envoy listener {name} routes {asked or '-'}"
                 yield Api(
-                    id=f"envoy/{name}/{asked}", name=asked or name, hosts=(), routes=(), source=source, flags=flags
+                    id=f"envoy/{name}/{asked}", name=asked or name, hosts=(), routes=(), sources=(source,), flags=flags
                 )
     for name, config in configs.items():
         if name not in used:

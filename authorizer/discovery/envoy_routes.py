@@ -27,7 +27,7 @@ def read_route_config(config: Json, listener: str, chain: Chain | None) -> Itera
                 name=cluster or label,
                 hosts=texts(host, "domains"),
                 routes=tuple(routes),
-                source=f"envoy listener {listener or '-'} routes {name or '-'}",
+                sources=(f"envoy listener {listener or '-'} routes {name or '-'}",),
                 flags=tuple(sorted(flags)),
             )
 

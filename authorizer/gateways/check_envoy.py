@@ -50,12 +50,12 @@ def check(config: Json, file: str, expected: Expected) -> list[Problem]:
     for api in envoy.read(dump):
         for name in api.flags:
             if name in _CODES:
-                found[finding(_CODES[name], f"{api.source}: {MEANING[name]}", place)] = None
+                found[finding(_CODES[name], f"{api.sources[0]}: {MEANING[name]}", place)] = None
         for route in api.routes:
             for name in route.flags:
                 if name in _CODES:
                     where = f"{', '.join(api.hosts) or '-'} {route.path or route.kind}"
-                    found[finding(_CODES[name], f"{api.source}, {where}: {MEANING[name]}", place)] = None
+                    found[finding(_CODES[name], f"{api.sources[0]}, {where}: {MEANING[name]}", place)] = None
     clusters = {text(cluster, "name"): cluster for cluster in _clusters(dump)}
     parts = list(_typed_parts(dump))
     for kind, part in parts:

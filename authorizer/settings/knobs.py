@@ -198,7 +198,13 @@ class Discovery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the APIs behind the gateway are read from."""
 
     envoy_admin: Annotated[str, Meta(description="URL of Envoy's admin port, or unix:/PATH; empty for none")] = ""
-    interval_seconds: Annotated[Seconds, Meta(description="delay between readings")] = 10
+    interval_seconds: Annotated[Seconds, Meta(description="delay between readings of Envoy")] = 10
+    kubernetes: Annotated[str, Meta(description="in-cluster, or the path of a kubeconfig; empty for none")] = ""
+    namespaces: Annotated[tuple[str, ...], Meta(description="namespaces that are watched; empty for all")] = ()
+    asked_as: Annotated[
+        tuple[str, ...],
+        Meta(description="what gateways call the authorizer: a provider, service or host"),
+    ] = ("authorizer",)
 
 
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

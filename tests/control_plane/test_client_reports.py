@@ -120,7 +120,7 @@ async def test_malformed_answers(inbox: Inbox, link: Link, reply: bytes, code: s
 
 async def test_apis_are_sent_as_they_are(inbox: Inbox, link: Link) -> None:
     api = Api(
-        id="a", name="Orders", hosts=("orders.example",), source="envoy", flags=("ext_authz_disabled",),
+        id="a", name="Orders", hosts=("orders.example",), sources=("envoy",), flags=("ext_authz_disabled",),
         routes=(ApiRoute(path="/orders", kind="prefix", methods=("GET",)),),
     )  # fmt: skip
     assert await client.report_apis(link, [api]) is None

@@ -181,7 +181,7 @@ async def test_a_wrong_credential_is_refused(config: Config, consumer: Consumer)
 
 async def test_the_apis_are_taken(config: Config, consumer: Consumer) -> None:
     routes = (ApiRoute(path="/orders", kind="prefix"),)
-    api = Api(id="a", name="Orders", hosts=("orders.example",), routes=routes, source="envoy")
+    api = Api(id="a", name="Orders", hosts=("orders.example",), routes=routes, sources=("envoy",))
     async with serving(config), client.connect(consumer.endpoint) as link:
         unguarded = await client.report_apis(link, [api], reporter="one")
     assert unguarded == 1

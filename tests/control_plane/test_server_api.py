@@ -409,7 +409,7 @@ async def test_a_directory_that_vanishes_unpublishes_nothing(tmp_path) -> None:
 
 # --- reports ---------------------------------------------------------------
 
-API = {"id": "a", "name": "A", "hosts": ["a.example"], "routes": [{"path": "/x", "kind": "exact"}], "source": "test"}
+API = {"id": "a", "name": "A", "hosts": ["a.example"], "routes": [{"path": "/x", "kind": "exact"}], "sources": ["test"]}
 
 
 @pytest.mark.parametrize("path", ["/v1/apis", "/v1/status"])
@@ -431,8 +431,8 @@ API = {"id": "a", "name": "A", "hosts": ["a.example"], "routes": [{"path": "/x",
         b'{"labels": {"id": "a\\nb"}}',
         b'{"labels": {"id": "x"}, "bundles": {"policy": {"serial": "one"}}}',
         b'[{"id": 1}]',
-        b'[{"id": "a", "name": "A", "hosts": [], "routes": [{"path": "/", "kind": "odd"}], "source": "t"}]',
-        b'[{"id": "a", "name": "A", "hosts": [], "routes": [], "source": "t", "flags": [1e999]}]',
+        b'[{"id": "a", "name": "A", "hosts": [], "routes": [{"path": "/", "kind": "odd"}], "sources": ["t"]}]',
+        b'[{"id": "a", "name": "A", "hosts": [], "routes": [], "sources": ["t"], "flags": [1e999]}]',
     ],
 )
 async def test_bad_reports_are_refused_and_change_nothing(plane: Plane, path: str, body: bytes) -> None:

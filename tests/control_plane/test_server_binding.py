@@ -31,7 +31,7 @@ def guard(route: str, host: str = HOST, application: str = "shop") -> Guard:
 
 
 def bound(route: ApiRoute, *guards: Guard, hosts=(HOST,), flags=()) -> Binding:
-    api = Api(id="a", name="a", hosts=hosts, routes=(route,), source="t", flags=flags)
+    api = Api(id="a", name="a", hosts=hosts, routes=(route,), sources=("t",), flags=flags)
     ((_, answer),) = Comparison(tables(guards)).of(api)
     return answer
 
@@ -176,7 +176,7 @@ def test_what_a_report_may_cost_is_bounded_and_the_rest_is_in_doubt() -> None:
     known = tables(guard(route, host=host) for host in (HOST, "*.example", "*") for route in names)
     routes = tuple(ApiRoute(path="/a", kind="exact", methods=("GET",), cluster=str(n)) for n in range(60_000))
     hosts = tuple(f"h{number}.example" for number in range(20_000))
-    api = Api(id="a", name="a", hosts=hosts, routes=routes, source="t")
+    api = Api(id="a", name="a", hosts=hosts, routes=routes, sources=("t",))
     began = process_time()
     answers = [answer for _, answer in Comparison(known).of(api)]
     assert process_time() - began < 10
@@ -189,7 +189,7 @@ def test_equal_routes_on_equal_hosts_are_compared_once() -> None:
     found = route("exact", "/a", "GET")
     comparison = Comparison(known, steps=100)
     for number in range(1000):
-        api = Api(id=str(number), name="a", hosts=(HOST, HOST), routes=(found,) * 10, source="t")
+        api = Api(id=str(number), name="a", hosts=(HOST, HOST), routes=(found,) * 10, sources=("t",))
         assert {answer.guard for _, answer in comparison.of(api)} == {"whole"}
 
 

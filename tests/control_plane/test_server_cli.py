@@ -108,7 +108,7 @@ async def test_from_documents_to_bundles_and_back_to_file_line_and_column(tmp_pa
             {"path": "/orders/", "kind": "prefix"},
             {"path": "/reports", "kind": "segments"},
         ]
-        api = {"id": "shop", "name": "shop", "hosts": ["localhost:8080"], "routes": routes, "source": "envoy"}
+        api = {"id": "shop", "name": "shop", "hosts": ["localhost:8080"], "routes": routes, "sources": ["envoy"]}
         _, _, body = await plane.ask("POST", "/v1/apis", role="authorizer", json=[api])
         assert body["unguarded"] == 1
         _, _, body = await plane.ask("GET", "/v1/apis")

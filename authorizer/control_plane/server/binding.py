@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from authorizer.control_plane.server.path_patterns import Bounds, Part, Steps, Template, bounds, covered, meets
-from authorizer.model import Api, ApiRoute
+from authorizer.model import ASKING_UNKNOWN, UNASKED, Api, ApiRoute
 
 EVERY = "*"
 
@@ -18,17 +18,7 @@ _MAX_HOST = 260
 _IN_DOUBT = "in_doubt"
 
 # With one of these flags the gateway does not ask, may not ask, or does not obey, whatever the policies are.
-_UNASKED = frozenset(
-    {
-        "ext_authz_absent",
-        "ext_authz_conditional",
-        "ext_authz_disabled",
-        "ext_authz_shadow",
-        "ext_authz_unread",
-        "listener_unknown",
-        "not_http",
-    }
-)
+_UNASKED = UNASKED | ASKING_UNKNOWN
 
 
 class Guard(Struct, frozen=True, eq=False):

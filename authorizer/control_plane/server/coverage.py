@@ -63,7 +63,7 @@ def _together(catalogues: Iterable[Catalogue]) -> Iterable[_Found]:
             found = together.setdefault(api, _Found(api, [], catalogue.heard))
             found.heard = max(found.heard, catalogue.heard)
             found.reporters += [catalogue.reporter] if catalogue.reporter else []
-    return sorted(together.values(), key=lambda found: (found.api.id, found.api.source))
+    return sorted(together.values(), key=lambda found: (found.api.id, found.api.sources))
 
 
 def _api(found: _Found, comparison: Comparison, counts: dict[str, int], now: float) -> Mapping[str, object]:
@@ -72,8 +72,10 @@ def _api(found: _Found, comparison: Comparison, counts: dict[str, int], now: flo
         "id": api.id,
         "name": api.name,
         "hosts": api.hosts,
-        "source": api.source,
+        "sources": api.sources,
         "flags": api.flags,
+        "asking": api.asking,
+        "bound": dict(api.bound),
         "reporters": found.reporters,
         "age_seconds": round(max(0.0, now - found.heard), 3),
         "routes": [_route(route, binding, counts) for route, binding in comparison.of(api)],

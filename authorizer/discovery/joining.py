@@ -1,0 +1,73 @@
+"""One API seen from several sides is one API, with all its sources named."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from authorizer.model import UNASKED, Api, ApiRoute
+
+_ISTIO = re.compile(r"(?:out|in)bound\|(\d+)\|[^|]*\|([a-z0-9-]+)\.([a-z0-9-]+)\.svc\.[a-z0-9.-]+", re.ASCII)
+_ENVOY_GATEWAY = re.compile(r"(httproute|grpcroute)/([a-z0-9-]+)/([a-z0-9.-]+)/rule/\d+(?:/.*)?", re.ASCII)
+_OBJECTS = {"httproute": "HTTPRoute", "grpcroute": "GRPCRoute"}
+
+
+def join(declared: Sequence[Api], served: Sequence[Api]) -> tuple[Api, ...]:
+    """Put together what objects declare and what a gateway serves of it; ordered by id, nothing is lost.
+
+    The two are one when they share a host and the gateway's cluster means the object or a service behind it. Of who is
+    asked the gateway knows better than an object that could not tell; otherwise the worse counts.
+    """
+    by_place: dict[tuple[str, str], list[int]] = {}
+    joined = list(declared)
+    for index, api in enumerate(declared):
+        for place in {(host, meant) for host in _hosts(api) for meant in _means(api)}:
+            by_place.setdefault(place, []).append(index)
+    alone: list[Api] = []
+    for api in served:
+        hosts, meant = _hosts(api), _served(api)
+        same = sorted({index for host in hosts for one in meant for index in by_place.get((host, one), ())})
+        for index in same:
+            joined[index] = _both(joined[index], api)
+        if not same:
+            alone.append(api)
+    return tuple(sorted([*joined, *alone], key=lambda api: api.id))
+
+
+def _hosts(api: Api) -> frozenset[str]:
+    return frozenset(re.sub(r":(?:\d+|\*)$", "", host.lower()) for host in api.hosts)
+
+
+def _means(api: Api) -> Iterable[str]:
+    yield from (source.removeprefix("kubernetes ") for source in api.sources)
+    for route in api.routes:
+        yield from (name for name in route.cluster.split(",") if "/" in name)
+
+
+def _served(api: Api) -> frozenset[str]:
+    found = set()
+    for name in {name for route in api.routes for name in route.cluster.split(",")}:
+        if service := _ISTIO.fullmatch(name):
+            found |= {f"{service[3]}/{service[2]}:{service[1]}", f"{service[3]}/{service[2]}"}
+        elif route := _ENVOY_GATEWAY.fullmatch(name):
+            found.add(f"{_OBJECTS[route[1]]} {route[2]}/{route[3]}")
+    return frozenset(found)
+
+
+def _both(declared: Api, served: Api) -> Api:
+    routes: dict[tuple[str, str, tuple[str, ...]], ApiRoute] = {}
+    for route in (*declared.routes, *served.routes):
+        key = (route.path.rstrip("/") if route.kind == "segments" else route.path, route.kind, route.methods)
+        known = routes.get(key)
+        routes[key] = route if known is None else replace(known, flags=tuple(sorted({*known.flags, *route.flags})))
+    flags = {*declared.flags, *served.flags}
+    if "listener_unknown" not in served.flags:
+        flags -= {"ask_unknown"}
+    if "ask_unknown" in flags and UNASKED & flags:
+        flags -= {"ask_unknown"}
+    return replace(
+        declared,
+        routes=tuple(routes.values()),
+        sources=tuple(sorted({*declared.sources, *served.sources})),
+        flags=tuple(sorted(flags)),
+    )

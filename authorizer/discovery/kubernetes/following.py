@@ -1,0 +1,120 @@
+"""A cluster's objects, kept current: one feed for each kind and namespace, and word when something has changed."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Iterator, Sequence
+
+import aiohttp
+
+from authorizer.discovery.kubernetes import reading
+from authorizer.discovery.kubernetes.access import Access
+from authorizer.discovery.kubernetes.kinds import KINDS, Kind
+from authorizer.discovery.kubernetes.objects import Key
+from authorizer.discovery.kubernetes.reading import Reading
+from authorizer.discovery.kubernetes.watching import RESYNC_SECONDS, Feed, Room
+from authorizer.discovery.proto_json import Json
+from authorizer.errors import DiscoveryError
+
+log = logging.getLogger("authorizer.discovery")
+
+GATHER_SECONDS = 0.25
+"""How long after a change its neighbours are waited for."""
+
+_RETRY_SECONDS = 15.0
+_ABSENT_SECONDS = 30.0
+_BREATH_SECONDS = 0.2
+_PATIENCE = 5
+
+
+class Following:
+    """The feeds of a cluster. ``namespaces`` empty means all, and those kinds too that belong to no namespace."""
+
+    def __init__(self, access: Access, namespaces: Sequence[str], providers: Sequence[str]) -> None:
+        self.access = access
+        self.news = asyncio.Event()
+        self._providers = tuple(providers)
+        self._room = Room()
+        self.feeds = [
+            Feed(kind, namespace, self.news.set, self._room)
+            for kind in KINDS
+            for namespace in (namespaces or ("",))
+            if kind.namespaced or not namespaces
+        ]
+
+    @property
+    def settled(self) -> bool:
+        """Whether each kind has been listed once, is known not to be there, or failed again and again."""
+        return all(
+            feed.state in {"current", "absent", "forbidden"} or feed.restarts >= _PATIENCE for feed in self.feeds
+        )
+
+    @property
+    def whole(self) -> bool:
+        """Whether no object can be missing."""
+        return all(feed.state in {"current", "absent"} and not feed.namespace for feed in self.feeds)
+
+    def objects(self) -> dict[Kind, dict[Key, Json]]:
+        """Return a copy of what is known."""
+        found: dict[Kind, dict[Key, Json]] = {kind: {} for kind in KINDS}
+        for feed in self.feeds:
+            found[feed.kind].update(feed.objects)
+        return found
+
+    async def read(self) -> Reading:
+        """Return the catalogue of what is known now. Raises DiscoveryError AZ603."""
+        found = await asyncio.to_thread(reading.read, self.objects(), self._providers, whole=self.whole)
+        return Reading(found.apis, (*found.notes, *self._unseen()))
+
+    def _unseen(self) -> Iterator[str]:
+        for feed in self.feeds:
+            if feed.state in {"forbidden", "failing"}:
+                space = f" of {feed.namespace}" if feed.namespace else ""
+                yield f"{feed.kind.plural}{space}: {_MEANING[feed.state]}"
+
+    async def follow(self) -> None:
+        """Keep all feeds current until cancelled."""
+        async with (
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self.access.tls or True, limit=0), trust_env=False
+            ) as session,
+            asyncio.TaskGroup() as group,
+        ):
+            for feed in self.feeds:
+                group.create_task(self._follow(feed, session))
+
+    async def _follow(self, feed: Feed, session: aiohttp.ClientSession) -> None:
+        failures = 0
+        while True:
+            failures = await self._step(feed, session, failures)
+
+    async def _step(self, feed: Feed, session: aiohttp.ClientSession, failures: int) -> int:
+        """List or watch once, and wait as long as is due before the next; return how often that failed in a row."""
+        now = time.monotonic()
+        try:
+            if not feed.version or now - feed.listed > RESYNC_SECONDS:
+                await feed.list_once(session, self.access, now)
+            if feed.state == "current" and feed.version:
+                await feed.watch_once(session, self.access)
+                await asyncio.sleep(_BREATH_SECONDS)
+                return 0
+        except (DiscoveryError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            if not failures:
+                why = str(error) if isinstance(error, DiscoveryError) else type(error).__name__
+                log.warning("the %s cannot be watched: %s", feed.kind.plural, why)
+            feed.failed()
+            await asyncio.sleep(random.uniform(0.5, 1) * min(_RETRY_SECONDS, 0.5 * 2 ** min(failures, 10)))  # noqa: S311 - spread, no secret
+            return failures + 1
+        if feed.state == "failing":
+            await asyncio.sleep(_BREATH_SECONDS * 5)
+        elif feed.state != "current":
+            feed.version = ""
+            await asyncio.sleep(_ABSENT_SECONDS)
+        return 0
+
+
+_MEANING = {
+    "forbidden": "the account may not list and watch them; what was known of them stays",
+    "failing": "the API server does not answer; what was known of them stays",
+}
