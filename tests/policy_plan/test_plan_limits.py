@@ -92,3 +92,12 @@ def test_replacing_a_part_of_large_data_is_charged():
     )
     with pytest.raises(BudgetError):
         ask(plan, list(range(5_000)), data={str(n): n for n in range(5_000)})
+
+
+def test_an_array_that_grows_while_it_is_gone_through():
+    grow = block(stmt("ArrayAppend", array=3, value=local(11)))
+    start = [stmt("MakeArray", capacity=1, target=3), stmt("ArrayAppend", array=3, value=local(0))]
+    plan = document(
+        [block(*start, stmt("Scan", source=3, key=10, value=11, block=grow), stmt("ResultSetAdd", value=3))]
+    )
+    assert ask(plan, 1) == [[1, 1]]

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from authorizer.errors import PlanError
 from authorizer.policy.plan import nodes
 from authorizer.policy.plan.builtins.signatures import SIGNATURES
 from authorizer.policy.plan.context import BudgetError
@@ -33,7 +34,11 @@ def call(writer: Writer, unit: Unit, statement: Statement, rest: Block) -> bool:
     """``target = function(operands)``; ``rest`` are the statements that follow."""
     if statement.function not in unit.plan.functions:
         return _builtin(writer, unit, statement, rest)
+    if not writer.require_defined(*statement.operands[DATA + 1 :]):
+        return False
     variant = statement.function, _is_bound(writer, unit, statement.operands)
+    if variant not in unit.written:
+        raise PlanError("AZ350", f"{statement.function} is called with data that are none")
     written = unit.written[variant]
     writer.cost += min(written.cost, CHARGED)
     if written.constant is UNDEFINED:
@@ -89,12 +94,14 @@ def _arguments(writer: Writer, operands: Sequence[Operand], *, bound: bool) -> l
 
 def call_dynamic(writer: Writer, unit: Unit, statement: Statement) -> bool:
     """``target = (the function at a path)(operands)``."""
-    if not writer.require_defined(*statement.path):
+    if not writer.require_defined(*statement.path, *statement.operands[DATA + 1 :]):
         return False
     bound = _is_bound(writer, unit, statement.operands)
     table = {}
     for function in unit.dynamic(statement):
         variant: Variant = function.name, bound
+        if variant not in unit.written:
+            raise PlanError("AZ350", f"{function.name} is called with data that are none")
         table[function.path] = unit.names[unit.written[variant].name]
         writer.cost += min(unit.written[variant].cost, CHARGED)
     path = nodes.tuple_display([writer.code(writer.term(operand)) for operand in statement.path])

@@ -112,6 +112,9 @@ def _scan(writer: Writer, unit: Unit, statement: Statement) -> bool:
     way = ("items" if keyed else "values") + ("_in_order" if _shows_order(body, inner) else "")
     weight = nodes.literal(1)
     going = nodes.call(way, writer.code(source), nodes.budget(), weight)
+    if source.made:
+        # It may grow while it is gone through.
+        going = nodes.call("list", going)
     saved, cost = writer.place, writer.cost
 
     def write() -> bool:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from authorizer.errors import PlanError
 from authorizer.policy.plan import nodes
 from authorizer.policy.plan.form import Block, Literally, Local, Statement
 from authorizer.policy.plan.liveness import CHANGING, defined_by, read_by
@@ -102,9 +103,11 @@ def change(writer: Writer, statement: Statement) -> bool:
     if type(found) is Pending:
         found.parts.append((parts[0], parts[-1]))
         return True
+    if not writer.require_defined(Local(statement.target)):
+        return False
     target = writer.local(statement.target)
-    if target.value is UNDEFINED:
-        return writer.fail()
+    if any(part.name == target.name for part in parts if part.name):
+        raise PlanError("AZ350", "a collection is put into itself")
     code = writer.code(target)
     if statement.kind == "ObjectInsertOnce" or writer.made.get(statement.target) != _kind(statement):
         arguments = [writer.code(part) for part in parts]

@@ -57,6 +57,15 @@ def _whole(value: object, where: str, limit: int = MAX_LOCAL) -> int:
     return value
 
 
+def _check_kinds(blocks: Sequence[Block], refused: str, where: str) -> None:
+    """Refuse statements of a kind that has no meaning there."""
+    for block in blocks:
+        for statement in block:
+            if statement.kind == refused:
+                _refuse(where, f"no place for a statement {refused}")
+            _check_kinds(statement.blocks, refused, where)
+
+
 def number(text: str) -> int | float:
     """Return the number that a JSON text says: exact when it is whole. Raises ValueError, also for one too long."""
     if len(text) > MAX_DIGITS or not _NUMBER(text):
@@ -103,6 +112,7 @@ class _Reader:
         functions = {}
         for (name, path, parameters, result), each in zip(heads, self._funcs, strict=True):
             blocks = self._blocks(each.get("blocks"), name, 0)
+            _check_kinds(blocks, "ResultSetAdd", name)
             functions[name] = Function(name, path, parameters, result, blocks)
         entrypoints: dict[str, tuple[Block, ...]] = {}
         for at, each in enumerate(self._plans):
@@ -110,6 +120,7 @@ class _Reader:
             if name in entrypoints:
                 _refuse("plans", "two plans have one name")
             entrypoints[name] = self._blocks(each.get("blocks"), f"plan {name}", 0)
+            _check_kinds(entrypoints[name], "ReturnLocal", f"plan {name}")
         return Plan(entrypoints, functions, self._files, self._builtins)
 
     def _head(self, document: object, where: str) -> tuple[str, tuple[str, ...], tuple[int, ...], int]:

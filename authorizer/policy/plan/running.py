@@ -21,23 +21,22 @@ class EvaluationError(Exception):
         super().__init__(message)
 
 
-def weight(value: Value) -> int:
-    """Return what it costs to hash or compare a value deeply: its elements, those of its elements, and so on."""
-    total, level = 0, [value]
+def weigh(value: Value, budget: Budget) -> None:
+    """Charge for hashing or comparing a collection: its elements, those of its elements, and so on."""
+    level = [value]
     while level:
         below: list[Value] = []
         for each in level:
             inner = each.values() if type(each) is dict else each.items.values() if type(each) is Set else each
-            total += 4 + 4 * len(inner)
+            budget.charge(4 + 4 * len(inner))
             below += [one for one in inner if type(one) in _DEEP]
         level = below
-    return total
 
 
 def stored(value: Value, budget: Budget) -> Any:
     """Return the key of a value; the hash of a collection is charged for."""
     if type(value) in _DEEP:
-        budget.charge(weight(value))
+        weigh(value, budget)
     return key(value)
 
 
@@ -46,7 +45,7 @@ def same(a: Value, b: Value, budget: Budget) -> bool:
     if type(a) is type(b) and type(a) in _DEEP and a is not b:
         if len(a) != len(b):
             return False
-        budget.charge(weight(a))
+        weigh(a, budget)
     return equal(a, b)
 
 

@@ -18,6 +18,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
+from authorizer.policy.plan.context import BudgetError
+
 Value: TypeAlias = Any
 """One of the values above; JSON's types and ``Set``, nested."""
 
@@ -210,14 +212,24 @@ def sorted_items(value: dict[Any, Value]) -> list[tuple[Value, Value]]:
 
 
 def to_json(value: Value) -> Any:
-    """Return what JSON has for a value: a set becomes a sorted array, a key that is no string becomes its JSON text."""
+    """Return what JSON has for a value: a set becomes a sorted array, a key that is no string becomes its JSON text.
+
+    Raises BudgetError for what is nested too deeply.
+    """
+    try:
+        return _plain(value)
+    except RecursionError:
+        raise BudgetError from None
+
+
+def _plain(value: Value) -> Any:
     kind = type(value)
     if kind is dict:
-        return {stored if type(stored) is str else _key_text(stored): to_json(item) for stored, item in value.items()}
+        return {stored if type(stored) is str else _key_text(stored): _plain(item) for stored, item in value.items()}
     if kind is list:
-        return [to_json(item) for item in value]
+        return [_plain(item) for item in value]
     if kind is Set:
-        return [to_json(item) for item in sorted_values(value)]
+        return [_plain(item) for item in sorted_values(value)]
     return value
 
 
