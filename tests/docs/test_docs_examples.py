@@ -1,4 +1,4 @@
-"""The worked example of docs/policies.md compiles and decides as it says; the page names every word of the language."""
+"""The examples of the language's pages compile and decide as they say; the pages name every word of the language."""
 
 import json
 import re
@@ -17,7 +17,9 @@ from authorizer.policy.pbac import KINDS, OTHER_KINDS, declared, eligibility, gr
 from authorizer.reasons import ACCEPTABLE
 from authorizer.service import Authorizer
 
-PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS / "policies.md", *sorted((DOCS / "language").glob("*.md"))]
+PAGE = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 EXAMPLE = dict(re.findall(r"^```yaml\n# file: (\S+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
 RUN = dict(re.findall(r"^```yaml\n# run: (\S+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
 KEY = generate("ES256")

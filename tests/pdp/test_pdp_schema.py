@@ -15,7 +15,7 @@ from authorizer.policy import pbac
 ROOT = Path(__file__).parents[2]
 SCHEMA = schema()
 SHARED = ROOT.parent / "shared" / "design" / "examples"
-PAGES = [ROOT / "docs" / "policies.md", ROOT / "README.md"]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
 BLOCKS = [
     text
     for page in PAGES

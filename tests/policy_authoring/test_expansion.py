@@ -13,8 +13,12 @@ from authorizer.policy.authoring.expansion import expanded
 from authorizer.policy.authoring.writing import write
 from authorizer.policy.documents import Entry, ListNode, MapNode, Node, Scalar, load, plain
 
-PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^```yaml\n# (?:run|file): \S+\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+PAGES = sorted((Path(__file__).parents[2] / "docs").rglob("*.md"))
+EXAMPLES = [
+    text
+    for page in PAGES
+    for text in re.findall(r"^```yaml\n# (?:run|file): \S+\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+]
 SHORT = """
 kind: Application
 id: shop
