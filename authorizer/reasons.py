@@ -101,6 +101,7 @@ _CREDENTIAL = {
             "token_critical": "the token has a critical header that is not understood",
             "token_type": "the token is of another type",
             "token_issuer": "the token's issuer is not trusted",
+            "issuer_not_accepted": "the token's issuer is not accepted by this API",
             "token_key": "the token's key is not known",
             "token_signature": "the token's signature is wrong",
             "token_claims": "the token's claims are malformed",

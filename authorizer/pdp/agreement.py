@@ -67,6 +67,11 @@ def compare(
     listed.update(*({rule["kind"], *rule["names"]} for rule in trust["certificates"]))
     _nobody(findings, vocabulary, trust["issuers"], listed)
     trusted = {issuer["issuer"] for issuer in trust["issuers"]}
+    named = {issuer["name"] for issuer in trust["issuers"]}
+    named |= {name.partition("/")[0] for name in named}
+    for accepted in vocabulary.accepted:
+        if accepted.issuer not in named:
+            findings.unknown("T407", accepted.place, "issuer", accepted.issuer, sorted(named))
     for listened in vocabulary.listened:
         if listened.issuer not in trusted:
             where = f" in the claims of {listened.application!r}"

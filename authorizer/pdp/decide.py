@@ -23,6 +23,7 @@ from authorizer.reasons import ALLOWED, REASONS, UNMAPPED, authored, reason
 _NOT_READY = reason("not_ready")
 _NO_ROUTE = reason("no_route")
 _MISMATCH = reason("context_mismatch")
+_STRANGER = reason("issuer_not_accepted")
 _PROOF_CODES = frozenset(code for code in REASONS if code.startswith("proof_")) | {"token_not_bound"}
 
 
@@ -57,6 +58,8 @@ def decide(
         if not isinstance(identity, Reason):
             return identity
         return _known(_refused(snapshot, identity, request, now, decision_id), snapshot, guard)
+    if snapshot.strangers and identity.issuer in snapshot.strangers.get(guard.route.application, ()):
+        return _known(_refused(snapshot, _STRANGER, request, now, decision_id), snapshot, guard)
     resource: Mapping[str, object] | Reason | None = operation.resource
     if resource is None:
         resource = guard.extract(operation.match, operation.query, request, identity.claims, snapshot.facts.lookup)
@@ -254,6 +257,8 @@ def allow(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict
     upstream += told.upstream
     # INVARIANT: what policies may set here is taken off when they do not: the caller's own copy must not stand for it.
     remove += told.unset(snapshot.program.upstream[route.application])
+    if route.application in snapshot.program.stripped:
+        remove += snapshot.shown
     return Decision(
         allowed=verdict.allow,
         reason=ALLOWED,

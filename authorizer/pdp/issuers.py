@@ -9,6 +9,7 @@ from authorizer.errors import KeyMaterialError, Place, Problem
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.jose.jwk import read_key_set
 from authorizer.model import ASSIGNEE_KINDS
+from authorizer.pdp.tenants import each_issuer
 from authorizer.pdp.trust import DISCOVERY, FORMAT, Binding, clash, media_type
 from authorizer.policy.documents import MapNode, Node, Scalar, locate, plain
 from authorizer.policy.pbac.types import FieldType
@@ -27,7 +28,7 @@ _KEY_SOURCES = ("jwks", "jwks_file", "jwks_uri", "discovery")
 CLAIM_KEYS = (*ASSIGNEE_KINDS, "fields", "env")
 ISSUER_KEYS = (
     "issuer", "audiences", "algorithms", *_KEY_SOURCES, "types", "leeway", "max_lifetime", "required",
-    "namespace", "claims", "attributes", "binding", "introspection",
+    "namespace", "claims", "attributes", "binding", "introspection", "tenants",
 )  # fmt: skip
 _INTROSPECTION_KEYS = ("endpoint", "client", "tokens", "seconds")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -53,8 +54,8 @@ def compile_issuers(
             if root.get("issuers") is None:
                 findings.error("T105", root.place, "an Issuers document needs 'issuers'")
             continue
-        for name, entry in entries.entries.items():
-            row = _issuer(name, entry.value, read_file, findings)
+        for name, entry, body in each_issuer(entries, findings):
+            row = _issuer(name, body, read_file, findings)
             if row is None:
                 continue
             for kind, value in (("name", name), ("issuer", row["issuer"])):

@@ -167,6 +167,8 @@ def _http() -> Schema:
             "routes": _named({"anyOf": [route, {"type": "null"}, _words(rules.EVERYBODY)]}),
             "accept": _listed(_words(ACCEPTABLE)),
             "unmapped": _words(routes.UNMAPPED),
+            "issuers": _TEXTS,
+            "credentials": _words(routes.CREDENTIALS),
         },
         ["hosts"],
     )

@@ -48,7 +48,9 @@ class Options(Struct, frozen=True):
 class Snapshot(Struct, frozen=True, kw_only=True):
     """INVARIANT: nothing in it changes after ``build`` but ``memo``, ``ways``, ``answers`` and what is ``typed``.
 
-    ``id_headers`` are those of ``options.identity_headers`` that say the decision's id. ``unmapped`` is by host.
+    ``strangers`` are the issuers (``iss``) whose tokens an application does not accept, ``shown`` the headers in which
+    callers show credentials. ``id_headers`` are those of ``options.identity_headers`` that say the decision's id.
+    ``unmapped`` is by host.
     """
 
     program: Program
@@ -61,6 +63,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     memo: Memo
     ways: Ways
     answers: Answers
+    strangers: Mapping[str, frozenset[str]]
+    shown: tuple[str, ...]
     id_headers: tuple[str, ...]
     managed: frozenset[str]
     key_places: KeyPlaces
@@ -113,6 +117,8 @@ def build(
         memo=memo,
         ways=Ways(ways.MOST),
         answers=Answers(answers.MOST),
+        strangers=_strangers(program, trust),
+        shown=tuple(sorted({"authorization", HEADER, key_places.header} - {""})),
         id_headers=tuple(name for name, source in options.identity_headers.items() if source == "decision_id"),
         managed=managed | {"authorization", HEADER, *heard} - {""},
         key_places=key_places,
@@ -120,6 +126,18 @@ def build(
         ready=all(kind in documents for kind in KINDS),
         revision=revisions.get("policy", ""),
     )
+
+
+def _strangers(program: Program, trust: Trust) -> dict[str, frozenset[str]]:
+    """Return for each application that lists issuers all others; ``customers`` stands for each ``customers/TENANT``."""
+    return {
+        application: frozenset(
+            issuer.issuer
+            for issuer in trust.issuers.values()
+            if issuer.name not in listed and issuer.name.partition("/")[0] not in listed
+        )
+        for application, listed in program.issuers.items()
+    }
 
 
 def with_keys(snapshot: Snapshot, fetched: Mapping[str, Fetched]) -> Snapshot:

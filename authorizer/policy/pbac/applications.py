@@ -113,6 +113,8 @@ def _complete(
         claims=read_claims(document.get("claims"), find, findings),
         emit=read_emit(document.get("emit"), common, find, catalog, findings),
         unmapped=http.unmapped,
+        issuers=http.issuers,
+        credentials=http.credentials,
         resources=read_resources(document.get("appResources"), types, find, findings),
     )
 

@@ -142,6 +142,8 @@ def _application(
         claims=_claims(application.claims) if application.claims is not None else None,
         emit=_emit(application.emit),
         unmapped=application.unmapped,
+        issuers=list(application.issuers),
+        credentials=application.credentials,
     )
 
 

@@ -171,6 +171,8 @@ class Application(Struct, frozen=True):
     claims: Claims | None = None
     emit: tuple[Emit, ...] = ()
     unmapped: str = "deny"
+    issuers: tuple[str, ...] = ()
+    credentials: str = "forward"
     resources: Mapping[str, Mapping[str, AppResource]] = {}
 
     def has(self, section: str) -> bool:

@@ -74,7 +74,8 @@ class ApplicationForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     ``scopes`` leads from a declared scope to all that it implies. ``wildcards`` leads from a declared scope with one
     ``*`` to the assignee field that holds what stands for it ("" for none). ``unmapped`` is what a request to its hosts
-    gets that has no route: deny, observe or allow.
+    gets that has no route: deny, observe or allow. ``issuers`` are the names of those whose tokens count, none for all;
+    ``credentials`` says whether the API gets what callers showed: forward or strip.
     """
 
     model: str
@@ -87,6 +88,8 @@ class ApplicationForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
     claims: ClaimsForm | None = None
     emit: list[EmitForm] = []
     unmapped: str = "deny"
+    issuers: list[str] = []
+    credentials: str = "forward"
 
 
 class SourceForm(Struct, array_like=True, forbid_unknown_fields=True):

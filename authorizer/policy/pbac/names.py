@@ -37,7 +37,7 @@ _PLAN = "plan"
 class Vocabulary(Struct, frozen=True):
     """The names that others may use, with the types of their values; a value has to fit one of them.
 
-    ``assignee`` and ``env`` are fields; ``lookups`` has the columns of each table.
+    ``assignee`` and ``env`` are fields; ``lookups`` has the columns of each table; ``accepted`` are issuers by name.
     """
 
     assignee: Mapping[str, Types]
@@ -45,6 +45,7 @@ class Vocabulary(Struct, frozen=True):
     lookups: Mapping[str, Mapping[str, Types]]
     assigned: tuple[Assigned, ...]
     listened: tuple[Listened, ...] = ()
+    accepted: tuple[Listened, ...] = ()
 
 
 def vocabulary(catalog: Catalog, applications: Mapping[str, Application], policies: Iterable[Policy]) -> Vocabulary:
@@ -84,6 +85,11 @@ def vocabulary(catalog: Catalog, applications: Mapping[str, Application], polici
             for name, application in sorted(applications.items())
             if application.claims is not None
             for issuer in application.claims.issuers
+        ),
+        accepted=tuple(
+            Listened(issuer, name, application.place)
+            for name, application in sorted(applications.items())
+            for issuer in application.issuers
         ),
         assigned=tuple(Assigned(policy.token, policy.id, policy.place) for policy in policies if policy.token),
     )

@@ -32,7 +32,8 @@ class Program:
 
     ``zone`` is the time zone in which ``env.time`` is meant; None when none is declared, and the time is unknown.
     ``upstream`` are the headers towards the API that an application may set, ``unmapped`` is what becomes of requests
-    to its hosts that have no route: deny, observe or allow.
+    to its hosts that have no route: deny, observe or allow. ``issuers`` are the names of those whose tokens count, for
+    applications that list some; ``stripped`` are the applications that do not get what callers showed.
     """
 
     def __init__(
@@ -45,10 +46,14 @@ class Program:
         subjects: Mapping[str, Reader],
         upstream: Mapping[str, frozenset[str]],
         unmapped: Mapping[str, str],
+        issuers: Mapping[str, frozenset[str]],
+        stripped: frozenset[str],
     ) -> None:
         self.routes = routes
         self.upstream = upstream
         self.unmapped = unmapped
+        self.issuers = issuers
+        self.stripped = stripped
         self.zone = zone
         self._shared = shared
         self._tables = tables
@@ -175,7 +180,11 @@ def load(compiled: Mapping[str, Any]) -> Program:
             upstream[route.application] |= {FILTER}
     words = ("deny", "observe", "allow")
     unmapped = {name: _one_of(one.unmapped, words) for name, one in form.applications.items()}
-    return Program(routes, _zone(form.zone), shared, tables, rights, subjects, upstream, unmapped)
+    issuers = {name: frozenset(one.issuers) for name, one in form.applications.items() if one.issuers}
+    stripped = frozenset(
+        name for name, one in form.applications.items() if _one_of(one.credentials, ("forward", "strip")) == "strip"
+    )
+    return Program(routes, _zone(form.zone), shared, tables, rights, subjects, upstream, unmapped, issuers, stripped)
 
 
 def _env(form: Form, types: tuple[FieldType, ...]) -> dict[str, EnvReading]:

@@ -34,8 +34,12 @@ class Http(Struct, frozen=True):
     routes: tuple[Route, ...] = ()
     accepts: tuple[str, ...] = ()
     unmapped: str = "deny"
+    issuers: tuple[str, ...] = ()
+    credentials: str = "forward"
 
 
+HTTP_KEYS = ("hosts", "routes", "accept", "unmapped", "issuers", "credentials")
+CREDENTIALS = ("forward", "strip")
 UNMAPPED = ("deny", "observe", "allow")
 MISSES = ("unknown", "deny")
 ROUTE_KEYS = ("right", "resource", "trust", "on_miss", "mode")
@@ -53,7 +57,7 @@ def read_http(
     trees: Mapping[str, tuple[str, ...]] | None,
 ) -> Http:
     """Read the ``http`` section; ``trees`` are those of the assignment points, None when the model has none."""
-    http = findings.fields(node, "http", ("hosts", "routes", "accept", "unmapped"))
+    http = findings.fields(node, "http", HTTP_KEYS)
     if http is None:
         return Http()
     hosts = []
@@ -72,7 +76,17 @@ def read_http(
         route = _read_route(key, value, application, rights, find, findings, trees=trees)
         if route is not None:
             routes.append(route)
-    return Http(tuple(hosts), tuple(routes), tuple(sorted(word.text for word in accepts)), unmapped)
+    issuers = http.get("issuers")
+    if issuers is not None and not findings.texts(issuers, "issuers"):
+        findings.error("A023", issuers.place, "no issuer is listed, so no token counts", "list one, or leave it out")
+    return Http(
+        tuple(hosts),
+        tuple(routes),
+        tuple(sorted(word.text for word in accepts)),
+        unmapped,
+        tuple(sorted(findings.texts(issuers, "issuers"))),
+        findings.choice(http.get("credentials"), "credentials", CREDENTIALS, "A025") or "forward",
+    )
 
 
 def _read_route(
