@@ -7,9 +7,10 @@ FRAMES ?= 10000000
 SEED ?= 0
 SECONDS_EACH ?= 600
 BIN := $(VENV)/bin
+LOCKED := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements.lock
 READY := $(VENV)/.ready
 
-.PHONY: demo test nightly check format interop fuzz bench protos lock clean
+.PHONY: demo test nightly check check-deploy format interop fuzz bench protos lock clean
 .DEFAULT_GOAL := test
 
 $(READY): requirements.lock pyproject.toml
@@ -32,6 +33,9 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/python protos/generate.py --check
 
+check-deploy: $(READY)
+	.ci/check-deploy "$(BIN)"
+
 interop: $(READY)
 	.ci/interop "$(BIN)"
 	.ci/h2spec "$(BIN)"
@@ -53,6 +57,8 @@ protos: $(READY)
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --group dev pyproject.toml -o requirements.lock
+	uv pip compile $(LOCKED) --extra fast --extra rego --extra redis pyproject.toml -o deploy/requirements.lock
+	printf 'hatchling>=1.27\npip>=26\n' | uv pip compile $(LOCKED) - -o deploy/build-requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import os
 import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, closing
 from functools import partial
+from typing import IO
 
 from msgspec.structs import replace
 
@@ -51,7 +53,7 @@ async def supervise(
     ``command`` starts a worker when a file descriptor is added to it. Raises AuthorizerError when one does not start.
     """
     async with AsyncExitStack() as stack:
-        lock = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack is its context
+        lock = stack.enter_context(_lock())
         shares = enumerate(_shares(settings, stack))
         fleet = _Fleet(settings, [Seat(number, share, command, lock.fileno()) for number, share in shares], stopping)
         try:
@@ -59,6 +61,13 @@ async def supervise(
                 await stopping.asked.wait()
         finally:
             await fleet.close()
+
+
+def _lock() -> IO[bytes]:
+    """Return a file without a name: in memory where the system can, for a read-only root may have no place for it."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("authorizer-lock"), "r+b")
+    return tempfile.TemporaryFile()
 
 
 def _shares(settings: Settings, stack: AsyncExitStack) -> list[Settings]:

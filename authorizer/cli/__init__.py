@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from authorizer import __version__
 from authorizer.errors import AuthorizerError, ProblemsError
 
-VERBS = ("serve", "demo", "policy", "token", "keys", "bundle", "control_plane", "discover", "gateway", "config")
+VERBS = (
+    "serve", "demo", "policy", "token", "keys", "bundle", "control_plane", "discover", "gateway", "config", "health",
+)  # fmt: skip
 
 
 def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
