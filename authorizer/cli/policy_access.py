@@ -8,7 +8,7 @@ from authorizer.cli.policy_documents import add_arguments, add_output, estate_of
 from authorizer.errors import DocumentError, Place, Problem
 from authorizer.policy.authoring import access, difference, operations
 from authorizer.policy.documents import suggestion
-from authorizer.policy.pbac.declared import Estate, Policy
+from authorizer.policy.pbac.declared import Application, Estate, Policy
 
 GAINED = 4
 
@@ -16,7 +16,7 @@ GAINED = 4
 def add_verbs(verbs: Any) -> None:
     """Register the verbs."""
     who = verbs.add_parser("who-can", help="show who is granted a right, and what stands in the way")
-    who.add_argument("right", metavar="APP/RIGHT", help="the right")
+    who.add_argument("right", metavar="APP/RIGHT", help="the right, or a global one: all that stand for it")
     who.add_argument("--at", metavar="TYPE:NAME", default="", help="at this assignment point")
     add_arguments(who)
     who.set_defaults(run=_who_can)
@@ -35,22 +35,33 @@ def add_verbs(verbs: Any) -> None:
 def _who_can(args: argparse.Namespace) -> int:
     sources = read_sources(args.paths)
     estate = estate_of(sources)
-    application, _, right = args.right.partition("/")
-    rights = [f"{name}/{one}" for name, app in estate.applications.items() for one in app.rights]
-    if args.right not in rights:
-        raise DocumentError([_unknown("right", args.right, rights)])
+    rights = {
+        f"{name}/{one}": right for name, app in sorted(estate.applications.items()) for one, right in app.rights.items()
+    }
+    globally = {right.stands_for for right in rights.values()} - {""}
+    asked = [args.right] if args.right in rights else [x for x, y in rights.items() if y.stands_for == args.right]
+    if not args.right or not asked:
+        raise DocumentError([_unknown("right", args.right, [*rights, *sorted(globally)])])
     if args.at and args.at not in estate.catalog.points:
         raise DocumentError([_unknown("assignment point", args.at, estate.catalog.points)])
-    found = access.who_can(estate, application, right, args.at)
+    pairs = (right.partition("/") for right in asked)
+    found = [one for application, _, right in pairs for one in access.who_can(estate, application, right, args.at)]
     memberships = sources.documents()["facts"]["memberships"]
     if args.output == "json":
         print_json({"right": args.right, "grants": [_grant(one, memberships) for one in found]})
         return 0
     for one in found:
         named = access.members(one.allow.token, memberships)
-        print(f"{_line(one, access.assignee(one.allow.token))}" + (f": {', '.join(named)}" if named else ""))
+        whose = "" if args.right in rights else f"{_named(one, estate.applications[one.allow.application])}: "
+        line = _line(one, f"{whose}{access.assignee(one.allow.token)}")
+        print(line + (f": {', '.join(named)}" if named else ""))
     _print_against(found)
     return 0
+
+
+def _named(one: access.Access, application: Application) -> str:
+    system = f" ({', '.join(application.system)})" if application.system else ""
+    return f"{application.id}/{one.right}{system}"
 
 
 def _what_can(args: argparse.Namespace) -> int:

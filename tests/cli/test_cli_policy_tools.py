@@ -103,6 +103,31 @@ def test_who_can(folder, capsys):
     assert main(["policy", "who-can", "app/r", str(folder), "--at", "site:s"]) == 3
 
 
+GLOBAL = """\
+{kind: Application, id: sap, system: {type: SAP-ECC, module: SAP_UI}, rights: {see: {global: Read}, post: {global: Write}}}
+---
+{kind: Application, id: app, rights: {view: {global: Read}}}
+---
+{kind: Policies, policies: [{id: a, right: sap/see, to: {group: g}}, {id: b, right: app/view, to: {group: h}}, {id: c, right: sap/post, to: {group: g}}]}
+"""
+
+
+def test_who_can_do_what_is_one_right_in_all_applications(folder, capsys):
+    file = folder / "policies.yaml"
+    file.write_text(GLOBAL)
+    assert main(["policy", "who-can", "Read", str(folder)]) == 0
+    assert out(capsys) == [
+        f"app/view: group h: b ({file}:5:70)",
+        f"sap/see (SAP-ECC, SAP_UI): group g: a ({file}:5:29)",
+    ]
+    assert main(["policy", "who-can", "Read", str(folder), "--output", "json"]) == 0
+    grants = json.loads(capsys.readouterr().out)["grants"]
+    assert [(one["right"], one["policy"]) for one in grants] == [("app/view", "b"), ("sap/see", "a")]
+    assert main(["policy", "who-can", "Reed", str(folder)]) == 3
+    assert capsys.readouterr().err.endswith("error T306: no right 'Reed' (did you mean 'Read'?)\n")
+    assert main(["policy", "who-can", "", str(folder)]) == 3
+
+
 def test_what_can(folder, capsys):
     gate = "  - {id: g, effect: gate, on: app/*, where: {resource.line: {exists: true}}, reason: no_line}"
     (folder / "policies.yaml").write_text(

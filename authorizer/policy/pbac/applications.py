@@ -56,15 +56,13 @@ def _read_shell(document: MapNode, catalog: Catalog, findings: Findings) -> Appl
             message = f"field {field.name!r} is universal already"
             findings.error("A007", field.place, message, "use the universal one, or choose another name")
         own[field.name] = field
-    shell = Application(node.text, model, own, {}, {}, (), (), (), node.place)
+    named = findings.fields(document.get("system"), "system", ("type", "module"))
+    system = () if named is None else (findings.text(named.get(key), f"system.{key}") for key in ("type", "module"))
+    shell = Application(node.text, model, own, {}, {}, (), (), (), node.place, system=tuple(filter(None, system)))
     if model:
         for key, section in _SECTIONS.items():
             if key in document.entries:
                 lacks(shell, section, document.entries[key].key.place, findings)
-    system = findings.fields(document.get("system"), "system", ("type", "module"))
-    if system is not None:
-        findings.text(system.get("type"), "system.type")
-        findings.text(system.get("module"), "system.module")
     return shell
 
 
@@ -116,6 +114,7 @@ def _complete(
         issuers=http.issuers,
         credentials=http.credentials,
         resources=read_resources(document.get("appResources"), types, find, findings),
+        system=shell.system,
     )
 
 
@@ -152,11 +151,11 @@ def _read_right(
     if on is not None and listed is not None:
         findings.error("A009", listed.place, f"{what} has the fields of its resource type {kind!r}", "keep one")
     linked = types.get(kind, frozenset()) if on is not None else _usable(listed, find, findings)
-    findings.text(declared.get("global"), "global")
+    stands_for = findings.text(declared.get("global"), "global")
     constrained = findings.words(declared.get("must_constrain"), "must_constrain")
     for word in constrained:
         if word.text not in linked:
             findings.error("C004", word.place, f"field {word.text!r} is not linked to {what}")
     feature = findings.text(declared.get("feature"), "feature")
     emit = read_emit(declared.get("emit"), linked, find, catalog, findings)
-    return Right(name, kind, linked, feature, tuple(word.text for word in constrained), place, emit)
+    return Right(name, kind, linked, feature, tuple(word.text for word in constrained), place, emit, stands_for)

@@ -133,7 +133,10 @@ class Scopes(Struct, frozen=True):
 
 
 class Right(Struct, frozen=True):
-    """What may be granted. ``fields`` are the resource fields that its policies may use."""
+    """What may be granted. ``fields`` are the resource fields that its policies may use.
+
+    ``stands_for`` is the global right that reports count it as, or "": nobody is granted that.
+    """
 
     name: str
     resource_type: str
@@ -142,6 +145,7 @@ class Right(Struct, frozen=True):
     must_constrain: tuple[str, ...]
     place: Place
     emit: tuple[Emit, ...] = ()
+    stands_for: str = ""
 
 
 class Role(Struct, frozen=True):
@@ -155,7 +159,8 @@ class Role(Struct, frozen=True):
 class Application(Struct, frozen=True):
     """An application with its security set-up.
 
-    ``model`` is "" after an error: then nothing is said of what the model would lack.
+    ``model`` is "" after an error: then nothing is said of what the model would lack. ``system`` is the type and module
+    of the system that it belongs to, for reports.
     """
 
     id: str
@@ -174,6 +179,7 @@ class Application(Struct, frozen=True):
     issuers: tuple[str, ...] = ()
     credentials: str = "forward"
     resources: Mapping[str, Mapping[str, AppResource]] = {}
+    system: tuple[str, ...] = ()
 
     def has(self, section: str) -> bool:
         """Whether the model has a section."""
