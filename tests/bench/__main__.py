@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.bench import authoring, credentials, decision, doors, policy, rego, transport, workers
+from tests.bench import authoring, credentials, decision, doors, policy, rego, rego_activation, transport, workers
 from tests.bench.report import publish
 
 GROUPS = {
@@ -12,6 +12,7 @@ GROUPS = {
     "doors": doors.run,
     "policy": policy.run,
     "rego": rego.run,
+    "rego_activation": rego_activation.run,
     "transport": transport.run,
     "workers": workers.run,
 }
