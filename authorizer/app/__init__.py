@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from authorizer.app import sources, supervisor
 from authorizer.app.answering import GRACE_SECONDS, Answering
+from authorizer.app.credentials import published
 from authorizer.app.stopping import Stopping
 from authorizer.app.worker import work
 from authorizer.doors import admin
@@ -55,7 +56,7 @@ async def _alone(settings: Settings, announce: Announce, stopping: Stopping) -> 
         await sources.listen(hearer, stack)
         addresses = {door: [address] for door, address in (await answering.open()).items()}
         if settings.admin.listen:
-            handle = admin.handler(lacking, renderer(answering.metrics, time.time))
+            handle = admin.handler(lacking, renderer(answering.metrics, time.time), published(settings.assertion))
             doors.append(await open_http(settings.admin.listen, handle, admin.malformed))
             addresses["admin"] = [doors[0].address]
         announce(addresses)

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from authorizer import files
 from authorizer.app.replays import Replays
 from authorizer.errors import KeyMaterialError
+from authorizer.jose.encoding import encode_json
+from authorizer.jose.sign import load_private, public_jwk
 from authorizer.model import PERFORMED
 from authorizer.pdp.api_keys import MIN_SECRET
+from authorizer.pdp.assertions import Asserting
 from authorizer.pdp.certificates import Place
 from authorizer.pdp.credentials import KeyPlaces
 from authorizer.pdp.proofs import Proofs
 from authorizer.pdp.snapshot import Options
-from authorizer.settings import CERTIFICATE_HEADERS, ClientCertificate, Settings
+from authorizer.settings import CERTIFICATE_HEADERS, Assertion, ClientCertificate, Settings
 
 if TYPE_CHECKING:
     from authorizer.app.shared_replays import SharedReplays
@@ -37,6 +40,7 @@ def options(settings: Settings) -> Options:
             scheme=asked.dpop.scheme,
             nonce_key=_secret(asked.dpop.nonce_key_file),
         ),
+        asserting=_asserting(settings.assertion),
         certificates={
             "grpc": _place(settings.ext_authz.client_certificate),
             "http": _place(settings.forward_auth.client_certificate),
@@ -65,6 +69,33 @@ def replays(settings: Settings) -> "Replays | SharedReplays | None":
         return Replays(path, settings.credentials.dpop.entries)
     except OSError as error:
         raise KeyMaterialError("AZ433", f"the store of proofs {str(path)!r} cannot be used: {error.strerror}") from None
+
+
+def _asserting(asked: Assertion) -> Asserting | None:
+    if not asked.key_files:
+        return None
+    pem = _pem(asked.key_files[0])
+    return Asserting(
+        key=load_private(pem, asked.algorithm),
+        key_id=str(public_jwk(pem, asked.algorithm)["kid"]),
+        algorithm=asked.algorithm,
+        issuer=asked.issuer,
+        seconds=asked.seconds,
+        audiences=asked.audiences,
+    )
+
+
+def published(asked: Assertion) -> bytes:
+    """Return the key set (RFC 7517) that assertions are checked with. Raises KeyMaterialError."""
+    keys = [public_jwk(_pem(file), asked.algorithm) for file in asked.key_files]
+    return encode_json({"keys": keys})
+
+
+def _pem(name: str) -> bytes:
+    try:
+        return files.read_secret(Path(name), 1)
+    except (OSError, ValueError) as error:
+        raise KeyMaterialError("AZ434", f"a key of assertions cannot be used: {error}") from None
 
 
 def _place(told: ClientCertificate) -> Place:

@@ -18,7 +18,7 @@ from authorizer.app import endpoints, restarts, sources
 from authorizer.app.activation import Activation
 from authorizer.app.answering import GRACE_SECONDS
 from authorizer.app.channel import News
-from authorizer.app.credentials import options
+from authorizer.app.credentials import options, published
 from authorizer.app.seat import Seat
 from authorizer.app.stopping import Stopping
 from authorizer.app.tasks import Tasks
@@ -116,7 +116,8 @@ class _Fleet:
         if self._settings.admin.listen:
             loop = asyncio.get_running_loop()
             render = renderer(self._metrics, time.time, partial(self._numbers, loop))
-            door = await open_http(self._settings.admin.listen, admin.handler(self._lacking, render), admin.malformed)
+            handle = admin.handler(self._lacking, render, published(self._settings.assertion))
+            door = await open_http(self._settings.admin.listen, handle, admin.malformed)
             stack.push_async_callback(door.close, GRACE_SECONDS)
             addresses["admin"] = [door.address]
         self._keepers = [asyncio.create_task(self._keep(seat), name=f"worker {seat.number}") for seat in self._seats]

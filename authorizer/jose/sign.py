@@ -36,7 +36,7 @@ def generate(algorithm: str) -> bytes:
 
 def public_jwk(private_pem: bytes, algorithm: str, key_id: str | None = None) -> dict[str, Any]:
     """Return the public half as a JWK for ``algorithm``; without ``key_id`` the ``kid`` is the RFC 7638 thumbprint."""
-    members = public_members(_private(private_pem, algorithm).public_key())
+    members = public_members(load_private(private_pem, algorithm).public_key())
     return members | {"kid": key_id or thumbprint(members), "alg": algorithm, "use": "sig"}
 
 
@@ -57,7 +57,18 @@ def sign(
 
     Raise ``KeyMaterialError`` if the key cannot be read, is weak, or does not fit the algorithm.
     """
-    key = _private(private_pem, algorithm)
+    return sign_with(payload, load_private(private_pem, algorithm), algorithm, key_id, token_type=token_type)
+
+
+def sign_with(
+    payload: bytes | Mapping[str, Any],
+    key: PrivateKey,
+    algorithm: str,
+    key_id: str | None = None,
+    *,
+    token_type: str | None = "JWT",  # noqa: S107 - the media type of the token, not a secret
+) -> str:
+    """Sign as ``sign`` does, with a key that ``load_private`` returned for the same algorithm."""
     header = {"alg": algorithm, "kid": key_id, "typ": token_type}
     head = encode_json({name: value for name, value in header.items() if value is not None})
     body = payload if isinstance(payload, bytes) else encode_json(payload)
@@ -87,7 +98,8 @@ def _load(private_pem: bytes) -> PrivateKey:
     return key
 
 
-def _private(private_pem: bytes, algorithm: str) -> PrivateKey:
+def load_private(private_pem: bytes, algorithm: str) -> PrivateKey:
+    """Return the key in a PEM. Raise ``KeyMaterialError`` if it cannot be read, is weak, or does not fit."""
     _rule(algorithm)
     key = _load(private_pem)
     read_key(public_members(key.public_key()) | {"alg": algorithm})  # the same rules as for keys that check

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from authorizer.model import ANONYMOUS, Decision, Identity, Reason, Request, StepUp, assignee_token
 from authorizer.pdp import answers, canonical, ways
+from authorizer.pdp.assertions import assertion
 from authorizer.pdp.authentication import authenticate
 from authorizer.pdp.challenge import challenge, proof_challenge, scope_challenge
 from authorizer.pdp.credentials import by_proof
@@ -51,7 +52,8 @@ def decide(
     if isinstance(operation, Reason):
         return deny(operation, decision_id)
     if isinstance(operation, Guard):
-        return numbered(snapshot, unmapped(snapshot, operation), decision_id)
+        passed = asserted(snapshot, unmapped(snapshot, operation), snapshot.anonymous, now)
+        return numbered(snapshot, passed, decision_id)
     guard = operation.guard
     identity = authenticate(snapshot, request, now, learnt)
     if not isinstance(identity, Identity):
@@ -65,7 +67,8 @@ def decide(
         resource = guard.extract(operation.match, operation.query, request, identity.claims, snapshot.facts.lookup)
     if isinstance(resource, Reason):
         return _known(deny(resource, decision_id, realm=snapshot.options.realm), snapshot, guard, identity)
-    return numbered(snapshot, _judged(snapshot, guard, identity, resource, request, now), decision_id)
+    judged = _judged(snapshot, guard, identity, resource, request, now)
+    return numbered(snapshot, asserted(snapshot, judged, identity, now), decision_id)
 
 
 def _judged(
@@ -198,6 +201,20 @@ def judge(
     return _denied(snapshot, guard, identity, verdict)
 
 
+def asserted(snapshot: Snapshot, decision: Decision, identity: Identity, now: float) -> Decision:
+    """Give an allow the assertion of who the caller is, which no remembered decision has: it has a time of its own.
+
+    INVARIANT: where there is nobody to tell of, the caller's own copy is taken off.
+    """
+    names, asserting = snapshot.assertion_headers, snapshot.options.asserting
+    if not names or not decision.allowed:
+        return decision
+    if asserting is None or identity is snapshot.anonymous:
+        return msgspec.structs.replace(decision, remove=(*decision.remove, *names))
+    token = assertion(asserting, identity, decision.application, now)
+    return msgspec.structs.replace(decision, upstream=(*decision.upstream, *[(name, token) for name in names]))
+
+
 def numbered(snapshot: Snapshot, decision: Decision, decision_id: str) -> Decision:
     """Give a decision its id, and the headers that say it."""
     names = snapshot.id_headers
@@ -246,7 +263,7 @@ def allow(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict
     upstream = []
     remove = []
     for name, source in snapshot.options.identity_headers.items():
-        if name in snapshot.id_headers:
+        if name in snapshot.id_headers or name in snapshot.assertion_headers:
             continue
         value = says(source, identity, route.application)
         if value:

@@ -11,6 +11,7 @@ from authorizer.pdp import answers, ways
 from authorizer.pdp import facts as facts_document
 from authorizer.pdp import trust as trust_document
 from authorizer.pdp.answers import Answers
+from authorizer.pdp.assertions import Asserting
 from authorizer.pdp.attributes import make_extractor
 from authorizer.pdp.certificates import Place
 from authorizer.pdp.credentials import NOWHERE, KeyPlaces
@@ -32,8 +33,8 @@ class Options(Struct, frozen=True):
 
     ``performs`` are the obligation types that this process can carry out: a notification leaves with the decision
     event, so without a decision log there is none. ``key_places`` is where API keys are looked for, ``pepper`` what
-    they are hashed with, ``proofs`` what is asked of DPoP proofs, ``certificates`` where gateways tell of client
-    certificates, by ``Request.transport``.
+    they are hashed with, ``proofs`` what is asked of DPoP proofs, ``asserting`` how assertions are signed,
+    ``certificates`` where gateways tell of client certificates, by ``Request.transport``.
     """
 
     realm: str = "api"
@@ -42,6 +43,7 @@ class Options(Struct, frozen=True):
     key_places: KeyPlaces = KeyPlaces(header="x-api-key")
     pepper: bytes = b""
     proofs: Proofs = Proofs()
+    asserting: Asserting | None = None
     certificates: Mapping[str, Place] = field(default_factory=lambda: {"grpc": Place(form="source"), "http": Place()})
 
 
@@ -50,7 +52,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
     ``strangers`` are the issuers (``iss``) whose tokens an application does not accept, ``shown`` the headers in which
     callers show credentials. ``id_headers`` are those of ``options.identity_headers`` that say the decision's id.
-    ``unmapped`` is by host.
+    ``assertion_headers`` those that carry an assertion. ``unmapped`` is by host.
     """
 
     program: Program
@@ -66,6 +68,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     strangers: Mapping[str, frozenset[str]]
     shown: tuple[str, ...]
     id_headers: tuple[str, ...]
+    assertion_headers: tuple[str, ...]
     managed: frozenset[str]
     key_places: KeyPlaces
     anonymous: Identity
@@ -120,6 +123,7 @@ def build(
         strangers=_strangers(program, trust),
         shown=tuple(sorted({"authorization", HEADER, key_places.header} - {""})),
         id_headers=tuple(name for name, source in options.identity_headers.items() if source == "decision_id"),
+        assertion_headers=tuple(name for name, source in options.identity_headers.items() if source == "assertion"),
         managed=managed | {"authorization", HEADER, *heard} - {""},
         key_places=key_places,
         anonymous=Identity(tokens=frozenset({ANYONE})),

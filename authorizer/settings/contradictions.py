@@ -85,6 +85,17 @@ def _credentials(settings: Settings, place: Any) -> list[Problem]:
             problems.append(
                 Problem("AZ106", "there is no source in HTTP", place((door, "client_certificate")), "name a header")
             )
+    asserted = [name for name, source in settings.identity_headers.items() if source == "assertion"]
+    if asserted and not (settings.assertion.issuer and settings.assertion.key_files):
+        problems.append(
+            Problem("AZ106", "an assertion needs an issuer and a key", place(("identity_headers", asserted[0])),
+                    "set assertion.issuer and assertion.key_files")
+        )  # fmt: skip
+    if settings.assertion.algorithm not in ALGORITHMS:
+        problems.append(
+            Problem("AZ105", f"assertion.algorithm: {settings.assertion.algorithm!r} is not a signature algorithm",
+                    place(("assertion", "algorithm")), ", ".join(ALGORITHMS))
+        )  # fmt: skip
     asked = settings.credentials
     problems += [
         Problem("AZ105", f"credentials.dpop.algorithms: {name!r} is not a signature algorithm",

@@ -12,7 +12,7 @@ FilePath = Annotated[str, Meta(extra={"path": True})]
 
 STDOUT = "stdout"
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
-IdentitySource = Literal["subject", "client", "issuer", "scopes", "application", "decision_id"]
+IdentitySource = Literal["subject", "client", "issuer", "scopes", "application", "decision_id", "assertion"]
 IDENTITY_HEADERS: Mapping[str, IdentitySource] = {
     "x-auth-subject": "subject",
     "x-auth-client": "client",
@@ -132,6 +132,19 @@ class Credentials(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     dpop: Dpop = Dpop()
 
 
+class Assertion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The signed word on the caller that identity headers of the source `assertion` carry."""
+
+    issuer: Annotated[str, Meta(description="`iss` of assertions: who APIs know us as")] = ""
+    key_files: Annotated[
+        tuple[FilePath, ...],
+        Meta(description="PEM files of private keys; the first one signs, all are published at /jwks.json of `admin`"),
+    ] = ()
+    algorithm: Annotated[str, Meta(description="signature algorithm")] = "ES256"
+    seconds: Annotated[float, Meta(ge=10, le=3600, description="how long an assertion is good for")] = 60
+    audiences: Annotated[dict[str, str], Meta(description="application -> `aud`; its id where absent")] = {}
+
+
 class ProviderClient(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """As whom an identity provider is asked about tokens."""
 
@@ -240,6 +253,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ext_authz: ExtAuthz = ExtAuthz()
     forward_auth: ForwardAuth = ForwardAuth()
     credentials: Credentials = Credentials()
+    assertion: Assertion = Assertion()
     identity_providers: IdentityProviders = IdentityProviders()
     admin: Admin = Admin()
     control_plane: ControlPlane = ControlPlane()

@@ -3,13 +3,13 @@
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.jose.encoding import encode_base64url, encode_json
 from authorizer.jose.jwk import public_members, thumbprint
-from authorizer.jose.sign import _private
+from authorizer.jose.sign import load_private
 
 ALGORITHM = "ES256"
 
 
 def jwk_of(pem):
-    return public_members(_private(pem, ALGORITHM).public_key())
+    return public_members(load_private(pem, ALGORITHM).public_key())
 
 
 def thumbprint_of(pem):
@@ -21,5 +21,5 @@ def sign_proof(pem, claims, **header):
     head = {"typ": "dpop+jwt", "alg": ALGORITHM, "jwk": jwk_of(pem)} | header
     parts = [{k: v for k, v in each.items() if v is not None} for each in (head, claims)]
     signed = ".".join(encode_base64url(encode_json(part)) for part in parts)
-    signature = ALGORITHMS[ALGORITHM].primitive.sign(signed.encode(), _private(pem, ALGORITHM))
+    signature = ALGORITHMS[ALGORITHM].primitive.sign(signed.encode(), load_private(pem, ALGORITHM))
     return f"{signed}.{encode_base64url(signature)}"
