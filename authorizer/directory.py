@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from authorizer.errors import Place, Problem
 
-SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml", ".json", ".rego", ".tar.gz")
 MAX_FILES = 2_000
 MAX_TOTAL = 64 << 20
 """Bytes of all files together."""

@@ -153,7 +153,9 @@ class Decision(Struct, frozen=True, kw_only=True):
     ``policies`` determined it and ``sources`` are their file:line; ``challenge`` is a WWW-Authenticate value;
     ``upstream`` headers are set and ``remove`` headers taken away on the way to the API; ``response`` headers are set
     on what goes back to the caller. ``numbers`` are headers that will say the id, once there is one: upstream or
-    response, and the name.
+    response, and the name. ``body`` is what a denial shows instead of the house's own, ``metadata`` what the gateway's
+    other filters are told besides, ``query_set`` and ``query_remove`` change the query on the way to the API where the
+    gateway can.
     """
 
     reason: Reason
@@ -178,6 +180,10 @@ class Decision(Struct, frozen=True, kw_only=True):
     remove: tuple[str, ...] = ()
     numbers: tuple[tuple[str, str], ...] = ()
     revision: str = ""
+    body: str | None = None
+    metadata: Mapping[str, Any] = {}
+    query_set: tuple[tuple[str, str], ...] = ()
+    query_remove: tuple[str, ...] = ()
 
 
 PathKind = Literal["exact", "prefix", "segments", "regex", "template", "any"]

@@ -145,6 +145,7 @@ _DECISION = {
         403,
         {
             "no_matching_policy": "no policy grants this",
+            "rego_denied": "the Rego policy does not allow this",
             "expired": "the grant has expired",
             "not_yet": "the grant is not valid yet",
         },
@@ -164,6 +165,10 @@ _DECISION = {
         403,
         {
             "indeterminate": "a policy could not be evaluated",
+            "rego_undefined": "a Rego rule says nothing of the request",
+            "rego_error": "a Rego rule could not be evaluated",
+            "rego_budget": "a Rego rule costs more than an evaluation may",
+            "rego_result": "a Rego rule says something that is no decision",
             "filter_limit": "the condition on the list is too large to be told",
         },
     ),

@@ -1,5 +1,6 @@
 """What the settings say of credentials, as the decision takes it; and the store of proofs that were shown."""
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ def options(settings: Settings) -> Options:
             nonce_key=_secret(asked.dpop.nonce_key_file),
         ),
         asserting=_asserting(settings.assertion),
+        chance=os.urandom,
         certificates={
             "grpc": _place(settings.ext_authz.client_certificate),
             "http": _place(settings.forward_auth.client_certificate),

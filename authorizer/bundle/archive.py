@@ -32,8 +32,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 DEFAULT_LIMITS = Limits()
 
 
-def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[str, bytes]:
-    """Return the files of a ``.tar.gz`` by name.
+def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS, *, rooted: bool = False) -> dict[str, bytes]:
+    """Return the files of a ``.tar.gz`` by name; with ``rooted`` all of them begin with a slash, which is left out.
 
     Raises BundleError (AZ300-AZ306) on anything but one gzip member that holds one complete archive of plain files
     with distinct relative names, within the limits.
@@ -41,7 +41,7 @@ def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[str, bytes]:
     if len(data) > limits.compressed:
         raise refusal("too_large", f"the archive has {len(data)} bytes, more than {limits.compressed}")
     files: dict[str, bytes] = {}
-    for count, (name, content) in enumerate(_entries(_gunzip(data, limits), limits), start=1):
+    for count, (name, content) in enumerate(_entries(_gunzip(data, limits), limits, "/" if rooted else ""), start=1):
         if count > limits.entries:
             raise refusal("too_large", f"the archive has more than {limits.entries} entries")
         if content is None:
@@ -82,13 +82,13 @@ def _gunzip(data: bytes, limits: Limits) -> bytes:
     return text
 
 
-def _entries(text: bytes, limits: Limits) -> Iterator[tuple[str, bytes | None]]:
+def _entries(text: bytes, limits: Limits, root: str) -> Iterator[tuple[str, bytes | None]]:
     """Yield (name, content) of each entry; the content of a directory is None."""
     at = 0
     while (header := text[at : at + BLOCK]) != _ZEROS:
         if len(header) < BLOCK:
             raise refusal("truncated", "the archive ends without its end mark")
-        name, size, is_file = _read_header(header)
+        name, size, is_file = _read_header(header, root)
         if size > limits.file:
             raise refusal("too_large", f"{shown(name)} has {size} bytes, more than {limits.file}")
         start = at + BLOCK
@@ -104,8 +104,8 @@ def _entries(text: bytes, limits: Limits) -> Iterator[tuple[str, bytes | None]]:
         raise refusal("trailing", "there is data after the end mark of the archive")
 
 
-def _read_header(header: bytes) -> tuple[str, int, bool]:
-    """Return name, size and whether the entry is a file."""
+def _read_header(header: bytes, root: str) -> tuple[str, int, bool]:
+    """Return name, size and whether the entry is a file. Names begin with ``root``, which is left out."""
     magic = header[257:265]
     if magic not in (_POSIX, _GNU):
         raise refusal("malformed", "an entry's header is not of the ustar form")
@@ -114,6 +114,9 @@ def _read_header(header: bytes) -> tuple[str, int, bool]:
     name, prefix = _text(header[:100]), _text(header[345:500]) if magic == _POSIX else ""
     if prefix:
         name = f"{prefix}/{name}"
+    if not name.startswith(root):
+        raise refusal("bad_name", f"the archive has the name {shown(name)}, which does not begin with {root!r}")
+    name = name.removeprefix(root)
     kind = header[156:157]
     size = _octal(header[124:136])
     if kind == _DIRECTORY:

@@ -31,7 +31,11 @@ def concerns(paths: Sequence[str]) -> bool:
     found = [Path(path) for path in paths]
     if not any(map(_files, found)):
         return False
-    return all(path.suffix == SUFFIX or (path.is_dir() and not directory.read(path).files) for path in found)
+    return all(path.suffix == SUFFIX or (path.is_dir() and _only_rego(path)) for path in found)
+
+
+def _only_rego(folder: Path) -> bool:
+    return all(name.endswith(SUFFIX) for name in directory.read(folder).files)
 
 
 def add_options(parser: argparse.ArgumentParser, *, data: bool = False) -> None:

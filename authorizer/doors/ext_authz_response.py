@@ -37,7 +37,7 @@ def encode(decision: Decision, *, grpc: bool = False) -> bytes:
 def _allow(decision: Decision) -> bytes:
     """Encode an allow. Most differ from others in the id only, which is filled in: 1.8 us for 5."""
     number = decision.id
-    if _is_number(number) and not (decision.obligations or decision.advice):
+    if _is_number(number) and not (decision.obligations or decision.advice or _is_told_more(decision)):
         pieces = _pieces(
             len(number),
             tuple([(name, None if value == number else value) for name, value in decision.upstream]),
@@ -52,8 +52,15 @@ def _allow(decision: Decision) -> bytes:
         if pieces:
             return number.encode().join(pieces)
     response = _allowed(sendable(decision.upstream), sendable(decision.response), decision.remove)
+    for name, value in decision.query_set:
+        response.ok_response.query_parameters_to_set.add(key=name, value=value)
+    response.ok_response.query_parameters_to_remove.extend(decision.query_remove)
     _describe(response.dynamic_metadata, decision)
     return response.SerializeToString()
+
+
+def _is_told_more(decision: Decision) -> bool:
+    return bool(decision.metadata or decision.query_set or decision.query_remove)
 
 
 @lru_cache(maxsize=4096)
@@ -129,7 +136,8 @@ def _add(option: HeaderValueOption, name: str, value: str) -> None:
 
 
 def _describe(metadata: Struct, decision: Decision) -> None:
-    """Say for the gateway's own filters and access log what was decided and by what."""
+    """Say for the gateway's own filters and access log what was decided and by what; ours goes before a policy's."""
+    metadata.update(decision.metadata)
     metadata.MergeFromString(
         _description(
             decision.reason.code, decision.application, decision.operation, decision.revision, decision.policies

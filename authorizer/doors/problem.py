@@ -14,13 +14,14 @@ from authorizer.doors.headers import sendable
 from authorizer.model import Decision
 
 MEDIA_TYPE = "application/problem+json"
+TEXT = "text/plain; charset=utf-8"
 _MAX_GRPC_TEXT = 200
 
 _TITLES = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Denial(Struct, frozen=True):
-    """What the caller is shown: a status of 400 to 599, sendable headers with names in lower case, and a body."""
+    """What the caller is shown: a status of 300 to 599, sendable headers with names in lower case, and a body."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -34,9 +35,16 @@ def denial(decision: Decision, status: int | None = None) -> Denial:
     error becomes 403, so an allowed decision that strays here still denies. Raises headers.UnsendableError for a
     header that would break the message.
     """
-    code = _error_status(decision.reason.status if status is None else status)
-    headers = (("content-type", MEDIA_TYPE), *_challenge(decision, code), *sendable(decision.response))
-    return Denial(code, headers, _body(decision, code))
+    # Only what a Rego policy says may be a redirect.
+    lowest = 300 if decision.reason.code == "rego_denied" else 400
+    code = _error_status(decision.reason.status if status is None else status, lowest)
+    told = (*_challenge(decision, code), *sendable(decision.response))
+    if decision.body is not None:
+        typed = any(name == "content-type" for name, _ in told)
+        return Denial(
+            code, told if typed else (("content-type", TEXT), *told), decision.body.encode("utf-8", "replace")
+        )
+    return Denial(code, (("content-type", MEDIA_TYPE), *told), _body(decision, code))
 
 
 def grpc_denial(decision: Decision) -> Denial:
@@ -49,8 +57,8 @@ def grpc_denial(decision: Decision) -> Denial:
     return Denial(code, (*_challenge(decision, code), *sendable(decision.response)), text.encode("utf-8", "replace"))
 
 
-def _error_status(status: int) -> int:
-    return status if 400 <= status <= 599 else 403
+def _error_status(status: int, lowest: int) -> int:
+    return status if lowest <= status <= 599 else 403
 
 
 def _challenge(decision: Decision, status: int) -> tuple[tuple[str, str], ...]:

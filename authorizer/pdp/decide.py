@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from authorizer.model import ANONYMOUS, Decision, Identity, Reason, Request, StepUp, assignee_token
-from authorizer.pdp import answers, canonical, ways
+from authorizer.pdp import answers, canonical, rego, rego_input, ways
 from authorizer.pdp.assertions import assertion
 from authorizer.pdp.authentication import authenticate
 from authorizer.pdp.challenge import challenge, proof_challenge, scope_challenge
@@ -16,6 +16,7 @@ from authorizer.pdp.guards import Guard
 from authorizer.pdp.headers import NOTHING_TOLD, says, tell, visible
 from authorizer.pdp.needs import NOTHING_LEARNT, Learnt, Need
 from authorizer.pdp.proofs import nonce
+from authorizer.pdp.rego_result import Ruling, read_result
 from authorizer.pdp.routes import Match
 from authorizer.pdp.snapshot import Snapshot
 from authorizer.policy.pbac import BadAttribute, Question, Verdict
@@ -55,29 +56,42 @@ def decide(
         passed = asserted(snapshot, unmapped(snapshot, operation), snapshot.anonymous, now)
         return numbered(snapshot, passed, decision_id)
     guard = operation.guard
-    identity = authenticate(snapshot, request, now, learnt)
+    told_all = guard.decider is not None and guard.decider.input == "envoy"  # the rule reads credentials itself
+    identity = snapshot.anonymous if told_all else authenticate(snapshot, request, now, learnt)
     if not isinstance(identity, Identity):
         if not isinstance(identity, Reason):
             return identity
         return _known(_refused(snapshot, identity, request, now, decision_id), snapshot, guard)
     if snapshot.strangers and identity.issuer in snapshot.strangers.get(guard.route.application, ()):
         return _known(_refused(snapshot, _STRANGER, request, now, decision_id), snapshot, guard)
+    if guard.decider is not None:
+        said = ruled(snapshot, guard.decider, operation, identity, request, now)
+        return numbered(snapshot, asserted(snapshot, said, identity, now), decision_id)
     resource: Mapping[str, object] | Reason | None = operation.resource
     if resource is None:
         resource = guard.extract(operation.match, operation.query, request, identity.claims, snapshot.facts.lookup)
     if isinstance(resource, Reason):
         return _known(deny(resource, decision_id, realm=snapshot.options.realm), snapshot, guard, identity)
-    judged = _judged(snapshot, guard, identity, resource, request, now)
+    judged = _judged(snapshot, operation, identity, resource, request, now)
     return numbered(snapshot, asserted(snapshot, judged, identity, now), decision_id)
 
 
 def _judged(
-    snapshot: Snapshot, guard: Guard, identity: Identity, resource: Mapping[str, object], request: Request, now: float
+    snapshot: Snapshot,
+    operation: "Operation",
+    identity: Identity,
+    resource: Mapping[str, object],
+    request: Request,
+    now: float,
 ) -> Decision:
     """Ask the policies, or remember what they said: 0.7 us for 6."""
+    guard = operation.guard
     fields = guard.depends
     if fields is None:
-        return judge(snapshot, guard, identity, resource, environment(snapshot, request, identity, now), now)
+        env = environment(snapshot, request, identity, now)
+        if guard.asks:
+            env = with_rules(snapshot, operation, identity, resource, request, env, now)
+        return judge(snapshot, guard, identity, resource, env, now)
     key = answers.key_of(identity, guard.route, fields, resource)
     kept = snapshot.answers.find(key)
     if kept is not None:
@@ -198,7 +212,81 @@ def judge(
     )
     if verdict.allow and all(duty.type in snapshot.options.performs for duty in verdict.obligations):
         return allow(snapshot, guard, identity, verdict)
-    return _denied(snapshot, guard, identity, verdict)
+    denied = _denied(snapshot, guard, identity, verdict)
+    fault = env.get(rego.FAULT)
+    if not isinstance(fault, str):
+        return denied
+    why = reason(fault) if denied.reason.code == "indeterminate" else denied.reason
+    return msgspec.structs.replace(denied, reason=why, detail=f"{denied.detail} ({fault})")
+
+
+def with_rules(
+    snapshot: Snapshot,
+    operation: Operation,
+    identity: Identity,
+    resource: Mapping[str, object],
+    request: Request,
+    env: Mapping[str, object],
+    now: float,
+) -> dict[str, object]:
+    """Return the attributes of the moment with what the Rego rules say that the policies ask.
+
+    INVARIANT: what a rule does not say is unknown, whatever a token or a fact claims it to be.
+    """
+    guard, rules, options = operation.guard, snapshot.rego.rules, snapshot.options
+    about = guard.route.application, guard.route.right
+    known: dict[str, object] = {name: value for name, value in env.items() if not name.startswith(rego.FAULT)}
+    document = rego_input.gate(request, operation.match, identity, resource, about)
+    if isinstance(document, Reason):
+        return known | {rego.FAULT: document.code}
+    assert rules is not None  # ``rego.load`` saw that every rule that is asked is there
+    return known | rego.answers(rules, guard.asks, document, now, options.rego_budget, options.chance)
+
+
+def ruled(
+    snapshot: Snapshot, decider: rego.Decider, operation: Operation, identity: Identity, request: Request, now: float
+) -> Decision:
+    """Ask the rule that decides an application. The decision has no id yet."""
+    guard, options = operation.guard, snapshot.options
+    if decider.input == "envoy":
+        document = rego_input.envoy(request)
+    else:
+        document = rego_input.cloudentity(request, operation.match, identity)
+    if isinstance(document, Reason):
+        return _known(deny(document, "", realm=options.realm), snapshot, guard, identity)
+    said = rego.evaluate(decider.rules, decider.entrypoint, document, now, options.rego_budget, options.chance)
+    if isinstance(said, Reason):
+        return _known(deny(said, ""), snapshot, guard, identity)
+    ruling = read_result(said)
+    if ruling is None:
+        return _known(deny("rego_result", ""), snapshot, guard, identity)
+    rule = f"data.{decider.entrypoint.replace('/', '.')}"
+    if ruling.allowed:
+        return _allowed_by(ruling, allow(snapshot, guard, identity, Verdict(True, ALLOWED.code, by=(rule,))))
+    silent = ruling.status is None and ruling.body is None
+    if silent and decider.input == "cloudentity" and identity is snapshot.anonymous:
+        denied = deny("no_credential", "", realm=options.realm)
+    else:
+        why = reason("rego_denied")
+        denied = deny(why if ruling.status is None else msgspec.structs.replace(why, status=ruling.status), "")
+    denied = _known(denied, snapshot, guard, identity)
+    return msgspec.structs.replace(
+        denied, policies=(rule,), response=ruling.headers, body=ruling.body, metadata=ruling.metadata
+    )
+
+
+def _allowed_by(ruling: Ruling, decision: Decision) -> Decision:
+    """Give an allow what the rule says to do; its headers go before the house's own."""
+    named = frozenset(name for name, _ in ruling.headers)
+    return msgspec.structs.replace(
+        decision,
+        upstream=(*(pair for pair in decision.upstream if pair[0] not in named), *ruling.headers),
+        remove=tuple(dict.fromkeys((*(name for name in decision.remove if name not in named), *ruling.remove))),
+        response=(*decision.response, *ruling.back),
+        metadata=ruling.metadata,
+        query_set=ruling.query_set,
+        query_remove=ruling.query_remove,
+    )
 
 
 def asserted(snapshot: Snapshot, decision: Decision, identity: Identity, now: float) -> Decision:

@@ -3,13 +3,15 @@
 from msgspec import Struct
 
 from authorizer.pdp.attributes import Extractor
+from authorizer.pdp.rego import Decider
 from authorizer.policy.pbac import Route
 
 
 class Guard(Struct, frozen=True):
     """What stands behind a matched route: the policy language's route, how to fill in its resource, and its title.
 
-    ``depends`` is ``Program.depends``; ``by_path`` says that ``extract`` reads the path and nothing else.
+    ``depends`` is ``Program.depends``; ``by_path`` says that ``extract`` reads the path and nothing else. ``asks`` are
+    the Rego rules that its policies ask; ``decider`` is the one that decides instead of policies.
     """
 
     route: Route
@@ -17,3 +19,5 @@ class Guard(Struct, frozen=True):
     operation: str
     depends: tuple[str, ...] | None
     by_path: bool = False
+    asks: tuple[str, ...] = ()
+    decider: Decider | None = None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from authorizer.model import Decision, Identity, Reason, Request
-from authorizer.pdp.decide import deny, environment, find, judge, numbered, unmapped
+from authorizer.pdp.decide import deny, environment, find, judge, numbered, ruled, unmapped, with_rules
 from authorizer.pdp.guards import Guard
 from authorizer.pdp.snapshot import Snapshot
 from authorizer.policy.testing import Case
@@ -49,11 +49,18 @@ def read(snapshot: Snapshot, case: Case) -> Asked | Decision:
         known = snapshot.facts.lookup(table, key)
         return case.data if known is None and case.data else known
 
+    if operation.guard.decider is not None:
+        return numbered(
+            snapshot, ruled(snapshot, operation.guard.decider, operation, identity, request, case.now), case.name
+        )
     found = operation.guard.extract(operation.match, operation.query, request, {}, lookup)
     if isinstance(found, Reason):
         return deny(found, case.name)
-    env = {**environment(snapshot, request, identity, case.now), **case.env}
-    return Asked(operation.guard, identity, {**found, **case.data}, env)
+    env: Mapping[str, object] = {**environment(snapshot, request, identity, case.now), **case.env}
+    resource = {**found, **case.data}
+    if operation.guard.asks:
+        env = with_rules(snapshot, operation, identity, resource, request, env, case.now)
+    return Asked(operation.guard, identity, resource, env)
 
 
 def request_of(case: Case) -> Request:

@@ -11,7 +11,18 @@ from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.model import ASSIGNEE_KINDS, PERFORMED
 from authorizer.pdp import api_keys, certificate_rules, facts, issuers
 from authorizer.policy import testing
-from authorizer.policy.pbac import applications, declared, eligibility, emit, policies, routes, rules, types, vocabulary
+from authorizer.policy.pbac import (
+    applications,
+    declared,
+    eligibility,
+    emit,
+    policies,
+    rego,
+    routes,
+    rules,
+    types,
+    vocabulary,
+)
 from authorizer.policy.pbac.grants import ASSIGNEES, EVERYBODY
 from authorizer.policy.pbac.repeats import FOR_EACH
 from authorizer.reasons import ACCEPTABLE
@@ -148,6 +159,9 @@ def _application() -> Schema:
         "claims": _object({"issuers": _TEXTS, "rights": _TEXT, "roles": _TEXT, "fields": _named(_TEXT)}),
         "emit": _ref("emit"),
         "conditions": _named(_ref("condition")),
+        "rego": _object(
+            {"entrypoint": _TEXT, "input": _words(rego.INPUTS), "bundle": _TEXT, "verify": _FLAG}, ["input"]
+        ),
     }
     return _object(_keys((key for key in applications.KEYS if key != "kind"), shapes), ["id"])
 
@@ -227,6 +241,7 @@ def _policy() -> Schema:
         "to": _ref("whom"),
         "at": _named(_TEXT),
         "where": _ref("condition"),
+        "rego": _TEXT,
         "from": _TEXT,
         "until": _TEXT,
         "require": _require(),

@@ -18,6 +18,8 @@ from authorizer.pdp.credentials import NOWHERE, KeyPlaces
 from authorizer.pdp.facts import Facts
 from authorizer.pdp.guards import Guard
 from authorizer.pdp.proofs import HEADER, Proofs
+from authorizer.pdp.rego import DEFAULT_BUDGET, Chance, Rego, no_chance
+from authorizer.pdp.rego import load as load_rego
 from authorizer.pdp.routes import Entry, Routes
 from authorizer.pdp.routes import build as build_routes
 from authorizer.pdp.tokens import Memo
@@ -34,7 +36,7 @@ class Options(Struct, frozen=True):
     ``performs`` are the obligation types that this process can carry out: a notification leaves with the decision
     event, so without a decision log there is none. ``key_places`` is where API keys are looked for, ``pepper`` what
     they are hashed with, ``proofs`` what is asked of DPoP proofs, ``asserting`` how assertions are signed,
-    ``certificates`` where gateways tell of client certificates, by ``Request.transport``.
+    ``certificates`` where gateways tell of client certificates, by ``Request.transport``. ``chance`` and ``rego_budget`` are what Rego rules are evaluated with.
     """
 
     realm: str = "api"
@@ -45,6 +47,8 @@ class Options(Struct, frozen=True):
     proofs: Proofs = Proofs()
     asserting: Asserting | None = None
     certificates: Mapping[str, Place] = field(default_factory=lambda: {"grpc": Place(form="source"), "http": Place()})
+    chance: Chance = no_chance
+    rego_budget: int = DEFAULT_BUDGET
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -56,6 +60,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """
 
     program: Program
+    rego: Rego
     routes: Routes
     unmapped: Mapping[str, Unmapped]
     facts: Facts
@@ -92,10 +97,11 @@ def build(
         return previous is not None and previous.revisions.get(kind) == revisions.get(kind, "")
 
     if previous is not None and unchanged("policy"):
-        program, routes = previous.program, previous.routes
+        program, rego, routes = previous.program, previous.rego, previous.routes
     else:
         program = pbac.load(documents["policy"]) if "policy" in documents else pbac.NOTHING
-        routes = _routes(program)
+        rego = load_rego(documents.get("policy", {}), program.deciders)
+        routes = _routes(program, rego)
     if previous is not None and unchanged("facts"):
         facts = previous.facts
     else:
@@ -111,6 +117,7 @@ def build(
     managed = frozenset(options.identity_headers).union(*program.upstream.values())
     return Snapshot(
         program=program,
+        rego=rego,
         routes=routes,
         unmapped=unmapped_hosts(program),
         facts=facts,
@@ -153,7 +160,7 @@ def with_keys(snapshot: Snapshot, fetched: Mapping[str, Fetched]) -> Snapshot:
     return structs.replace(snapshot, trust=trust, memo=snapshot.memo if kept else Memo())
 
 
-def _routes(program: Program) -> Routes:
+def _routes(program: Program, rego: Rego) -> Routes:
     try:
         return build_routes(
             Entry(
@@ -166,6 +173,8 @@ def _routes(program: Program) -> Routes:
                     f"{route.method} {route.template}",
                     program.depends(route),
                     by_path=all(source.kind in {"path", "literal"} for source in route.sources),
+                    asks=program.asks(route),
+                    decider=rego.deciders.get(route.application),
                 ),
                 accepts=route.accepts,
             )

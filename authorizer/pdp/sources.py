@@ -14,6 +14,7 @@ from authorizer.pdp.certificate_rules import compile_rules
 from authorizer.pdp.derived import derive
 from authorizer.pdp.facts import compile_facts
 from authorizer.pdp.issuers import compile_issuers
+from authorizer.pdp.rego_sources import OTHER_SUFFIXES, compile_rego
 from authorizer.policy import documents, pbac
 from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac.declared import Estate
@@ -54,6 +55,8 @@ def compile_documents(files: Mapping[str, bytes]) -> Sources:
     found: list[Node] = []
     texts: dict[str, str] = {}
     for name, content in sorted(files.items()):
+        if name.endswith(OTHER_SUFFIXES):
+            continue
         if not name.endswith(TEXT_SUFFIXES):
             problems += _not_read(name, content)
             continue
@@ -68,11 +71,12 @@ def compile_documents(files: Mapping[str, bytes]) -> Sources:
         if isinstance(kind, Scalar) and kind.text in kinds:
             kinds[kind.text].append(document)
     compiled = pbac.check_and_compile(found)
+    plans, rego_problems = compile_rego(files, compiled.estate)
     trust, trust_problems = compile_issuers(kinds["Issuers"], files.__getitem__)
     trust["api_keys"], key_problems = compile_keys(kinds["ApiKeys"])
     trust["certificates"], rule_problems = compile_rules(kinds["Certificates"])
     facts, facts_problems = compile_facts(kinds["Facts"])
-    problems += [*compiled.problems, *trust_problems, *key_problems, *rule_problems, *facts_problems]
+    problems += [*compiled.problems, *rego_problems, *trust_problems, *key_problems, *rule_problems, *facts_problems]
     if compiled.estate is not None and not facts_problems:
         facts, derived_problems = derive(compiled.estate, facts)
         problems += derived_problems
@@ -92,7 +96,7 @@ def compile_documents(files: Mapping[str, bytes]) -> Sources:
         problems += error.problems
     made: dict[str, dict[str, Any]] = {}
     if compiled.data is not None and not any(problem.severity == "error" for problem in problems):
-        made = {"policy": compiled.data, "facts": facts, "trust": trust}
+        made = {"policy": compiled.data | ({"rego": plans} if plans else {}), "facts": facts, "trust": trust}
     return Sources(
         compiled=made,
         tests=tests,

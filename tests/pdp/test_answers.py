@@ -101,7 +101,7 @@ def ask(snapshot, caller, application, right, id_, tenant, now):
     guard = operation.guard
     resource = guard.extract(operation.match, operation.query, request, caller.claims, snapshot.facts.lookup)
     fresh = judge(snapshot, guard, caller, resource, environment(snapshot, request, caller, now), now)
-    return _judged(snapshot, guard, caller, resource, request, now), fresh
+    return _judged(snapshot, operation, caller, resource, request, now), fresh
 
 
 QUESTIONS = st.tuples(

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from authorizer.errors import Place
 from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac.belonging import find_field, lacks
 from authorizer.policy.pbac.claims import read_claims
 from authorizer.policy.pbac.declared import MODELS, Application, Catalog, Field, Right, Role
 from authorizer.policy.pbac.emit import read_emit
+from authorizer.policy.pbac.rego import everything, read_decider
 from authorizer.policy.pbac.resources import read_resources
 from authorizer.policy.pbac.routes import read_http
 from authorizer.policy.pbac.scopes import read_scopes
@@ -26,7 +29,7 @@ _SECTIONS = {
     "emit": "rights",
 }
 RIGHT_KEYS = ("on", "fields", "feature", "global", "must_constrain", "emit")
-KEYS = ("kind", "id", "model", "system", *_SECTIONS, "conditions")
+KEYS = ("kind", "id", "model", "system", *_SECTIONS, "conditions", "rego")
 
 
 def read_applications(documents: Sequence[MapNode], catalog: Catalog, findings: Findings) -> dict[str, Application]:
@@ -84,6 +87,9 @@ def _complete(
     http = read_http(
         document.get("http"), shell.id, rights, find, findings, trees=catalog.trees if shell.has("points") else None
     )
+    decider = read_decider(document.get("rego"), findings)
+    if decider is not None and not http.routes:
+        http = replace(http, routes=(everything(decider.place),))
     for route in http.routes:
         rights.setdefault(route.right, Right(route.right, "", frozenset(), "", (), route.place))
     roles: dict[str, Role] = {}
@@ -115,6 +121,7 @@ def _complete(
         credentials=http.credentials,
         resources=read_resources(document.get("appResources"), types, find, findings),
         system=shell.system,
+        decider=decider,
     )
 
 

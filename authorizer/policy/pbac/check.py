@@ -17,6 +17,7 @@ from authorizer.policy.pbac.names import Vocabulary, vocabulary
 from authorizer.policy.pbac.policies import World, read_policies
 from authorizer.policy.pbac.program import load
 from authorizer.policy.pbac.queries import read_queries
+from authorizer.policy.pbac.rego import with_answers
 from authorizer.policy.pbac.routes import same_routes
 from authorizer.policy.pbac.rules import expand
 from authorizer.policy.pbac.vocabulary import read_catalog
@@ -53,6 +54,7 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
     queries = read_queries(kinds["Catalog"], catalog, named[""], used, findings)
     world = World(catalog, applications, named, used)
     policies = read_policies(kinds["Policies"], world, findings)
+    catalog = with_answers(catalog, policies)
     eligibility = read_eligibility(kinds["Eligibility"], catalog, applications, findings)
     same_routes(applications.values(), findings)
     clashing(applications, policies, findings)

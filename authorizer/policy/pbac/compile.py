@@ -14,6 +14,7 @@ from authorizer.policy.pbac.declared import (
     Catalog,
     Claims,
     Condition,
+    Decider,
     Duty,
     Eligibility,
     Emit,
@@ -144,7 +145,12 @@ def _application(
         unmapped=application.unmapped,
         issuers=list(application.issuers),
         credentials=application.credentials,
+        decider=_decider(application.decider) if application.decider is not None else None,
     )
+
+
+def _decider(decider: Decider) -> form.DeciderForm:
+    return form.DeciderForm(decider.entrypoint, decider.input, decider.bundle)
 
 
 def _routes(application: Application) -> Iterable[form.RouteForm]:

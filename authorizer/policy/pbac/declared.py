@@ -156,6 +156,15 @@ class Role(Struct, frozen=True):
     place: Place
 
 
+class Decider(Struct, frozen=True):
+    """A Rego rule that decides all of an application's requests; ``bundle`` is the archive that it is in, or ""."""
+
+    entrypoint: str
+    input: str
+    bundle: str
+    place: Place
+
+
 class Application(Struct, frozen=True):
     """An application with its security set-up.
 
@@ -180,6 +189,7 @@ class Application(Struct, frozen=True):
     credentials: str = "forward"
     resources: Mapping[str, Mapping[str, AppResource]] = {}
     system: tuple[str, ...] = ()
+    decider: Decider | None = None
 
     def has(self, section: str) -> bool:
         """Whether the model has a section."""

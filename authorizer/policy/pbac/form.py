@@ -11,6 +11,9 @@ from msgspec import Struct, field
 
 FORMAT = 2
 
+RULE = "rego:"
+"""Begins the name of the attribute of the moment that is what a Rego rule says; no field has a colon in its name."""
+
 
 class TypeForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A field type; the fields are those of ``types.FieldType``."""
@@ -69,13 +72,26 @@ class RightForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
     scopes: list[str] = []
 
 
+class DeciderForm(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A Rego rule that decides all of an application's requests.
+
+    ``entrypoint`` is its path, as in ``envoy/authz/allow``; ``input`` says in which form it is told of a request (envoy
+    or cloudentity), ``plan`` in which of ``Form.rego`` it is.
+    """
+
+    entrypoint: str
+    input: str
+    plan: str = ""
+
+
 class ApplicationForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """An application: assignee fields by type index, rights, and roles by their rights.
 
     ``scopes`` leads from a declared scope to all that it implies. ``wildcards`` leads from a declared scope with one
     ``*`` to the assignee field that holds what stands for it ("" for none). ``unmapped`` is what a request to its hosts
     gets that has no route: deny, observe or allow. ``issuers`` are the names of those whose tokens count, none for all;
-    ``credentials`` says whether the API gets what callers showed: forward or strip.
+    ``credentials`` says whether the API gets what callers showed: forward or strip. With ``decider`` it has no
+    policies.
     """
 
     model: str
@@ -90,6 +106,7 @@ class ApplicationForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
     unmapped: str = "deny"
     issuers: list[str] = []
     credentials: str = "forward"
+    decider: DeciderForm | None = None
 
 
 class SourceForm(Struct, array_like=True, forbid_unknown_fields=True):
@@ -221,13 +238,21 @@ class TableForm(Struct, forbid_unknown_fields=True):
     row_case: str = "1"
 
 
+class RegoForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Rego that was compiled: ``plan`` is OPA's plan IR, ``data`` what is ``data`` beside its rules."""
+
+    plan: dict[str, Any]
+    data: dict[str, Any] = {}
+
+
 class Form(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The whole.
 
     A template is ``{"all": [..]}``, ``{"any": [..]}``, ``{"not": t}`` or a comparison
     ``{"op": .., "left": [side, field], "type": n}`` with ``"param": n`` or ``"right": [side, field]``. The assignee's
     field ``is`` is the set of all its tokens. ``trees`` leads from a tree of points to its types of points; a single
-    tree has no name.
+    tree has no name. ``rego`` are the plans: "" of the ``.rego`` files, others by their archives. An attribute of the
+    moment called ``rego:PATH`` is what the rule at that path says in the plan "".
     """
 
     format: int
@@ -242,6 +267,7 @@ class Form(Struct, forbid_unknown_fields=True, omit_defaults=True):
     templates: list[dict[str, Any]]
     policies: TableForm
     trees: dict[str, list[str]] = {}
+    rego: dict[str, RegoForm] = {}
 
 
 def lookup_table(application: str, resource_type: str) -> str:

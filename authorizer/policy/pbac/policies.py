@@ -14,6 +14,7 @@ from authorizer.policy.pbac.conditions import Scope, read_condition
 from authorizer.policy.pbac.declared import Application, Catalog, Condition, Duty, Emit, Field, Policy, Requirement
 from authorizer.policy.pbac.emit import read_emit
 from authorizer.policy.pbac.grants import Target, read_assignee, read_id, read_point, read_right, read_right_or_role
+from authorizer.policy.pbac.rego import with_rule
 from authorizer.policy.pbac.repeats import Repeats
 from authorizer.policy.pbac.resources import known_ids
 from authorizer.policy.pbac.scopes import check_scope
@@ -23,7 +24,7 @@ from authorizer.policy.pbac.values import read_value
 from authorizer.policy.reading import Findings
 from authorizer.reasons import TAKEN
 
-_SHARED = ("id", "effect", "where", "from", "until", "obligations", "advice")
+_SHARED = ("id", "effect", "where", "rego", "from", "until", "obligations", "advice")
 _KEYS = {
     "allow": (*_SHARED, "right", "role", "to", "at", "require", "overrides", "emit"),
     "deny": (*_SHARED, "right", "role", "to", "at", "reason", "overridable"),
@@ -87,17 +88,23 @@ def _read_policy(name: str, node: MapNode, world: World, findings: Findings) -> 
         return None
     application = target.application
     check_scope(token, application, to.place if to is not None else node.place, findings)
+    if application.decider is not None:
+        message = f"{title} is about {application.id!r}, all of which a Rego rule decides"
+        findings.error("R023", node.place, message, "let the rule say it, or drop 'rego' from the application")
+        return None
     if not application.has("rights"):
         findings.error("A002", node.place, f"model {application.model!r} has no rights that a policy could be about")
         return None
     point = read_point(at, title, application, world.catalog, findings)
-    for key in ("where", "require", "effect"):
+    for key in ("where", "rego", "require", "effect"):
         if key in node.entries and (key != "effect" or effect != "allow"):
             lacks(application, "conditions", node.entries[key].key.place, findings)
     start, end = _read_window(node, title, findings)
     condition = _read_where(node.get("where"), target, world, findings)
     if effect == "allow" and "where" in node.entries and condition is None:
         return None
+    if "rego" in node.entries:
+        condition = with_rule(condition, node.entries["rego"].value, findings)
     if effect == "allow":
         _check_constraints(node, title, target, condition, findings)
     return Policy(
@@ -203,8 +210,9 @@ def _read_feature_gate(
     if effect != "gate":
         return False
     asked = findings.flag(written, "require_feature")
-    if not asked and "where" not in node.entries:
-        findings.error("R018", node.place, f"{title} asks for nothing", "give it 'where' or 'require_feature: true'")
+    if not asked and not {"where", "rego"} & node.entries.keys():
+        hint = "give it 'where', 'rego' or 'require_feature: true'"
+        findings.error("R018", node.place, f"{title} asks for nothing", hint)
     if asked and written is not None:
         plan = application.fields.get("plan") or catalog.fields.get("plan")
         if plan is None or "assignee" not in plan.scopes or plan.type.many or not catalog.plans:

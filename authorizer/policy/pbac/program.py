@@ -10,7 +10,7 @@ from authorizer.errors import DocumentError, Place, Problem
 from authorizer.model import Identity
 from authorizer.policy.pbac.decide import decide, read
 from authorizer.policy.pbac.emitting import FILTER, kinds_of
-from authorizer.policy.pbac.form import FORMAT, ApplicationForm, Form, RouteForm, lookup_table
+from authorizer.policy.pbac.form import FORMAT, RULE, ApplicationForm, DeciderForm, Form, RouteForm, lookup_table
 from authorizer.policy.pbac.gather import Gathered
 from authorizer.policy.pbac.index import WIDE, leaves
 from authorizer.policy.pbac.lasting import lasts, looks_at
@@ -33,7 +33,8 @@ class Program:
     ``zone`` is the time zone in which ``env.time`` is meant; None when none is declared, and the time is unknown.
     ``upstream`` are the headers towards the API that an application may set, ``unmapped`` is what becomes of requests
     to its hosts that have no route: deny, observe or allow. ``issuers`` are the names of those whose tokens count, for
-    applications that list some; ``stripped`` are the applications that do not get what callers showed.
+    applications that list some; ``stripped`` are the applications that do not get what callers showed, ``deciders``
+    those that a Rego rule decides.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Program:
         unmapped: Mapping[str, str],
         issuers: Mapping[str, frozenset[str]],
         stripped: frozenset[str],
+        deciders: Mapping[str, DeciderForm],
     ) -> None:
         self.routes = routes
         self.upstream = upstream
         self.unmapped = unmapped
         self.issuers = issuers
         self.stripped = stripped
+        self.deciders = deciders
         self.zone = zone
         self._shared = shared
         self._tables = tables
@@ -102,6 +105,11 @@ class Program:
             if source.kind not in {"token", "literal"} and not (source.kind == "path" and source.field in texts)
         }
         return tuple(sorted(varying))
+
+    def asks(self, route: Route) -> tuple[str, ...]:
+        """Return the paths of the Rego rules that policies about a route ask."""
+        names = (reading.name for reading in self._tables[route.index].env)
+        return tuple(name.removeprefix(RULE) for name in names if name.startswith(RULE))
 
     def policies_about(self, application: str, right: str) -> tuple[str, ...]:
         """Return the ids of the policies about a right, its roles' and the application's own and broken ones included.
@@ -184,7 +192,10 @@ def load(compiled: Mapping[str, Any]) -> Program:
     stripped = frozenset(
         name for name, one in form.applications.items() if _one_of(one.credentials, ("forward", "strip")) == "strip"
     )
-    return Program(routes, _zone(form.zone), shared, tables, rights, subjects, upstream, unmapped, issuers, stripped)
+    deciders = {name: one.decider for name, one in form.applications.items() if one.decider is not None}
+    return Program(
+        routes, _zone(form.zone), shared, tables, rights, subjects, upstream, unmapped, issuers, stripped, deciders
+    )
 
 
 def _env(form: Form, types: tuple[FieldType, ...]) -> dict[str, EnvReading]:
