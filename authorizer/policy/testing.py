@@ -23,7 +23,7 @@ from authorizer.timestamps import rfc3339
 
 SUITE_KEYS = ("kind", "suite", "now", "subjects", "cases")
 CASE_KEYS = ("name", "as", "http", "headers", "attrs", "env", "data", "body", "now", "expect")
-EXPECT_KEYS = ("decision", "reason", "by", "missing", "requestable", "step", "obl", "advice", "overrode")
+EXPECT_KEYS = ("decision", "reason", "by", "missing", "requestable", "step", "obl", "advice", "overrode", "headers")
 CLAIMED = ("right", "role")
 """What a token's claims can give a subject besides memberships: rights and roles, written ``application/name``."""
 
@@ -31,7 +31,10 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
 
 class Expect(Struct, frozen=True):
-    """What a case expects; None is not compared. Lists are compared without regard to order."""
+    """What a case expects; None is not compared. Lists are compared without regard to order.
+
+    ``headers`` are some of those that the API or the caller gets; "" is expected of one that nobody gets.
+    """
 
     decision: Literal["allow", "deny"]
     reason: str | None = None
@@ -43,6 +46,7 @@ class Expect(Struct, frozen=True):
     obligations: tuple[str, ...] | None = None
     advice: tuple[str, ...] | None = None
     overrode: tuple[str, ...] | None = None
+    headers: Mapping[str, str] = {}
 
 
 class Case(Struct, frozen=True):
@@ -125,6 +129,9 @@ def failures(expect: Expect, decision: Decision) -> tuple[str, ...]:
     compare_sets("obl", expect.obligations, (duty.id for duty in decision.obligations))
     compare_sets("advice", expect.advice, (duty.id for duty in decision.advice))
     compare_sets("overrode", expect.overrode, decision.overrode)
+    sent = {**dict(decision.response), **dict(decision.upstream)}
+    for name, value in expect.headers.items():
+        compare(f"headers.{name}", value, sent.get(name.lower(), ""))
     return tuple(found)
 
 
@@ -297,6 +304,7 @@ def _read_expect(node: Node | None, what: str, findings: Findings) -> Expect:
         obligations=names("obl"),
         advice=names("advice"),
         overrode=names("overrode"),
+        headers={key: findings.text(value, key) for key, _, value in findings.named(expect.get("headers"), "headers")},
     )
 
 

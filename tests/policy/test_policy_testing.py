@@ -138,6 +138,16 @@ def test_comparison_of_an_allow():
     )
 
 
+def test_comparison_of_headers():
+    decision = Decision(reason=ALLOWED, allowed=True, upstream=(("x-a", "1"),), response=(("x-b", "2"),))
+    assert failures(Expect("allow", headers={"X-A": "1", "x-b": "2", "x-c": ""}), decision) == ()
+    assert failures(Expect("allow", headers={"x-a": "", "x-b": "3", "x-c": "4"}), decision) == (
+        "headers.x-a: expected none, got 1",
+        "headers.x-b: expected 3, got 2",
+        "headers.x-c: expected 4, got none",
+    )
+
+
 def test_run():
     text = SUITE + "  - {name: two, http: GET h/, expect: {decision: deny}}\n"
     report = run(cases(text), lambda case: Decision(reason=reason("no_route")))
