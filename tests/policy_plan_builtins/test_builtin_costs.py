@@ -9,6 +9,10 @@ from authorizer.policy.plan.values import BuiltinError
 MEGABYTE = "a" * 1_000_000
 LONG = list(range(600_000))
 NESTED = "[" * 100_000 + "]" * 100_000
+LETTERS = "a" * 200_000
+DOUBLING: list[object] = []
+for _ in range(60):
+    DOUBLING = [DOUBLING, DOUBLING]
 GRAPH = {str(node): [str(other) for other in range(12)] for node in range(12)}
 BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
     f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
@@ -56,6 +60,31 @@ def call(name, *operands, units=500_000):
         ("json.match_schema", ({}, {"$ref": "#/definitions/a", "definitions": {"a": {"$ref": "#/definitions/a"}}})),
         ("json.verify_schema", ({"items": {"items": {"$ref": "#"}}, "allOf": [{}] * 60_000},)),
         ("glob.match", ("{" * 500 + "a", [], "a")),
+        ("indexof_n", (LETTERS, LETTERS[:100_000])),
+        ("trim", (LETTERS, "".join(map(chr, range(0x4E00, 0x9FFF))) + "a")),
+        ("strings.replace_n", ({"a" * size + "b": "" for size in range(60)}, LETTERS)),
+        ("regex.replace", (LETTERS, "a+", "$0" * 50_000)),
+        ("regex.replace", (LETTERS, "a.*b|a", "x")),
+        ("regex.match", ("(?:a?){900}(?:a?){900}b", LETTERS)),
+        ("regex.globs_match", ("a*" * 400, "a*" * 400 + "b")),
+        ("json.marshal_with_options", ([1] * 5000, {"indent": "x" * 100_000})),
+        ("sprintf", ("", [LETTERS] * 400)),
+        ("sprintf", ("%d" * 2000, [10**4000] * 2000)),
+        ("sprintf", ("%[1]q" * 2000, ["\u0301" * 1000])),
+        ("sort", ([LONG, LONG],)),
+        ("max", ([LONG, LONG],)),
+        ("lt", (LONG, [*LONG])),
+        ("neq", (LONG, [*LONG])),
+        ("internal.member_2", ([1] * 1000, [[1] * 1000] * 1000)),
+        ("internal.member_3", (LONG, 1, {})),
+        ("object.get", ({}, [LONG], 1)),
+        ("object.remove", ({}, [LONG])),
+        ("object.subset", ([LONG], [[*LONG]])),
+        ("json.remove", ({}, [[LONG]])),
+        ("json.patch", ({}, [{"op": "test", "path": [LONG], "value": 1}])),
+        ("graph.reachable", ({}, [LONG])),
+        ("graph.reachable_paths", ({}, [LONG])),
+        ("internal.member_3", (DOUBLING, 1, {})),
     ],
 )
 def test_what_costs_too_much_is_cut_off(name, operands):

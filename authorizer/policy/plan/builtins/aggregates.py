@@ -7,6 +7,7 @@ from typing import Any, Final
 from authorizer.policy.plan.builtins.calling import (
     Builtin,
     contextual,
+    deep,
     elements,
     plain,
     wrong_operand,
@@ -82,12 +83,14 @@ def _extreme(context: Context, value: Value, direct: Callable[..., Any]) -> Valu
     if not found:
         return UNDEFINED
     context.budget.charge(ordering(found))
+    deep(context, *found)
     return direct(found) if set(map(type, found)) in _COMPARABLE else direct(found, key=sort_key)
 
 
 def _sort(context: Context, value: Value) -> list[Value]:
     found = elements(value, 1, "set", "array")
     context.budget.charge(ordering(found))
+    deep(context, *found)
     return sorted_values(found)
 
 
@@ -103,18 +106,31 @@ def _any(context: Context, value: Value) -> bool:
     return any(each is True for each in found)
 
 
+def _compared(context: Context, a: Value, b: Value) -> int:
+    deep(context, a, b)
+    return compare(a, b)
+
+
+def _equal(context: Context, a: Value, b: Value) -> bool:
+    deep(context, a)
+    return equal(a, b)
+
+
 def _member(context: Context, value: Value, within: Value) -> bool:
     kind = type(within)
+    before = context.budget.left
+    deep(context, value)
     if kind is Set:
         return key(value) in within.items
     if kind is not list and kind is not dict:
         return False
-    context.budget.charge(len(within))
+    context.budget.charge(len(within) * (1 + before - context.budget.left))
     return any(equal(value, each) for each in (within if kind is list else within.values()))
 
 
-def _member_at(name: Value, value: Value, within: Value) -> bool:
+def _member_at(context: Context, name: Value, value: Value, within: Value) -> bool:
     kind = type(within)
+    deep(context, name, value)
     if kind is Set:
         return key(name) in within.items and equal(name, value)
     if kind is dict:
@@ -129,19 +145,19 @@ def _member_at(name: Value, value: Value, within: Value) -> bool:
 BUILTINS: Final[Mapping[str, Builtin]] = {
     "all": contextual(_all),
     "any": contextual(_any),
-    "assign": plain(equal),
+    "assign": contextual(_equal),
     "count": plain(_count),
-    "eq": plain(equal),
-    "equal": plain(equal),
-    "gt": plain(lambda a, b: compare(a, b) > 0),
-    "gte": plain(lambda a, b: compare(a, b) >= 0),
+    "eq": contextual(_equal),
+    "equal": contextual(_equal),
+    "gt": contextual(lambda context, a, b: _compared(context, a, b) > 0),
+    "gte": contextual(lambda context, a, b: _compared(context, a, b) >= 0),
     "internal.member_2": contextual(_member),
-    "internal.member_3": plain(_member_at),
-    "lt": plain(lambda a, b: compare(a, b) < 0),
-    "lte": plain(lambda a, b: compare(a, b) <= 0),
+    "internal.member_3": contextual(_member_at),
+    "lt": contextual(lambda context, a, b: _compared(context, a, b) < 0),
+    "lte": contextual(lambda context, a, b: _compared(context, a, b) <= 0),
     "max": contextual(lambda context, value: _extreme(context, value, max)),
     "min": contextual(lambda context, value: _extreme(context, value, min)),
-    "neq": plain(lambda a, b: not equal(a, b)),
+    "neq": contextual(lambda context, a, b: not _equal(context, a, b)),
     "product": contextual(_product),
     "sort": contextual(_sort),
     "sum": contextual(_sum),

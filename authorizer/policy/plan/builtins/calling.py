@@ -5,7 +5,7 @@ What costs more than a step charges the budget of the context first.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -13,6 +13,8 @@ from authorizer.policy.plan.context import Context
 from authorizer.policy.plan.values import BuiltinError, Set, Value, type_name
 
 TYPE_ERROR = "eval_type_error"
+DEEP: Final = frozenset({list, dict, Set})
+"""The types of collections."""
 
 
 class Builtin(Struct, frozen=True):
@@ -35,6 +37,18 @@ def contextual(function: Callable[..., Value]) -> Builtin:
 def spend(context: Context, characters: int) -> None:
     """Charge what it costs to read or make a text of so many characters."""
     context.budget.charge(characters >> 4)
+
+
+def deep(context: Context, *operands: Value) -> None:
+    """Charge for hashing, comparing or ordering operands: the elements of collections, those of these, and so on."""
+    level = [each for each in operands if type(each) in DEEP]
+    while level:
+        below: list[Value] = []
+        for each in level:
+            inner = each.values() if type(each) is dict else each.items.values() if type(each) is Set else each
+            context.budget.charge(4 + 4 * len(inner))
+            below += [one for one in inner if type(one) in DEEP]
+        level = below
 
 
 def wrong_type(position: int, value: Value, *expected: str) -> BuiltinError:

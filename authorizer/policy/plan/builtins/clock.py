@@ -18,11 +18,14 @@ from authorizer.policy.plan.values import BuiltinError, Value
 _LIMIT: Final = 2**63
 _MOST: Final = 10_000_000
 _CALL: Final = 100
+_LONGEST_ZONE: Final = 64
 
 
 def _zone(name: str) -> tzinfo:
     if name in {"", "UTC", "Local"}:
         return UTC
+    if len(name) > _LONGEST_ZONE:
+        raise BuiltinError("unknown time zone")
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError):

@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote_plus
 
 from authorizer.policy.plan.builtins.calling import (
+    DEEP,
     Builtin,
     as_bytes,
     as_text,
@@ -56,6 +57,20 @@ def measure(context: Context, value: Value) -> None:
                 below += each.values()
             elif kind is Set:
                 below += each.items.values()
+        level = below
+
+
+def _measure_indents(context: Context, value: Value, width: int) -> None:
+    """Charge for what stands before each line. INVARIANT: before it is made, for an indent may be of any length."""
+    level, depth = [value], 0
+    while level:
+        spend(context, len(level) * depth * width)
+        depth += 1
+        below: list[Value] = []
+        for each in level:
+            kind = type(each)
+            if kind in DEEP:
+                below += each.values() if kind is dict else each
         level = below
 
 
@@ -151,6 +166,8 @@ def json_text(context: Context, value: Value, *, indent: str | None = None) -> s
     """Return the JSON text of a value as Go writes it: keys sorted, ``<``, ``>`` and ``&`` escaped."""
     context.budget.charge(_WRITING)
     measure(context, value)
+    if indent:
+        _measure_indents(context, value, len(indent))
     separators = (",", ":") if indent is None else (",", ": ")
     try:
         made = json.dumps(

@@ -17,6 +17,8 @@ from authorizer.policy.plan.values import BuiltinError, Value
 _CACHED: Final = 256
 _MAX_STATES: Final = 2000
 _MAX_STEPS: Final = 20_000
+_MAX_REACHED: Final = 50_000
+"""Nodes in all remembered steps of a pattern: a caller chooses the text, and with it the steps."""
 _SPECIAL = re.compile(r"[*?\\\[\]{}]")
 
 _Test = Callable[[str], bool]
@@ -129,7 +131,7 @@ class _Reader:
 class Glob:
     """A pattern as an automaton whose steps are remembered once they were computed."""
 
-    __slots__ = ("_begin", "_end", "_nodes", "_steps")
+    __slots__ = ("_begin", "_end", "_nodes", "_reached", "_steps")
 
     def __init__(self, pattern: str, delimiters: str) -> None:
         reader = _Reader(pattern, delimiters)
@@ -138,6 +140,7 @@ class Glob:
         self._nodes = reader.nodes
         self._begin = self._closure([0])
         self._steps: dict[tuple[frozenset[int], str], frozenset[int]] = {}
+        self._reached = 0
 
     def _closure(self, numbers: list[int]) -> frozenset[int]:
         found: set[int] = set()
@@ -156,11 +159,13 @@ class Glob:
         for character in value:
             following = steps.get((current, character))
             if following is None:
-                context.budget.charge(2 * len(current))
+                context.budget.charge(8 * len(current) + 8)
                 tested = ((number, self._nodes[number][1]) for number in current)
                 following = self._closure([number + 1 for number, test in tested if test and test(character)])
-                if len(steps) >= _MAX_STEPS:
+                self._reached += len(following)
+                if len(steps) >= _MAX_STEPS or self._reached > _MAX_REACHED:
                     steps.clear()
+                    self._reached = len(following)
                 steps[current, character] = following
             if not following:
                 return False
@@ -258,7 +263,7 @@ def intersect(context: Context, first: Value, second: Value) -> bool:
     left, right = _tokens(context, text(first, 1)), _tokens(context, text(second, 2))
     if not left or not right:
         return not left and not right
-    context.budget.charge(len(left) * len(right))
+    context.budget.charge(12 * len(left) * len(right))
     seen: set[tuple[int, int]] = set()
     waiting = [(0, 0)]
     while waiting:

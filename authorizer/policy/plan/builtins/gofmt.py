@@ -54,7 +54,8 @@ class _Directive:
 class _Arguments:
     """The arguments, taken in order or by the number in brackets."""
 
-    def __init__(self, values: Sequence[Argument]) -> None:
+    def __init__(self, context: Context, values: Sequence[Argument]) -> None:
+        self.context = context
         self.values = values
         self.next = 0
         self.reordered = False
@@ -76,12 +77,14 @@ class _Arguments:
         if self.next >= len(self.values):
             return None
         self.next += 1
-        return self.values[self.next - 1]
+        value = self.values[self.next - 1]
+        _charge(self.context, value)
+        return value
 
 
 def sprintf(context: Context, layout: str, values: Sequence[Argument]) -> str:
     """Return ``layout`` with its verbs replaced by ``values``."""
-    arguments = _Arguments(values)
+    arguments = _Arguments(context, values)
     made: list[str] = []
     position = 0
     while (start := layout.find("%", position)) >= 0:
@@ -89,16 +92,26 @@ def sprintf(context: Context, layout: str, values: Sequence[Argument]) -> str:
         found = _DIRECTIVE.match(layout, start)
         assert found
         position = found.end()
-        one = _formatted(found, arguments)
         context.budget.charge(_DIRECTIVE_COST)
+        one = _formatted(found, arguments)
         spend(context, len(one))
         made.append(one)
     made.append(layout[position:])
     spend(context, len(layout))
     if not arguments.reordered and arguments.next < len(values):
+        for each in values[arguments.next :]:
+            _charge(context, each)
         extra = ", ".join(f"{_type(each)}={_default(each)}" for each in values[arguments.next :])
         made.append(f"%!(EXTRA {extra})")
     return "".join(made)
+
+
+def _charge(context: Context, value: Argument) -> None:
+    """Charge for writing an argument before that is done: a long text may be quoted, a large number made decimal."""
+    if type(value) is int:
+        context.budget.charge(value.bit_length() >> 5)
+    elif type(value) is str:
+        spend(context, 8 * len(value) if value.isascii() and value.isprintable() else 80 * len(value))
 
 
 def _formatted(found: re.Match[str], arguments: _Arguments) -> str:

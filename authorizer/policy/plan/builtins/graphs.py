@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from authorizer.policy.plan.builtins.calling import Builtin, contextual, elements, mapping
+from authorizer.policy.plan.builtins.calling import Builtin, contextual, deep, elements, mapping
 from authorizer.policy.plan.builtins.rendering import MAX_DEPTH
 from authorizer.policy.plan.context import BudgetError, Context
 from authorizer.policy.plan.values import Set, Value, key, set_of, sorted_items, sorted_values
@@ -49,6 +49,7 @@ def _reachable(context: Context, value: Value, start: Value) -> Set:
     while waiting:
         context.budget.charge(6)
         node = waiting.pop()
+        deep(context, node)
         if node in reached:
             continue
         edges = _neighbours(graph, node)
@@ -75,6 +76,7 @@ def _paths(context: Context, value: Value, start: Value) -> Set:
         if not edges:
             paths.append(longer)
         passed = seen | {key(node)}
+        deep(context, *edges)
         for each in edges:
             if key(each) in passed:
                 context.budget.charge(len(longer))
@@ -83,6 +85,7 @@ def _paths(context: Context, value: Value, start: Value) -> Set:
                 extend(longer, passed, each)
 
     for node in elements(start, 2, "{array, set}"):
+        deep(context, node)
         edges = _neighbours(graph, node)
         if edges is None:
             continue

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from authorizer.policy.plan.builtins.calling import Builtin, array, contextual, elements, mapping, wrong_operand
+from authorizer.policy.plan.builtins.calling import Builtin, array, contextual, deep, elements, mapping, wrong_operand
 from authorizer.policy.plan.builtins.objects import child
 from authorizer.policy.plan.builtins.rendering import MAX_DEPTH
 from authorizer.policy.plan.context import BudgetError, Context
@@ -31,6 +31,7 @@ def _path(context: Context, value: Value) -> list[Value]:
     if len(found) > MAX_DEPTH:
         raise BudgetError
     context.budget.charge(len(found) + 6)
+    deep(context, *found)
     return found
 
 
@@ -59,6 +60,7 @@ def _filtered(context: Context, value: Value, tree: Tree | None) -> Value:
         return [_filtered(context, each, tree[name]) for name, each in numbered if name in tree]
     if kind is Set:
         items = value.items
+        deep(context, value)
         return set_of(_filtered(context, items[stored], below) for stored, below in tree.items() if stored in items)
     if kind is dict:
         return {stored: _filtered(context, value[stored], below) for stored, below in tree.items() if stored in value}
@@ -80,6 +82,7 @@ def _without(context: Context, value: Value, tree: Tree | None) -> Value:
         kept = {stored: _without(context, each, tree.get(stored, {})) for stored, each in value.items()}
         return {stored: each for stored, each in kept.items() if each is not _GONE}
     if kind is Set:
+        deep(context, value)
         left = (_without(context, each, tree.get(stored, {})) for stored, each in value.items.items())
         return set_of(each for each in left if each is not _GONE)
     rest = (_without(context, each, tree.get(str(index), {})) for index, each in enumerate(value))
@@ -103,7 +106,9 @@ def _replaced(context: Context, value: Value, name: Value, changed: Value) -> Va
     if type(value) is list:
         index = _index(name, len(value))
         return [*value[:index], changed, *value[index + 1 :]]
-    rest = {stored: each for stored, each in value.items.items() if stored != key(name)}
+    deep(context, changed)
+    gone = key(name)
+    rest = {stored: each for stored, each in value.items.items() if stored != gone}
     return Set(rest | {key(changed): changed})
 
 
@@ -136,6 +141,7 @@ def _inserted(context: Context, value: Value, path: list[Value], new: Value) -> 
         if type(within) is dict:
             return within | {key(step): new}
         if type(within) is Set:
+            deep(context, new)
             if not equal(step, new):
                 raise BuiltinError("a set's key does not equal the value to be inserted")
             return Set(within.items | {key(new): new})
@@ -156,7 +162,8 @@ def _deleted(context: Context, value: Value, path: list[Value]) -> Value:
             return within[:index] + within[index + 1 :]
         _found(within, step)
         items = within.items() if type(within) is dict else within.items.items()
-        rest = {stored: each for stored, each in items if stored != key(step)}
+        gone = key(step)
+        rest = {stored: each for stored, each in items if stored != gone}
         return rest if type(within) is dict else Set(rest)
 
     return _edited(context, value, path, delete) if path else UNDEFINED
@@ -187,7 +194,9 @@ def _patch(context: Context, value: Value, operations: Value) -> Value:
             case "copy":
                 value = _inserted(context, value, path, _at(value, _path(context, _member(operation, "from"))))
             case "test":
-                if not equal(_at(value, path), _member(operation, "value")):
+                wanted = _member(operation, "value")
+                deep(context, wanted)
+                if not equal(_at(value, path), wanted):
                     raise BuiltinError("the value differs from that of the test")
             case _:
                 raise BuiltinError("unrecognized op")

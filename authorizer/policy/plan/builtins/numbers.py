@@ -16,12 +16,22 @@ from authorizer.policy.plan.builtins.calling import (
     contextual,
     number,
     plain,
+    spend,
     text,
     whole,
     wrong_operand,
     wrong_type,
 )
-from authorizer.policy.plan.builtins.reals import DECIMALS, MAX_BITS, bounded, exact, integral, settled, shortcut
+from authorizer.policy.plan.builtins.reals import (
+    DECIMALS,
+    MANTISSA,
+    MAX_BITS,
+    bounded,
+    exact,
+    integral,
+    settled,
+    shortcut,
+)
 from authorizer.policy.plan.context import BudgetError, Context
 from authorizer.policy.plan.values import BuiltinError, Set, Value
 
@@ -198,6 +208,12 @@ def to_number(value: Value) -> int | float:
     raise wrong_type(1, value, "null", "boolean", "number", "string")
 
 
+def _to_number(context: Context, value: Value) -> int | float:
+    if type(value) is str:
+        spend(context, 4 * len(value))
+    return to_number(value)
+
+
 def _format_int(x: Value, base: Value) -> str:
     value, radix = number(x, 1), number(base, 2)
     letter = {2: "b", 8: "o", 10: "d", 16: "x"}.get(radix) if type(radix) is int else None
@@ -206,25 +222,39 @@ def _format_int(x: Value, base: Value) -> str:
     return format(bounded(value if type(value) is int else int(exact(value))), letter)
 
 
+def _weighed(function: Callable[..., Value]) -> Builtin:
+    """Return the builtin of a function that takes its time with large integers and sets."""
+
+    def compute(context: Context, *operands: Value) -> Value:
+        for each in operands:
+            if type(each) is int and each.bit_length() > MANTISSA:
+                context.budget.charge(each.bit_length())
+            elif type(each) is Set:
+                context.budget.charge(len(each))
+        return function(*operands)
+
+    return contextual(compute)
+
+
 BUILTINS: Final[Mapping[str, Builtin]] = {
-    "abs": plain(absolute),
+    "abs": _weighed(absolute),
     "bits.and": plain(_bits(and_)),
     "bits.lsh": plain(lambda x, y: _shift(x, y, left=True)),
     "bits.negate": plain(lambda x: ~whole(x, 1)),
     "bits.or": plain(_bits(or_)),
     "bits.rsh": plain(lambda x, y: _shift(x, y, left=False)),
     "bits.xor": plain(_bits(xor)),
-    "ceil": plain(_rounding(_ceiling)),
-    "div": plain(divide),
-    "floor": plain(_rounding(_floor)),
-    "format_int": plain(_format_int),
-    "minus": plain(minus),
+    "ceil": _weighed(_rounding(_ceiling)),
+    "div": _weighed(divide),
+    "floor": _weighed(_rounding(_floor)),
+    "format_int": _weighed(_format_int),
+    "minus": _weighed(minus),
     "mul": plain(times),
     "numbers.range": contextual(lambda context, x, y: _range(context, x, y, 1)),
     "numbers.range_step": contextual(_range_step),
     "plus": plain(plus),
     "rand.intn": contextual(_random),
-    "rem": plain(remainder),
-    "round": plain(_rounding(_half_away)),
-    "to_number": plain(to_number),
+    "rem": _weighed(remainder),
+    "round": _weighed(_rounding(_half_away)),
+    "to_number": contextual(_to_number),
 }

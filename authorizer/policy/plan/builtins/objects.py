@@ -8,6 +8,7 @@ from authorizer.policy.plan.builtins.calling import (
     Builtin,
     array,
     contextual,
+    deep,
     mapping,
     wrong_operand,
     wrong_type,
@@ -34,6 +35,7 @@ def _get(context: Context, value: Value, path: Value, default: Value) -> Value:
     current: Value = mapping(value, 1)
     steps = path if type(path) is list else [path]
     context.budget.charge(len(steps))
+    deep(context, *steps)
     for step in steps:
         current = child(current, step)
         if current is UNDEFINED:
@@ -54,6 +56,7 @@ def _names(context: Context, value: Value) -> Mapping[Any, Value]:
         raise wrong_type(2, value, "object", "set", "array")
     context.budget.charge(len(value))
     if kind is list:
+        deep(context, *value)
         return set_of(value).items
     found: Mapping[Any, Value] = value.items if kind is Set else value
     return found
@@ -102,6 +105,7 @@ def _subset(context: Context, larger: Value, smaller: Value) -> bool:
         return _within(context, larger, smaller)
     if kinds == (list, Set):
         context.budget.charge(len(larger))
+        deep(context, *larger)
         return bool(larger) and smaller.items.keys() <= set_of(larger).items.keys()
     why = "both arguments object.subset must be of the same type or array and set"
     raise BuiltinError(why, code=TYPE_ERROR)
@@ -126,13 +130,18 @@ def _within(context: Context, larger: Value, smaller: Value, depth: int = MAX_DE
     return equal(larger, smaller)
 
 
+def _same(context: Context, a: Value, b: Value) -> bool:
+    deep(context, b)
+    return equal(a, b)
+
+
 def _run_of(context: Context, larger: list[Value], smaller: list[Value]) -> bool:
     """Tell whether the elements of ``smaller`` follow each other somewhere in ``larger``."""
     size = len(smaller)
     for start in range(len(larger) - size + 1):
         context.budget.charge(1)
         matched = 0
-        while matched < size and equal(larger[start + matched], smaller[matched]):
+        while matched < size and _same(context, larger[start + matched], smaller[matched]):
             matched += 1
         context.budget.charge(matched)
         if matched == size:

@@ -33,6 +33,10 @@ _CACHED: Final = 256
 _COMPILING: Final = 500
 _MATCHING: Final = 40
 _SEARCHING: Final = 8
+_AHEAD: Final = 8
+"""A search may read all that follows to find a short match: a unit for each 2**8 bytes."""
+_INSTRUCTIONS: Final = 32
+"""A program of more instructions may be run state by state, when its automaton outgrows the memory it has."""
 MISSING: Final = "regular expressions need the package google-re2 (authorizer[rego])"
 _EXPANSION = re.compile(rb"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>\w+)\})")
 
@@ -85,19 +89,24 @@ def expression(context: Context, pattern: str) -> Any:
     return found.compiled
 
 
+def _searching(compiled: Any) -> int:
+    return int(_SEARCHING * (1 + compiled.programsize // _INSTRUCTIONS))
+
+
 def _matches(context: Context, compiled: Any, data: bytes, limit: int) -> Iterator[Spans]:
     """Yield the matches from left to right that do not overlap; no empty one stands right behind another."""
     position, last_end, count = 0, -1, 0
     groups = range(compiled.groups + 1)
-    spend(context, _SEARCHING * len(data))
+    searching = _searching(compiled)
+    spend(context, searching * len(data))
     while position <= len(data) and count != limit:
-        context.budget.charge(_MATCHING + 8 * len(groups))
+        context.budget.charge(_MATCHING + 8 * len(groups) + ((len(data) - position) >> _AHEAD))
         found = compiled.search(data, position)
         if found is None:
             return
         spans = [found.span(group) for group in groups]
         start, end = spans[0]
-        spend(context, _SEARCHING * (end - position))
+        spend(context, searching * (end - position))
         accepted = end != position or start != last_end
         position = end if end != position else position + _width(data, position)
         last_end = end
@@ -127,9 +136,10 @@ def _is_valid(context: Context, pattern: Value) -> bool:
 def _match(context: Context, pattern: Value, value: Value) -> bool:
     source = text(pattern, 1)
     data = encoded(value, 2)
+    compiled = expression(context, source)
     context.budget.charge(_MATCHING)
-    spend(context, _SEARCHING * len(data))
-    return expression(context, source).search(data) is not None
+    spend(context, _searching(compiled) * len(data))
+    return compiled.search(data) is not None
 
 
 def _split(context: Context, pattern: Value, value: Value) -> list[str]:
@@ -171,15 +181,15 @@ def _replace(context: Context, value: Value, pattern: Value, replacement: Value)
     last = 0
     for spans in _matches(context, compiled, data, -1):
         start, end = spans[0]
-        new = _expanded(template, compiled.groupindex, data, spans)
         context.budget.charge(_MATCHING)
-        spend(context, len(new) + start - last)
+        spend(context, len(template) + start - last)
+        new = _expanded(context, template, compiled.groupindex, data, spans)
         made += (data[last:start], new)
         last = end
     return as_text(b"".join([*made, data[last:]]))
 
 
-def _expanded(template: bytes, names: Mapping[str, int], data: bytes, spans: Spans) -> bytes:
+def _expanded(context: Context, template: bytes, names: Mapping[str, int], data: bytes, spans: Spans) -> bytes:
     """Return a replacement with ``$1``, ``${name}`` and ``$$`` filled in; a group that is not there is empty."""
 
     def value(match: re.Match[bytes]) -> bytes:
@@ -191,7 +201,10 @@ def _expanded(template: bytes, names: Mapping[str, int], data: bytes, spans: Spa
         group = int(shown) if plain else names.get(shown, -1)
         if not 0 <= group < len(spans) or spans[group][0] < 0:
             return b""
-        return data[slice(*spans[group])]
+        begin, end = spans[group]
+        context.budget.charge(4)
+        spend(context, end - begin)  # INVARIANT: before it is made; a template may name a long group many times
+        return data[begin:end]
 
     return _EXPANSION.sub(value, template) if b"$" in template else template
 
@@ -220,7 +233,9 @@ def _template_match(context: Context, template: Value, value: Value, start: Valu
             break
     if level:
         raise BuiltinError("unbalanced braces")
-    return expression(context, f"^{pattern}{re2.escape(source[literal_from:])}$").search(data) is not None
+    compiled = expression(context, f"^{pattern}{re2.escape(source[literal_from:])}$")
+    spend(context, _searching(compiled) * len(data))
+    return compiled.search(data) is not None
 
 
 _FUNCTIONS: Final[Mapping[str, Builtin]] = {

@@ -91,6 +91,7 @@ def _indexof_n(context: Context, value: Value, part: Value) -> list[int]:
     position = base.find(search)
     while position >= 0:
         context.budget.charge(2)
+        spend(context, len(search))  # a search reads all of what it looks for first
         found.append(position)
         position = base.find(search, position + 1)
     return found
@@ -142,7 +143,8 @@ def _replace_n(context: Context, patterns: Value, value: Value) -> str:
     if not all(type(old) is str and type(new) is str for old, new in pairs.items()):
         raise wrong_operand(1, "non-string key or value found in pattern object")
     context.budget.charge(len(pairs))
-    spend(context, len(base) * (len(pairs) + 1))
+    # At each place each key is compared, as far as it fits.
+    spend(context, len(base) * (len(pairs) + 1 + sum(map(len, pairs)) // 4))
     found = {as_bytes(old): as_bytes(new) for old, new in sorted(pairs.items())}
     between = found.pop(b"", None)
     # INVARIANT: of keys that match at one place the first in order wins, which is always the shortest.
@@ -165,6 +167,15 @@ def _trimmer(cut: Callable[[str, str], str]) -> Callable[[Context, Value, Value]
         base, removed = text(value, 1), text(part, 2)
         spend(context, len(base) + len(removed))
         return cut(base, removed) if removed else base
+
+    return trim
+
+
+def _stripper(strip: Callable[[str, str], str]) -> Callable[[Context, Value, Value], str]:
+    def trim(context: Context, value: Value, part: Value) -> str:
+        base, removed = text(value, 1), "".join(dict.fromkeys(text(part, 2)))
+        spend(context, len(base) * (1 + len(removed) // 8) + len(part))  # each character is looked for in the others
+        return strip(base, removed) if removed else base
 
     return trim
 
@@ -242,10 +253,10 @@ BUILTINS: Final[Mapping[str, Builtin]] = {
     "strings.reverse": contextual(_reverse),
     "strings.split_n": contextual(_split_n),
     "substring": contextual(_substring),
-    "trim": contextual(_trimmer(str.strip)),
-    "trim_left": contextual(_trimmer(str.lstrip)),
+    "trim": contextual(_stripper(str.strip)),
+    "trim_left": contextual(_stripper(str.lstrip)),
     "trim_prefix": contextual(_trimmer(str.removeprefix)),
-    "trim_right": contextual(_trimmer(str.rstrip)),
+    "trim_right": contextual(_stripper(str.rstrip)),
     "trim_space": contextual(_trim_space),
     "trim_suffix": contextual(_trimmer(str.removesuffix)),
     "upper": contextual(_upper),
