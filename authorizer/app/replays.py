@@ -1,11 +1,13 @@
-"""Which proofs were shown before, shared by all workers of a machine: one memory-mapped file of fixed size.
+"""Which proofs were shown before, shared by all workers of a machine: one file of fixed size.
 
 A proof's digest has its place in one bucket of 64. A bucket is read and written under its own byte-range lock, so that
 of two workers that are shown the same proof at once, one is told that it is new. A restart forgets nothing.
+
+INVARIANT: the file is not mapped into memory: when it is cut short or the disk is full, that would end the process by a
+signal, where a read or a write has an answer.
 """
 
 import fcntl
-import mmap
 import os
 import struct
 from pathlib import Path
@@ -23,7 +25,7 @@ class Replays:
     """A bounded set of digests that are forgotten when their time is over.
 
     ``entries`` is how many it holds, a multiple of 64 (24 bytes each). A set found in the file is kept, unless it was
-    made for another number of entries. Raises OSError when the file cannot be made or mapped.
+    made for another number of entries. Raises OSError when the file cannot be made.
     """
 
     def __init__(self, path: Path, entries: int) -> None:
@@ -39,7 +41,6 @@ class Replays:
                 os.ftruncate(self._file, size)
                 os.pwrite(self._file, head, 0)
             fcntl.lockf(self._file, fcntl.LOCK_UN, _HEAD.size)
-            self._map = mmap.mmap(self._file, size)
         except OSError:
             os.close(self._file)
             raise
@@ -48,19 +49,24 @@ class Replays:
         """Note a digest of 16 bytes as shown, to be remembered ``until`` (POSIX seconds).
 
         True if it was not there yet, False if it was, None when it cannot be told: its bucket is full of digests that
-        must not be forgotten yet, or is held by another process.
+        must not be forgotten yet, or is held by another process, or cannot be read or written.
         """
         start = _HEAD.size + int.from_bytes(digest[:8], "little") % self._buckets * _BYTES
         if not self._lock(start):
             return None
         try:
             return self._note(start, digest, until, now)
+        except OSError:
+            return None
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, _BYTES, start)
 
     def _note(self, start: int, digest: bytes, until: float, now: float) -> bool | None:
+        bucket = os.pread(self._file, _BYTES, start)
+        if len(bucket) != _BYTES:
+            return None
         free = None
-        for index, (known, end) in enumerate(_SLOT.iter_unpack(self._map[start : start + _BYTES])):
+        for index, (known, end) in enumerate(_SLOT.iter_unpack(bucket)):
             if end < now:
                 if free is None:
                     free = index
@@ -68,8 +74,8 @@ class Replays:
                 return False
         if free is None:
             return None
-        _SLOT.pack_into(self._map, start + free * _SLOT.size, digest, until)
-        return True
+        slot = _SLOT.pack(digest, until)
+        return True if os.pwrite(self._file, slot, start + free * _SLOT.size) == len(slot) else None
 
     def _lock(self, start: int) -> bool:
         for _ in range(_TRIES):
@@ -83,5 +89,4 @@ class Replays:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._map.close()
         os.close(self._file)

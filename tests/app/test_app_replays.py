@@ -2,6 +2,9 @@
 
 import fcntl
 import multiprocessing
+import os
+import resource
+import signal
 from hashlib import blake2b
 from pathlib import Path
 
@@ -100,3 +103,26 @@ def test_of_all_workers_one_is_told_that_a_proof_is_new(tmp_path):
 def race(path, results):
     mine = Replays(path, 16 * BUCKET)
     results.put([mine.spend(digest(n), 160, 100) is True for n in range(300)])
+
+
+def test_a_file_that_is_cut_short_meanwhile_cannot_be_told(tmp_path):
+    # Another process that was told another number of entries does this, and so does whoever tidies up.
+    made = Replays(tmp_path / "proofs", 64 * BUCKET)
+    assert made.spend(digest(1), 160, 100) is True
+    os.truncate(tmp_path / "proofs", 8)
+    assert made.spend(digest(1), 160, 100) is None
+    made.close()
+
+
+def test_a_disk_that_is_full_cannot_be_told(tmp_path):
+    made = Replays(tmp_path / "proofs", BUCKET)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        assert made.spend(digest(1), 160, 100) is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert made.spend(digest(1), 160, 100) is True
+    made.close()
