@@ -214,7 +214,7 @@ def _from_der(der: bytes) -> Certificate:
             raise CertificateFault("something follows it")
         subject = certificate.subject.rfc4514_string()
         names = _alternative_names(certificate)
-    except (ValueError, TypeError, UnicodeError):
+    except (ValueError, TypeError, UnicodeError, x509.InvalidVersion, x509.UnsupportedGeneralNameType):
         raise CertificateFault("it is no X.509 certificate") from None
     uris = tuple(names.get_values_for_type(x509.UniformResourceIdentifier)) if names else ()
     dns = tuple(names.get_values_for_type(x509.DNSName)) if names else ()

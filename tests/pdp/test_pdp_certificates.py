@@ -87,6 +87,7 @@ def test_the_element_of_the_outermost_trusted_proxy_counts():
         (b64encode(DER + b"x").decode(), "pem"), (b64encode(DER[:-1]).decode(), "pem"),
         ("", "client-cert"), (":", "client-cert"), ("::", "client-cert"), (b64encode(DER).decode(), "client-cert"),
         (f":{b64encode(DER).decode()}:, :AAAA:", "client-cert"),
+        (b64encode(DER.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05", 1)).decode(), "pem"),  # its version
     ],
 )  # fmt: skip
 def test_what_is_not_one_certificate_is_a_fault(text, form):
