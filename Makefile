@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 LOCKED := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements.lock
 READY := $(VENV)/.ready
 
-.PHONY: demo test nightly check check-deploy format interop fuzz bench protos lock clean
+.PHONY: demo test nightly check check-deploy format interop interop-kubernetes fuzz bench protos lock clean
 .DEFAULT_GOAL := test
 
 $(READY): requirements.lock pyproject.toml
@@ -21,7 +21,7 @@ demo: $(READY)
 	$(BIN)/authorizer demo $(if $(ONCE),--once)
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not interop" -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not interop and not interop_kubernetes" -n auto --dist loadfile $(ARGS)
 
 nightly: $(READY)
 	NIGHTLY=1 $(BIN)/python -m pytest tests/policy_oracle $(ARGS)
@@ -39,6 +39,10 @@ check-deploy: $(READY)
 interop: $(READY)
 	.ci/interop "$(BIN)"
 	.ci/h2spec "$(BIN)"
+
+interop-kubernetes: $(READY)
+	.ci/kubernetes/build
+	$(BIN)/python -m pytest -m interop_kubernetes $(ARGS)
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.http2.fuzz $(FRAMES) $(SEED)

@@ -9,6 +9,7 @@ GROUPS = {
     "credentials": credentials.run,
     "authoring": authoring.run,
     "decision": decision.run,
+    "discovery": discovery.run,
     "doors": doors.run,
     "policy": policy.run,
     "rego": rego.run,

@@ -139,3 +139,30 @@ def test_an_unreadable_file_is_coded(tmp_path: Path) -> None:
     args = command("--file", str(tmp_path / "none"))
     with pytest.raises(DiscoveryError, match="AZ606"):
         args.run(args)
+
+
+OTHERS = {
+    "--manifests": (
+        "a.yaml",
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v}\nspec: {hosts: [h.example], odd: 1}\n",
+    ),
+    "--kong": ("kong.yaml", "services: [{name: h.example, routes: [{odd: 1}]}]"),
+    "--traefik": ("t.toml", '[http.routers.r]\nrule = "Host(`h.example`) &&"\nservice = "h.example"\n'),
+}
+
+
+@pytest.mark.parametrize("option", OTHERS)
+def test_the_verb_reads_others_and_prints_what_it_could_not_tell(option, tmp_path, capsys) -> None:
+    name, text = OTHERS[option]
+    (tmp_path / name).write_text(text)
+    args = command(option, str(tmp_path / name))
+    assert args.run(args) == 0
+    printed = capsys.readouterr().out
+    assert "h.example" in printed
+    assert "note: " in printed
+    args = command(option, str(tmp_path / name), "--output", "json")
+    assert args.run(args) == 0
+    assert json.loads(capsys.readouterr().out)["notes"]
+    (tmp_path / name).write_text("[" * 5000)
+    with pytest.raises(DiscoveryError, match="AZ606"):
+        args.run(args)

@@ -73,14 +73,24 @@ class Following:
                 space = f" of {feed.namespace}" if feed.namespace else ""
                 yield f"{feed.kind.plural}{space}: {_MEANING[feed.state]}"
 
+    async def list_once(self) -> Reading:
+        """Read all objects once, return their catalogue. Raises DiscoveryError: AZ608 when nothing usable answers."""
+        try:
+            async with self._session() as session:
+                for feed in self.feeds:
+                    await feed.list_once(session, self.access, time.monotonic())
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise DiscoveryError("AZ608", f"the API server did not answer ({type(error).__name__})") from error
+        return await self.read()
+
+    def _session(self) -> aiohttp.ClientSession:
+        # INVARIANT: as many connections as there are feeds: each holds one as long as it watches.
+        connector = aiohttp.TCPConnector(ssl=self.access.tls or True, limit=0)
+        return aiohttp.ClientSession(connector=connector, trust_env=False)
+
     async def follow(self) -> None:
         """Keep all feeds current until cancelled."""
-        async with (
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self.access.tls or True, limit=0), trust_env=False
-            ) as session,
-            asyncio.TaskGroup() as group,
-        ):
+        async with self._session() as session, asyncio.TaskGroup() as group:
             for feed in self.feeds:
                 group.create_task(self._follow(feed, session))
 
@@ -95,7 +105,7 @@ class Following:
         try:
             if not feed.version or now - feed.listed > RESYNC_SECONDS:
                 await feed.list_once(session, self.access, now)
-            if feed.state == "current" and feed.version:
+            if feed.version:
                 await feed.watch_once(session, self.access)
                 await asyncio.sleep(_BREATH_SECONDS)
                 return 0
@@ -109,7 +119,6 @@ class Following:
         if feed.state == "failing":
             await asyncio.sleep(_BREATH_SECONDS * 5)
         elif feed.state != "current":
-            feed.version = ""
             await asyncio.sleep(_ABSENT_SECONDS)
         return 0
 

@@ -39,7 +39,8 @@ State = Literal["unknown", "current", "absent", "forbidden", "failing"]
 class Feed:
     """The objects of one kind in one namespace (all, if empty) as far as they are known.
 
-    ``version`` is where a watch goes on, "" when a list has to come first. ``changed`` is called after each change.
+    ``version`` is where a watch goes on, "" when a list has to come first: also while the kind cannot be listed.
+    ``changed`` is called after each change.
     """
 
     def __init__(self, kind: Kind, namespace: str, changed: Callable[[], None], room: "Room") -> None:
@@ -77,6 +78,7 @@ class Feed:
                 self._missed()
                 return
             if status in {401, 403}:
+                self.version = ""
                 self._replace(self.objects, "forbidden")
                 return
             if status != 200:
@@ -113,6 +115,7 @@ class Feed:
             if answer.status != 200:
                 self.version = ""
                 raise DiscoveryError("AZ608", f"the API server answered {answer.status} for {self.kind.plural}")
+            self._replace(self.objects, "current")
             async for line in _lines(answer.content):
                 self._event(_object(line))
                 if not self.version:
@@ -160,6 +163,7 @@ class Feed:
     def _missed(self) -> None:
         """Take a kind for absent; one that was there only when it is missed again, since servers start in steps."""
         self._misses += 1
+        self.version = ""
         gone = not self.objects or self._misses >= MISSES
         self._replace({} if gone else self.objects, "absent" if gone else "failing")
 

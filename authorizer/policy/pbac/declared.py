@@ -157,10 +157,7 @@ class Role(Struct, frozen=True):
 
 
 class Decider(Struct, frozen=True):
-    """A Rego rule that decides all of an application's requests; ``bundle`` is the archive that it is in, or "".
-
-    Documents name an archive from their own folder on; here it is named as files are.
-    """
+    """A Rego rule that decides all of an application's requests; ``bundle`` is the archive that it is in, or ""."""
 
     entrypoint: str
     input: str
