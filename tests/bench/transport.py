@@ -126,7 +126,17 @@ def _envoy(backends: Mapping[str, int], folder: Path) -> Iterator[dict[str, int]
     }
     file = folder / "envoy.json"
     file.write_text(json.dumps(config))
-    command = [*load.pinned(1), str(find_envoy()), "-c", str(file), "--concurrency", "1", "-l", "error", "--use-dynamic-base-id"]
+    command = [
+        *load.pinned(1),
+        str(find_envoy()),
+        "-c",
+        str(file),
+        "--concurrency",
+        "1",
+        "-l",
+        "error",
+        "--use-dynamic-base-id",
+    ]
     process = subprocess.Popen(command)
     try:
         for port in ports.values():
