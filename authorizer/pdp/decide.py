@@ -262,7 +262,7 @@ def ruled(
         return _known(deny("rego_result", ""), snapshot, guard, identity)
     rule = f"data.{decider.entrypoint.replace('/', '.')}"
     if ruling.allowed:
-        return _allowed_by(ruling, allow(snapshot, guard, identity, Verdict(True, ALLOWED.code, by=(rule,))))
+        return _allowed_by(snapshot, ruling, allow(snapshot, guard, identity, Verdict(True, ALLOWED.code, by=(rule,))))
     silent = ruling.status is None and ruling.body is None
     if silent and decider.input == "cloudentity" and identity is snapshot.anonymous:
         denied = deny("no_credential", "", realm=options.realm)
@@ -275,12 +275,17 @@ def ruled(
     )
 
 
-def _allowed_by(ruling: Ruling, decision: Decision) -> Decision:
-    """Give an allow what the rule says to do; its headers go before the house's own."""
-    named = frozenset(name for name, _ in ruling.headers)
+def _allowed_by(snapshot: Snapshot, ruling: Ruling, decision: Decision) -> Decision:
+    """Give an allow what the rule says to do.
+
+    Its headers go before those that tell of the caller, but the decision's id and the assertion are the house's.
+    """
+    own = {*snapshot.id_headers, *snapshot.assertion_headers}
+    headers = tuple(pair for pair in ruling.headers if pair[0] not in own)
+    named = frozenset(name for name, _ in headers)
     return msgspec.structs.replace(
         decision,
-        upstream=(*(pair for pair in decision.upstream if pair[0] not in named), *ruling.headers),
+        upstream=(*(pair for pair in decision.upstream if pair[0] not in named), *headers),
         remove=tuple(dict.fromkeys((*(name for name in decision.remove if name not in named), *ruling.remove))),
         response=(*decision.response, *ruling.back),
         metadata=ruling.metadata,

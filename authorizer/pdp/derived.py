@@ -29,10 +29,10 @@ def _with_resources(estate: Estate, lookups: Mapping[str, Any]) -> tuple[dict[st
         for kind, resources in application.resources.items():
             table = tables.setdefault(lookup_table(application.id, kind), {})
             for name, resource in resources.items():
-                if name in table:
+                if name in table and resource.values:
                     message = f"resource {name!r} of {application.id}/{kind} is in the facts too"
                     problems.append(Problem("T202", message, resource.place, "keep one"))
-                table[name] = dict(resource.values)
+                table.setdefault(name, dict(resource.values))
     return tables, problems
 
 

@@ -3,6 +3,7 @@
 An archive is trusted like the documents beside it; whoever publishes them signs what was read of both.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -47,7 +48,8 @@ def compile_rego(files: Mapping[str, bytes], estate: Estate | None) -> tuple[Pla
             for path, place in sorted(asked.items())
             if not any(f"{path}/".startswith(f"{name}/") or name.startswith(f"{path}/") for name in known)
         ]
-    data = _data(files, problems)
+    root = len(_root(files))
+    data = _data({name[root:]: (name, content) for name, content in files.items()}, problems)
     if modules and not problems:
         try:
             paths = list(_paths(data))
@@ -80,7 +82,7 @@ def _archived(
     name = asked.bundle
     if name not in files:
         problems.append(
-            Problem("AZ215", f"there is no archive {name!r}", asked.place, "name its path in the directory")
+            Problem("AZ215", f"there is no archive {name!r}", asked.place, "name it as it lies from the document")
         )
         return
     try:
@@ -99,7 +101,7 @@ def _archived(
         problems.append(Problem("AZ215", "the archive has no /plan.json", Place(name), hint))
         return
     before = len(problems)
-    data = _data({each: content for each, content in inside.items() if each.rpartition("/")[2] == DATA}, problems)
+    data = _data({each: (f"{name}/{each}", content) for each, content in inside.items()}, problems)
     plan = _object(inside["plan.json"], f"{name}/plan.json", problems)
     if len(problems) > before:
         return
@@ -138,11 +140,21 @@ def _name(rule: Rule) -> Iterable[str]:
             return
 
 
-def _data(files: Mapping[str, bytes], problems: list[Problem]) -> dict[str, Any]:
-    """Return what ``data.json`` files hold, each at the path of its directory, as OPA reads a bundle."""
+def _root(files: Iterable[str]) -> str:
+    """Return the folder that holds all files, with its slash: names tell of other folders above it, or of none."""
+    folders = [name.split("/")[:-1] for name in files]
+    shared = itertools.takewhile(lambda steps: len(set(steps)) == 1, zip(*folders, strict=False))
+    return "".join(f"{steps[0]}/" for steps in shared)
+
+
+def _data(files: Mapping[str, tuple[str, bytes]], problems: list[Problem]) -> dict[str, Any]:
+    """Return what ``data.json`` files hold, each at the path of its folder, as OPA reads a bundle.
+
+    ``files`` leads from the path that counts to the name that problems show, and the content.
+    """
     found: dict[str, Any] = {}
-    for name, content in sorted(files.items()):
-        folder, _, file = name.rpartition("/")
+    for path, (name, content) in sorted(files.items()):
+        folder, _, file = path.rpartition("/")
         if file != DATA:
             continue
         value = _object(content, name, problems)

@@ -36,7 +36,8 @@ class Options(Struct, frozen=True):
     ``performs`` are the obligation types that this process can carry out: a notification leaves with the decision
     event, so without a decision log there is none. ``key_places`` is where API keys are looked for, ``pepper`` what
     they are hashed with, ``proofs`` what is asked of DPoP proofs, ``asserting`` how assertions are signed,
-    ``certificates`` where gateways tell of client certificates, by ``Request.transport``. ``chance`` and ``rego_budget`` are what Rego rules are evaluated with.
+    ``certificates`` where gateways tell of client certificates, by ``Request.transport``. ``chance`` and
+    ``rego_budget`` are what Rego rules are evaluated with.
     """
 
     realm: str = "api"

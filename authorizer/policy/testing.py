@@ -304,7 +304,10 @@ def _read_expect(node: Node | None, what: str, findings: Findings) -> Expect:
         obligations=names("obl"),
         advice=names("advice"),
         overrode=names("overrode"),
-        headers={key: findings.text(value, key) for key, _, value in findings.named(expect.get("headers"), "headers")},
+        headers={
+            key: findings.text(value, key, empty=True)
+            for key, _, value in findings.named(expect.get("headers"), "headers")
+        },
     )
 
 

@@ -63,6 +63,14 @@ def test_catalogued_resources_are_looked_up():
     }
 
 
+def test_facts_say_what_the_catalogue_does_not():
+    found = compiled(APP, FACTS + "lookups: {shop/Page: {plain: {secret: 'false'}}}\n")
+    assert found.problems == ()
+    assert found.documents()["facts"]["lookups"]["shop/Page"]["plain"] == {"secret": "false"}
+    (problem,) = compiled(APP, FACTS + "lookups: {shop/Page: {start: {secret: 'false'}}}\n").problems
+    assert problem.code == "T202"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

@@ -252,6 +252,21 @@ def test_what_cannot_act_is_refused(files, code):
     assert code in {problem.code for problem in refused.value.problems}, refused.value
 
 
+def test_names_are_meant_from_the_folder_of_the_documents():
+    files = {f"estate/{name}": content for name, content in FILES.items()}
+    assert check({"estate/p.yaml": GATE, **files}, "/1").allowed
+    given = {"x/opa.tar.gz": archived({"plan.json": plan(SOURCE), "data.json": b'{"opened": ["a"]}'})}
+    assert check({"x/app.yaml": BUNDLED["app.yaml"], **given}, "/a").allowed
+
+
+def test_the_id_of_a_decision_is_never_a_rules():
+    files = rego('allow := {"allowed": true, "headers": {"x-id": "1", "x-who": "2"}}')
+    decision = authorizer(files, identity_headers={"x-id": "decision_id", "x-who": "subject"}).check(
+        Request(method="GET", target="/", host="api.example")
+    )
+    assert decision.upstream == (("x-who", "2"), ("x-id", decision.id))
+
+
 def test_policies_beside_a_rule_that_decides_all_are_refused():
     policies = b"---\nkind: Policies\npolicies: [{id: x, right: 'api/* /{path=**}', to: {anyone: true}}]\n"
     files = rego("allow := true")

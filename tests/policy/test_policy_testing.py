@@ -138,6 +138,11 @@ def test_comparison_of_an_allow():
     )
 
 
+def test_a_header_that_nobody_should_get():
+    (case,) = cases(SUITE.replace("{decision: allow}", "{decision: allow, headers: {x-a: '1', x-b: ''}}"))
+    assert case.expect.headers == {"x-a": "1", "x-b": ""}
+
+
 def test_comparison_of_headers():
     decision = Decision(reason=ALLOWED, allowed=True, upstream=(("x-a", "1"),), response=(("x-b", "2"),))
     assert failures(Expect("allow", headers={"X-A": "1", "x-b": "2", "x-c": ""}), decision) == ()

@@ -157,7 +157,10 @@ class Role(Struct, frozen=True):
 
 
 class Decider(Struct, frozen=True):
-    """A Rego rule that decides all of an application's requests; ``bundle`` is the archive that it is in, or ""."""
+    """A Rego rule that decides all of an application's requests; ``bundle`` is the archive that it is in, or "".
+
+    Documents name an archive from their own folder on; here it is named as files are.
+    """
 
     entrypoint: str
     input: str

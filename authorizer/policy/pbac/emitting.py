@@ -1,9 +1,11 @@
 """The headers of an allow: what an application, a right and policies emit, filled in with the values of a request."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from authorizer.grammar import TOKEN, UNSAFE_TEXT
 from authorizer.model import FRAMING
 from authorizer.policy.pbac.form import ApplicationForm, EmitForm, EnvForm
 from authorizer.policy.pbac.templates import SIDE_INDEX, Field, Sides
@@ -17,6 +19,7 @@ FILTER = "x-authz-filter"
 _TOWARDS = ("upstream", "response")
 _DECISION = frozenset({"id", "policies", "right", "application", "subject", "client", "issuer", "scopes"})
 _TEXT = FieldType("string")
+_is_name = re.compile(rf"{TOKEN}+").fullmatch
 
 
 class Header(Struct, frozen=True):
@@ -51,9 +54,13 @@ def is_sound(emit: EmitForm, kinds: Kinds) -> bool:
     """Tell whether a header can be set at all, and its value is known to be of a type."""
     if emit.towards not in _TOWARDS or emit.header in FRAMING or emit.header != emit.header.lower():
         return False
+    if not _is_name(emit.header):
+        return False
     if emit.kind in SIDE_INDEX:
         return (SIDE_INDEX[emit.kind], emit.key) in kinds
-    return emit.kind == "literal" or (emit.kind == "decision" and emit.key in _DECISION)
+    if emit.kind == "literal":
+        return not UNSAFE_TEXT.search(emit.key)
+    return emit.kind == "decision" and emit.key in _DECISION
 
 
 def reads(emits: Iterable[EmitForm]) -> Iterable[Field]:

@@ -40,6 +40,9 @@ def read_decider(node: Node | None, findings: Findings) -> Decider | None:
     bundle = findings.text(archive, "bundle")
     if archive is not None and not bundle.endswith(_ARCHIVE):
         findings.error("A026", archive.place, f"{bundle!r} is not an archive", f"its name ends with {_ARCHIVE}")
+    if archive is not None:
+        folder, slash, _ = archive.place.file.rpartition("/")
+        bundle = f"{folder}{slash}{bundle}"
     verify = declared.get("verify")
     if archive is not None and (verify is None or findings.flag(verify, "verify")):
         hint = "say 'verify: false': it is trusted like the documents beside it"

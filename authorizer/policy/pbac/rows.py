@@ -195,6 +195,8 @@ class Rows:
         for body in bodies:
             if min(body.width, body.cases) < 0 or place + body.cases * body.width > len(self._arguments):
                 raise ValueError("there are fewer arguments than parameters")
+            if not body.width and body.cases > 1:  # they would be one: else a number alone could ask for any memory
+                raise ValueError("cases without parameters are many")
             template = templates[body.template] if 0 <= body.template < len(templates) else None
             extras = PLAIN if body.extras == -1 else None
             if 0 <= body.extras < len(self._extras):
