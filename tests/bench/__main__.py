@@ -2,7 +2,18 @@
 
 import sys
 
-from tests.bench import authoring, credentials, decision, discovery, doors, policy, rego, rego_activation, transport, workers
+from tests.bench import (
+    authoring,
+    credentials,
+    decision,
+    discovery,
+    doors,
+    policy,
+    rego,
+    rego_activation,
+    transport,
+    workers,
+)
 from tests.bench.report import publish
 
 GROUPS = {
