@@ -15,7 +15,7 @@ from authorizer.reasons import reason
 Chance = Callable[[int], bytes]
 """Gives that many random bytes."""
 
-DEFAULT_BUDGET = 100_000
+DEFAULT_BUDGET = 50_000
 """What one evaluation may cost at a gateway: some 10 ms at the worst. Others wait for so long, so it is less than
 ``policy.plan`` allows by itself."""
 

@@ -13,17 +13,15 @@ from authorizer.policy.pbac.declared import Decider, Estate
 from authorizer.policy.pbac.form import RULE
 from authorizer.policy.pbac.trees import leaves
 from authorizer.policy.plan import compile_plan, read
+from authorizer.policy.plan.loading import read_data
 from authorizer.policy.rego import RegoError, compile_modules, parse
 from authorizer.policy.rego.compile import check_modules
 from authorizer.policy.rego.syntax import Module, Rule, Scalar, Var
-from authorizer.strict_json import Refused, reader
+from authorizer.strict_json import Refused
 
 OTHER_SUFFIXES = (".rego", ".tar.gz")
 DATA = "data.json"
-MAX_DEPTH = 64
-MAX_DIGITS = 400
 
-_read = reader(depth=MAX_DEPTH, digits=MAX_DIGITS, real=float)
 Plans = dict[str, dict[str, Any]]
 
 
@@ -177,7 +175,7 @@ def _merge(into: dict[str, Any], value: Mapping[str, Any]) -> bool:
 
 def _object(content: bytes, name: str, problems: list[Problem]) -> dict[str, Any]:
     try:
-        value = _read(content)
+        value = read_data(content)
     except Refused as refused:
         problems.append(Problem("AZ215", f"not JSON with one meaning: {refused}", Place(name)))
         return {}

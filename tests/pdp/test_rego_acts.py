@@ -6,7 +6,8 @@ import tarfile
 
 import pytest
 
-from authorizer.errors import DocumentError
+from authorizer import bundle
+from authorizer.errors import BundleError, DocumentError
 from authorizer.model import Request
 from authorizer.pdp.rehearsal import ask
 from authorizer.pdp.snapshot import Options, build
@@ -250,6 +251,20 @@ def test_what_cannot_act_is_refused(files, code):
     with pytest.raises(DocumentError) as refused:
         compile_documents(files).documents()
     assert code in {problem.code for problem in refused.value.problems}, refused.value
+
+
+def test_a_signed_bundle_carries_the_plan():
+    made = compile_documents({"p.yaml": GATE, **FILES}).documents()
+    read = {
+        kind: bundle.read(bundle.write(kind, document, serial=1, signer=None), kind=kind, verifier=None).document
+        for kind, document in made.items()
+    }
+    now = Authorizer(build(read, {}, Options()))
+    passes = [now.check(Request(method="GET", target=f"/{n}", host="api.example")).allowed for n in (1, 2, 3)]
+    assert passes == [True, True, False]
+    broken = {**read, "policy": {**read["policy"], "rego": {}}}
+    with pytest.raises(BundleError, match="AZ391"):
+        build(broken, {}, Options())
 
 
 def test_names_are_meant_from_the_folder_of_the_documents():

@@ -1,0 +1,45 @@
+"""Bodies as opa-envoy-plugin parses them."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authorizer.model import Reason, Request
+from authorizer.pdp.rego_body import Parsed, parsed_body
+
+CHECKS = Path(__file__).parents[3] / "shared/checks/ext-authz/opa-envoy-checks.json"
+
+
+def rows():
+    return json.loads(CHECKS.read_text(encoding="utf-8"))["parsed_body"] if CHECKS.exists() else []
+
+
+@pytest.mark.skipif(not CHECKS.exists(), reason="the shared checks are not here")
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row["name"])
+def test_bodies_are_parsed_as_opa_does(row):
+    http = row["request"]["attributes"]["request"]["http"]
+    headers = {name: (value,) for name, value in http.get("headers", {}).items()}
+    body = base64.b64decode(http["raw_body"]) if "raw_body" in http else http.get("body", "").encode()
+    whole = int(http.get("headers", {}).get("content-length", len(body))) <= len(body)
+    whole = whole and http.get("headers", {}).get("x-envoy-auth-partial-body") != "true"  # the door tells
+    request = Request(headers=headers, body=body, body_state="complete" if whole else "partial")
+    found = parsed_body(request)
+    assert found == Parsed(row["parsed_body"], row["truncated"])
+
+
+@given(
+    st.sampled_from(["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"]),
+    st.one_of(
+        st.binary(max_size=200),
+        st.lists(st.sampled_from([b"--b", b"\r\n", b"\n", b"--", b"x", b'form-data; name="n"', b": ", b"="])).map(
+            b"".join
+        ),
+    ),
+)
+def test_any_bytes_have_a_value_or_a_reason(kind, body):
+    found = parsed_body(Request(headers={"content-type": (kind,)}, body=body, body_state="complete"))
+    assert isinstance(found, Parsed | Reason)
