@@ -17,7 +17,8 @@ from authorizer.doors.http1 import HttpDoor, open_http
 from authorizer.model import Decision, Request
 from authorizer.service import Authorizer
 from authorizer.settings import ExtAuthz, Settings, Tls
-from authorizer.telemetry import decision_log
+from authorizer.telemetry import outlets
+from authorizer.telemetry.courier import Sink
 from authorizer.telemetry.loop_lag import watch_loop_lag
 from authorizer.telemetry.metrics import Metrics
 
@@ -29,22 +30,23 @@ GRACE_SECONDS = 2.0
 
 
 class Answering:
-    """One process that answers. ``to_stdout`` writes whole lines where the settings send decisions to stdout."""
+    """One process that answers, the only one or the ``worker`` of that number.
+
+    ``stdout`` takes the lines of decisions where the settings send them to stdout.
+    """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        to_stdout: Callable[[bytes], None] = decision_log.to_stdout,
+        stdout: Sink | None = None,
+        worker: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.metrics = Metrics(__version__)
-        self._events: decision_log.DecisionLog | None = None
-        if settings.log.decisions:
-            stdout = settings.log.decisions == "stdout"
-            write = to_stdout if stdout else decision_log.to_file(Path(settings.log.decisions))
-            self._events = decision_log.DecisionLog(write, clock, self.metrics.decisions_dropped)
+        self._logs = outlets.decision_logs(settings, self.metrics, clock, stdout, worker)
+        self._traces = outlets.traces(settings, self.metrics, clock)
         self._needs = Needs(replays(settings), clock)
         self.authorizer = Authorizer(
             clock=clock,
@@ -67,14 +69,18 @@ class Answering:
 
     def _observe(self, request: Request, decision: Decision, seconds: float) -> None:
         self.metrics.observe(request, decision, seconds)
-        if self._events is not None:
-            self._events.observe(request, decision, seconds)
+        for log in self._logs:
+            log.observe(request, decision, seconds)
+        if self._traces is not None:
+            self._traces.observe(request, decision, seconds)
 
     def note(self) -> None:
-        """Start to write the decision log, and to measure the event loop."""
+        """Start to write decisions and spans, and to measure the event loop."""
         self.tasks.spawn("loop lag", lambda: watch_loop_lag(self.metrics.loop_lagged))
-        if self._events is not None:
-            self.tasks.spawn("decision log", self._events.run)
+        for log in self._logs:
+            self.tasks.spawn("decision log", log.run)
+        if self._traces is not None:
+            self.tasks.spawn("traces", self._traces.run)
 
     async def open(self, *, shared: bool = False) -> dict[str, str]:
         """Open the doors and return their addresses. ``shared``: other processes serve the same port of HTTP.
@@ -132,8 +138,10 @@ class Answering:
         await asyncio.gather(*doors)
         await self._needs.close()
         await self.tasks.cancel()
-        if self._events is not None:
-            await self._events.drain(GRACE_SECONDS)
+        drained = [log.drain(GRACE_SECONDS) for log in self._logs]
+        if self._traces is not None:
+            drained.append(self._traces.drain(GRACE_SECONDS))
+        await asyncio.gather(*drained)
 
 
 def _tls(settings: Tls) -> native_tls.Tls | None:

@@ -82,7 +82,7 @@ async def _work(start: Start, channel: Channel[ToWorker, FromWorker], *, traceba
 class _Worker:
     def __init__(self, start: Start, channel: Channel[ToWorker, FromWorker], stopping: Stopping) -> None:
         self.settings: Settings = start.settings
-        self.answering = Answering(start.settings, to_stdout=to_shared_stdout(start.lock))
+        self.answering = Answering(start.settings, stdout=to_shared_stdout(start.lock), worker=start.worker)
         self._channel = channel
         self._stopping = stopping
         self._kept: KeptBundles | None = None

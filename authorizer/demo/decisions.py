@@ -44,5 +44,12 @@ class Decisions:
             except orjson.JSONDecodeError:
                 continue  # half a line of a process that was killed
             if isinstance(event, dict) and "decision_id" in event:
-                return event
+                return _flat(event)
         return None
+
+
+def _flat(event: Event) -> Event:
+    """Return an event of the decision log without its levels: what was asked, and what came of it."""
+    result = event["result"]
+    told = {"status": result["http_status"], "decision": "allow" if result["allowed"] else "deny"}
+    return {**event["input"]["attributes"]["request"]["http"], **result, **told, "decision_id": event["decision_id"]}

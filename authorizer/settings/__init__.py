@@ -3,6 +3,7 @@
 from authorizer.settings.knobs import (
     CERTIFICATE_HEADERS,
     IDENTITY_HEADERS,
+    STDOUT,
     Admin,
     Assertion,
     BundleKey,
@@ -11,6 +12,7 @@ from authorizer.settings.knobs import (
     Credentials,
     Discovery,
     Dpop,
+    Drop,
     ExtAuthz,
     ForwardAuth,
     IdentityProviders,
@@ -18,6 +20,8 @@ from authorizer.settings.knobs import (
     ProviderClient,
     Settings,
     Tls,
+    Traces,
+    Upload,
 )
 from authorizer.settings.reading import ENVIRONMENT_PREFIX, load, reference
 
@@ -25,6 +29,7 @@ __all__ = [
     "CERTIFICATE_HEADERS",
     "ENVIRONMENT_PREFIX",
     "IDENTITY_HEADERS",
+    "STDOUT",
     "Admin",
     "Assertion",
     "BundleKey",
@@ -33,6 +38,7 @@ __all__ = [
     "Credentials",
     "Discovery",
     "Dpop",
+    "Drop",
     "ExtAuthz",
     "ForwardAuth",
     "IdentityProviders",
@@ -40,6 +46,8 @@ __all__ = [
     "ProviderClient",
     "Settings",
     "Tls",
+    "Traces",
+    "Upload",
     "load",
     "reference",
 ]

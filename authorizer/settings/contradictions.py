@@ -7,8 +7,12 @@ from authorizer.errors import Problem
 from authorizer.grammar import METHOD
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.model import FRAMING
-from authorizer.settings.knobs import ClientCertificate, Settings
+from authorizer.settings.knobs import ClientCertificate, Drop, Settings
 
+_ADDRESS = re.compile(
+    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/-]*)?", re.ASCII
+)
+_POINTER = re.compile(r"/(?:input|result)(?:/(?:[^~/]|~[01])*)+|/requested_by")
 _CLIENT_FILES = {
     "client_secret_basic": ("secret_file",),
     "client_secret_post": ("secret_file",),
@@ -56,6 +60,7 @@ def contradictions(settings: Settings, place: Any) -> list[Problem]:
             Problem("AZ106", "the engine grpcio speaks no TLS", place(("ext_authz", "engine")), "use native")
         )
     problems += _credentials(settings, place)
+    problems += _telemetry(settings, place)
     if not settings.ext_authz.listen and not settings.forward_auth.listen:
         problems.append(Problem("AZ106", "no door is open", place(()), "set ext_authz.listen or forward_auth.listen"))
     problems += [
@@ -68,6 +73,34 @@ def contradictions(settings: Settings, place: Any) -> list[Problem]:
         Problem("AZ105", f"identity_headers: {name!r} is not ours to set", place(("identity_headers", name), key=True))
         for name in settings.identity_headers
         if name in FRAMING | {"authorization", "cookie"}
+    ]
+    return problems
+
+
+def _telemetry(settings: Settings, place: Any) -> list[Problem]:
+    problems = [
+        Problem("AZ105", f"{'.'.join(path)}: {url!r} is not the address of an HTTP server", place(path),
+                "https://HOST[:PORT][/PATH]")
+        for path, url in (
+            (("log", "upload", "url"), settings.log.upload.url), (("traces", "url"), settings.traces.url)
+        )
+        if url and not _ADDRESS.fullmatch(url)
+    ]  # fmt: skip
+    if settings.log.upload.buffer and not settings.log.upload.url:
+        problems.append(
+            Problem("AZ106", "events wait for nobody", place(("log", "upload", "buffer")), "set log.upload.url")
+        )
+    problems += [
+        Problem("AZ105", f"{pointer!r} does not point into what may be masked", place(("log", knob)),
+                "/input/..., /result/... or /requested_by (RFC 6901)")
+        for knob in ("erase", "replace")
+        for pointer in getattr(settings.log, knob)
+        if not _POINTER.fullmatch(pointer)
+    ]  # fmt: skip
+    problems += [
+        Problem("AZ105", "a rule without a condition would drop every decision", place(("log", "drop", number)))
+        for number, rule in enumerate(settings.log.drop)
+        if rule == Drop()
     ]
     return problems
 

@@ -220,6 +220,43 @@ class Discovery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ("authorizer",)
 
 
+class Drop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Decisions that are not logged: those that all the given fields are true of."""
+
+    decision: Literal["", "allow", "deny"] = ""
+    application: str = ""
+    operation: str = ""
+    reason: str = ""
+    transport: Literal["", "grpc", "http"] = ""
+
+
+class Upload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The decision log by HTTP."""
+
+    url: Annotated[
+        str, Meta(description="where the decision log goes too: `/logs` or `/v1/logs` is added; empty for nowhere")
+    ] = ""
+    protocol: Annotated[
+        Literal["opa", "otlp"], Meta(description="OPA's API for decision logs, or OpenTelemetry's for logs, in JSON")
+    ] = "opa"
+    token_file: Annotated[FilePath, Meta(description="file with the bearer credential, read at each call")] = ""
+    ca_file: Annotated[FilePath, Meta(description="PEM file of its authority; empty for the system's")] = ""
+    timeout_seconds: Annotated[float, Meta(ge=0.1, le=60, description="longest wait for a part of an answer")] = 10
+    buffer: Annotated[FilePath, Meta(description="directory where events wait for it; empty: in memory alone")] = ""
+    buffer_bytes: Annotated[Bytes, Meta(description="most bytes that wait there, over all workers")] = 256 << 20
+
+
+class Traces(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Spans of decisions, for requests whose `traceparent` says that they are recorded."""
+
+    url: Annotated[
+        str, Meta(description="OpenTelemetry collector (OTLP/HTTP, JSON): `/v1/traces` is added; empty for none")
+    ] = ""
+    token_file: Annotated[FilePath, Meta(description="file with the bearer credential, read at each call")] = ""
+    ca_file: Annotated[FilePath, Meta(description="PEM file of its authority; empty for the system's")] = ""
+    timeout_seconds: Annotated[float, Meta(ge=0.1, le=60, description="longest wait for a part of an answer")] = 10
+
+
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is written where."""
 
@@ -228,6 +265,18 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     )
     format: Annotated[Literal["json", "text"], Meta(description="one JSON object a line, or text")] = "json"
     decisions: Annotated[FilePath, Meta(description="decision log: stdout, a file path, or empty for none")] = STDOUT
+    upload: Upload = Upload()
+    erase: Annotated[
+        tuple[str, ...], Meta(description="JSON pointers below `/input`, `/result` or `/requested_by`: not logged")
+    ] = ()
+    replace: Annotated[dict[str, str], Meta(description="JSON pointer like those -> text that is logged instead")] = {}
+    drop: Annotated[
+        tuple[Drop, ...],
+        Meta(
+            description="decisions not to log: lists of `decision`, `application`, `operation`, `reason`, `transport`;"
+            " those with obligations are logged all the same"
+        ),
+    ] = ()
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -259,3 +308,4 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     control_plane: ControlPlane = ControlPlane()
     discovery: Discovery = Discovery()
     log: Log = Log()
+    traces: Traces = Traces()

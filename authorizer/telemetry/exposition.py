@@ -41,6 +41,7 @@ class MetricsCollector(Collector):
             yield from _traffic(found)
             yield from _moment({(str(worker),): state.present for worker, state in fleet.workers.items()})
             yield from _workers(fleet.workers)
+        yield from _noted(found)
         yield from _bundles(found)
         yield from _catalogue(self._metrics)
         yield from _process(self._metrics, found, self._clock())
@@ -81,12 +82,6 @@ def _traffic(found: Numbers) -> Iterator[Metric]:
         bounds = (*map(floatToGoString, BUCKETS), "+Inf")
         durations.add_metric((transport,), list(zip(bounds, accumulate(held.counts), strict=True)), held.total)
     yield durations
-    dropped = CounterMetricFamily(
-        "authorizer_decision_log_dropped", "Decision events that were not written.", labels=("reason",)
-    )
-    for why, count in found.log_dropped.items():
-        dropped.add_metric((why,), count)
-    yield dropped
     breaches = CounterMetricFamily(
         "authorizer_connection_breaches", "Connections that were ended or not let in.", labels=("limit",)
     )
@@ -102,6 +97,31 @@ def _traffic(found: Numbers) -> Iterator[Metric]:
     if found.memo:
         yield CounterMetricFamily("authorizer_token_memo_hits", "Tokens found in the memo.", found.memo.hits)
         yield CounterMetricFamily("authorizer_token_memo_misses", "Tokens not found in the memo.", found.memo.misses)
+
+
+def _noted(found: Numbers) -> Iterator[Metric]:
+    """Yield what became of decision events and spans."""
+    written = CounterMetricFamily(
+        "authorizer_decision_log_written", "Decision events that a sink has taken.", labels=("sink",)
+    )
+    dropped = CounterMetricFamily(
+        "authorizer_decision_log_dropped", "Decision events that were not written.", labels=("sink", "reason")
+    )
+    failures = CounterMetricFamily(
+        "authorizer_decision_log_failures", "Tries to write that failed, and are made again.", labels=("sink",)
+    )
+    spans = CounterMetricFamily("authorizer_spans", "Spans of decisions whose trace is recorded.", labels=("outcome",))
+    for sink, count in found.log_written.items():
+        written.add_metric((sink,), count)
+    for (sink, why), count in found.log_dropped.items():
+        dropped.add_metric((sink, why), count)
+    for sink, count in found.log_failures.items():
+        failures.add_metric((sink,), count)
+    for outcome, count in found.spans.items():
+        spans.add_metric((outcome,), count)
+    yield from (written, dropped, failures, spans)
+    yield _gauge("authorizer_decision_log_waiting", "Decision events that wait, in memory and on disk.",
+                 found.log_waiting)  # fmt: skip
 
 
 def _moment(processes: Mapping[tuple[str, ...], Numbers]) -> Iterator[Metric]:

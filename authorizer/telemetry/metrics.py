@@ -69,7 +69,11 @@ class Metrics:
         self.in_flight = 0
         self.activations: dict[str, Activation] = {}
         self.activation_failures: dict[tuple[str, str], int] = {}
-        self.log_dropped: dict[str, int] = {}
+        self.log_written: dict[str, int] = {}
+        self.log_dropped: dict[tuple[str, str], int] = {}
+        self.log_failures: dict[str, int] = {}
+        self.log_waiting: Callable[[], int] = lambda: 0
+        self.spans: dict[str, int] = {}
         self.breaches: dict[str, int] = {}
         self.keys_since: Mapping[str, float] = {}
         self.keys_fetched: Mapping[str, float] = {}
@@ -108,9 +112,21 @@ class Metrics:
         """Count a bundle that was not activated, by the code of its error."""
         self.activation_failures[bundle, code] = self.activation_failures.get((bundle, code), 0) + 1
 
-    def decisions_dropped(self, reason: str, count: int) -> None:
-        """Count decision events that were not written."""
-        self.log_dropped[reason] = self.log_dropped.get(reason, 0) + count
+    def decisions_written(self, sink: str, count: int) -> None:
+        """Count decision events that a sink has taken."""
+        self.log_written[sink] = self.log_written.get(sink, 0) + count
+
+    def decisions_dropped(self, sink: str, reason: str, count: int) -> None:
+        """Count decision events that a sink will never get."""
+        self.log_dropped[sink, reason] = self.log_dropped.get((sink, reason), 0) + count
+
+    def log_failed(self, sink: str) -> None:
+        """Count a try to write that failed."""
+        self.log_failures[sink] = self.log_failures.get(sink, 0) + 1
+
+    def spans_ended(self, outcome: str, count: int) -> None:
+        """Count spans: ``exported``, or why they were dropped."""
+        self.spans[outcome] = self.spans.get(outcome, 0) + count
 
     def breached(self, limit: str) -> None:
         """Count a connection that was ended, or not let in, by the name of the limit that it broke."""

@@ -29,7 +29,11 @@ class Numbers(Struct, frozen=True, kw_only=True):
 
     decisions: dict[DecisionKey, int] = {}
     durations: dict[str, Histogram] = {}
-    log_dropped: dict[str, int] = {}
+    log_written: dict[str, int] = {}
+    log_dropped: dict[tuple[str, str], int] = {}
+    log_failures: dict[str, int] = {}
+    log_waiting: int = 0
+    spans: dict[str, int] = {}
     breaches: dict[str, int] = {}
     provider_calls: dict[tuple[str, str], int] = {}
     keys_fetched: dict[str, float] = {}
@@ -50,7 +54,11 @@ def numbers(metrics: Metrics) -> Numbers:
         durations={
             transport: Histogram(tuple(held.counts.copy()), held.total) for transport, held in metrics.durations.items()
         },
+        log_written=metrics.log_written.copy(),
         log_dropped=metrics.log_dropped.copy(),
+        log_failures=metrics.log_failures.copy(),
+        log_waiting=metrics.log_waiting(),
+        spans=metrics.spans.copy(),
         breaches=metrics.breaches.copy(),
         provider_calls=metrics.provider_calls.copy(),
         keys_fetched=dict(metrics.keys_fetched),
@@ -72,7 +80,11 @@ def added(left: Numbers, right: Numbers) -> Numbers:
     return Numbers(
         decisions=_sums(left.decisions, right.decisions),
         durations=durations,
+        log_written=_sums(left.log_written, right.log_written),
         log_dropped=_sums(left.log_dropped, right.log_dropped),
+        log_failures=_sums(left.log_failures, right.log_failures),
+        log_waiting=left.log_waiting + right.log_waiting,
+        spans=_sums(left.spans, right.spans),
         breaches=_sums(left.breaches, right.breaches),
         provider_calls=_sums(left.provider_calls, right.provider_calls),
         keys_fetched={
@@ -93,7 +105,7 @@ def added(left: Numbers, right: Numbers) -> Numbers:
 def over(found: Numbers) -> Numbers:
     """Return what stays of a process that has ended: its counts."""
     memo = None if found.memo is None else found.memo._replace(entries=0)
-    return replace(found, activations={}, keys_fetched={}, memo=memo, in_flight=0, loop_lag=0.0)
+    return replace(found, activations={}, keys_fetched={}, memo=memo, log_waiting=0, in_flight=0, loop_lag=0.0)
 
 
 class _Account(Struct, frozen=True):

@@ -3,36 +3,37 @@
 import fcntl
 import os
 import select
-from collections.abc import Callable, Iterator
 
-STDOUT = 1
+from authorizer.telemetry.courier import Sink
+from authorizer.telemetry.sinks import STDOUT, appending
 
 
-def to_shared_stdout(lock: int) -> Callable[[bytes], None]:
-    """Return a writer of whole lines that takes turns with every process that locks the file ``lock`` (a descriptor).
+def to_shared_stdout(lock: int) -> Sink:
+    """Return a sink that takes turns with every process that locks the file ``lock`` (a descriptor).
 
     The lock is the process's (POSIX record lock): the system frees it when its holder dies. Within it, lines go out in
     portions that a pipe takes whole or not at all, so that a process killed in between leaves no half of a line; only
     a line longer than PIPE_BUF (4 KiB) could be cut then.
     """
 
-    def write(lines: bytes) -> None:
+    def write(data: bytes) -> int:
         fcntl.lockf(lock, fcntl.LOCK_EX)
+        done = 0
         try:
-            for portion in portions(lines):
-                rest = memoryview(portion)
-                while rest:
-                    rest = rest[os.write(STDOUT, rest) :]
+            while done < len(data):
+                end = portion(data, done)
+                while done < end:
+                    done += os.write(STDOUT, data[done:end])
+        except OSError:
+            if not done:
+                raise
         finally:
             fcntl.lockf(lock, fcntl.LOCK_UN)
+        return done
 
-    return write
+    return appending(write)
 
 
-def portions(lines: bytes, size: int = select.PIPE_BUF) -> Iterator[bytes]:
-    """Cut at ends of lines, into few pieces of at most ``size`` bytes, in order; a longer line stays whole."""
-    start = 0
-    while start < len(lines):
-        end = lines.rfind(b"\n", start, start + size) + 1 or lines.find(b"\n", start) + 1 or len(lines)
-        yield lines[start:end]
-        start = end
+def portion(data: bytes, start: int, size: int = select.PIPE_BUF) -> int:
+    """Return where a piece of lines from ``start`` on ends: at most ``size`` bytes, but for a longer line."""
+    return data.rfind(b"\n", start, start + size) + 1 or data.find(b"\n", start) + 1 or len(data)

@@ -97,7 +97,7 @@ def test_no_bytes_do_more_than_end_the_talk(raw):
 
 async def test_a_peer_that_does_not_read_is_given_up(ends):
     _, worker = ends
-    big = Report(ready=True, numbers=Numbers(log_dropped={"x" * 4_000_000: 1}))
+    big = Report(ready=True, numbers=Numbers(breaches={"x" * 4_000_000: 1}))
 
     def talk() -> None:
         for _ in range(20):

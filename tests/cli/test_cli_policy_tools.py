@@ -8,7 +8,7 @@ import pytest
 from authorizer.cli import main
 from authorizer.model import Decision
 from authorizer.reasons import reason
-from authorizer.telemetry.decision_log import render
+from authorizer.telemetry.decision_event import maker
 
 GOOD = """\
 kind: Application
@@ -241,7 +241,7 @@ def test_what_the_decision_log_writes_can_be_asked_again(folder, capsys):
     (folder / "policies.yaml").write_text(GOOD + FACTS)
     decision = Decision(reason=reason("no_matching_policy"), subject="kim", right="r", application="app")
     log = folder.parent / "decisions.jsonl"
-    log.write_bytes(render((1_767_225_600.0, "GET", "h.example", "/r/1", "", "grpc", decision, 0.0)))
+    log.write_bytes(maker({})((1_767_225_600.0, "GET", "h.example", "/r/1", "", "grpc", decision, 0.0, "")))
     assert main(["policy", "test", "--from-decisions", str(log), str(folder)]) == 0
     assert out(capsys) == ["1 passed, 0 failed"]
 

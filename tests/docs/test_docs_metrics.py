@@ -39,7 +39,10 @@ def exposed(text: str) -> dict[str, set[str]]:
 def of_an_authorizer() -> dict[str, set[str]]:
     metrics = Metrics("1")
     metrics.observe(Request(), Decision(reason=ALLOWED), 0.0)
-    metrics.decisions_dropped("buffer_full", 1)
+    metrics.decisions_dropped("file", "buffer_full", 1)
+    metrics.decisions_written("file", 1)
+    metrics.log_failed("file")
+    metrics.spans_ended("exported", 1)
     metrics.breached("connections")
     metrics.asked_provider("keys", "fetched")
     metrics.memo = lambda: MemoUse(0, 0, 0)

@@ -88,7 +88,9 @@ def test_bundles_keys_apis_memo_log_and_loop():
     metrics.trusted_keys({"https://idp": 150.0, "https://clock-ahead": 900.0})
     metrics.discovered(7, 2)
     metrics.memo = lambda: MemoUse(5, 90, 10)
-    metrics.decisions_dropped("buffer_full", 4)
+    metrics.decisions_dropped("file", "buffer_full", 4)
+    metrics.decisions_written("file", 6)
+    metrics.log_waiting = lambda: 3
     metrics.loop_lagged(0.5)
     metrics.loop_lagged(0.001)
     metrics.track(1)
@@ -105,7 +107,9 @@ def test_bundles_keys_apis_memo_log_and_loop():
     assert seen[series("authorizer_token_memo_entries")] == 5
     assert seen[series("authorizer_token_memo_hits_total")] == 90
     assert seen[series("authorizer_token_memo_misses_total")] == 10
-    assert seen[series("authorizer_decision_log_dropped_total", reason="buffer_full")] == 4
+    assert seen[series("authorizer_decision_log_dropped_total", sink="file", reason="buffer_full")] == 4
+    assert seen[series("authorizer_decision_log_written_total", sink="file")] == 6
+    assert seen[series("authorizer_decision_log_waiting")] == 3
     assert seen[series("authorizer_event_loop_lag_seconds")] == 0.5
     assert seen[series("authorizer_requests_in_flight")] == 1
 

@@ -8,7 +8,7 @@ import tempfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authorizer.telemetry.shared_output import portions
+from authorizer.telemetry.shared_output import portion
 
 WRITER = """
 import sys
@@ -16,8 +16,16 @@ from authorizer.telemetry.shared_output import to_shared_stdout
 write = to_shared_stdout(int(sys.argv[1]))
 letter = sys.argv[2].encode()
 for number in range(30):
-    write(b"".join(letter * size + b"\\n" for size in (10, 3000, 100, 20_000, 4095, 4096, 1)))
+    write([letter * size + b"\\n" for size in (10, 3000, 100, 20_000, 4095, 4096, 1)])
 """
+
+
+def portions(data, size):
+    start = 0
+    while start < len(data):
+        end = portion(data, start, size)
+        yield data[start:end]
+        start = end
 
 
 @given(st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"") + b"\n")), st.integers(1, 30))

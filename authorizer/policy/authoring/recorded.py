@@ -1,7 +1,8 @@
 """Recorded decisions as test cases: lines of a decision log, asked again of other policies.
 
-An event names method, host, path and subject, not what the token said: who the subject is comes from the facts. It may
-say more than the log writes: ``tokens`` (``group:sales``), ``attributes``, ``env`` and ``data``, as a case would.
+The lines are as the log writes them, or flat, as people write them. An event names method, host, path and subject,
+not what the token said: who the subject is comes from the facts. It may say more than the log writes: ``tokens``
+(``group:sales``), ``attributes``, ``env`` and ``data``, as a case would.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ MAX_EVENTS = 1_000_000
 
 
 class _Event(Struct, frozen=True):
+    """An event without levels."""
+
     timestamp: str
     method: str
     host: str
@@ -35,7 +38,47 @@ class _Event(Struct, frozen=True):
     data: Mapping[str, Any] = {}
 
 
-_decoder = msgspec.json.Decoder(_Event)
+class _Http(Struct, frozen=True):
+    method: str
+    host: str
+    path: str
+
+
+class _Asked(Struct, frozen=True):
+    http: _Http
+
+
+class _Attributes(Struct, frozen=True):
+    request: _Asked
+
+
+class _Input(Struct, frozen=True):
+    attributes: _Attributes
+
+
+class _Result(Struct, frozen=True):
+    allowed: bool
+    reason: str = ""
+    policies: tuple[str, ...] = ()
+    subject: str = ""
+
+
+class _Logged(Struct, frozen=True):
+    """An event as the log writes it."""
+
+    timestamp: str
+    input: _Input
+    result: _Result
+    decision_id: str = ""
+    tokens: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = {}
+    env: Mapping[str, Any] = {}
+    data: Mapping[str, Any] = {}
+
+
+_flat = msgspec.json.Decoder(_Event)
+_logged = msgspec.json.Decoder(_Logged)
+_shape = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _moment = converter(FieldType("timestamp"))
 
 
@@ -50,7 +93,7 @@ def cases(lines: bytes, file: str, facts: Mapping[str, Any]) -> tuple[Case, ...]
         if not line.strip():
             continue
         try:
-            event = _decoder.decode(line)
+            event = _read(line)
             found.append(_case(event, Place(file, number, 1), facts))
         except (msgspec.DecodeError, ValueError) as error:
             problems.append(Problem("T307", f"not an event of a decision log: {error}", Place(file, number, 1)))
@@ -64,6 +107,29 @@ def cases(lines: bytes, file: str, facts: Mapping[str, Any]) -> tuple[Case, ...]
 
 
 _MOST = 20
+
+
+def _read(line: bytes) -> _Event:
+    """Read an event of either form. Raises msgspec.DecodeError."""
+    if "input" not in _shape.decode(line):
+        return _flat.decode(line)
+    event = _logged.decode(line)
+    http, result = event.input.attributes.request.http, event.result
+    return _Event(
+        timestamp=event.timestamp,
+        method=http.method,
+        host=http.host,
+        path=http.path,
+        decision="allow" if result.allowed else "deny",
+        reason=result.reason,
+        policies=result.policies,
+        subject=result.subject,
+        decision_id=event.decision_id,
+        tokens=event.tokens,
+        attributes=event.attributes,
+        env=event.env,
+        data=event.data,
+    )
 
 
 def _case(event: _Event, place: Place, facts: Mapping[str, Any]) -> Case:
