@@ -2,17 +2,19 @@
 
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from authorizer.telemetry.masking import masked
 from authorizer.telemetry.metrics import BUCKETS, Metrics
 from authorizer.telemetry.numbers import FleetNumbers, Numbers, WorkerState, numbers
+from authorizer.telemetry.trace_context import parent
 
 
 class MetricsCollector(Collector):
@@ -80,7 +82,12 @@ def _traffic(found: Numbers) -> Iterator[Metric]:
     )
     for transport, held in found.durations.items():
         bounds = (*map(floatToGoString, BUCKETS), "+Inf")
-        durations.add_metric((transport,), list(zip(bounds, accumulate(held.counts), strict=True)), held.total)
+        counted = zip(bounds, accumulate(held.counts), strict=True)
+        cells: list[tuple[str, float] | tuple[str, float, Exemplar]] = [
+            (*cell, exemplar) if (exemplar := _exemplar(recorded)) else cell
+            for cell, recorded in zip_longest(counted, held.recorded)
+        ]
+        durations.add_metric((transport,), cells, held.total)
     yield durations
     breaches = CounterMetricFamily(
         "authorizer_connection_breaches", "Connections that were ended or not let in.", labels=("limit",)
@@ -97,6 +104,12 @@ def _traffic(found: Numbers) -> Iterator[Metric]:
     if found.memo:
         yield CounterMetricFamily("authorizer_token_memo_hits", "Tokens found in the memo.", found.memo.hits)
         yield CounterMetricFamily("authorizer_token_memo_misses", "Tokens not found in the memo.", found.memo.misses)
+
+
+def _exemplar(recorded: tuple[str, float] | None) -> Exemplar | None:
+    """Return what leads from a bucket to a trace (OpenMetrics 1.0, Exemplars)."""
+    found = parent(recorded[0]) if recorded else None
+    return Exemplar({"trace_id": found.trace}, recorded[1]) if recorded and found else None
 
 
 def _noted(found: Numbers) -> Iterator[Metric]:

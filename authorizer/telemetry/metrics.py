@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from authorizer.errors import Problem
 from authorizer.model import Decision, Request
+from authorizer.telemetry.trace_context import carried, is_recorded
 
 BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Upper bounds of the duration histogram, in seconds."""
@@ -35,12 +36,16 @@ class DecisionKey(NamedTuple):
 
 
 class Durations:
-    """A histogram of one transport: ``counts`` has one cell a bucket and one above the last; ``total`` is seconds."""
+    """A histogram of one transport: ``counts`` has one cell a bucket and one above the last; ``total`` is seconds.
 
-    __slots__ = ("counts", "total")
+    ``recorded`` has for each cell the last request whose trace is recorded: its ``traceparent``, and seconds.
+    """
+
+    __slots__ = ("counts", "recorded", "total")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BUCKETS) + 1)
+        self.recorded: list[tuple[str, float] | None] = [None] * (len(BUCKETS) + 1)
         self.total = 0.0
 
 
@@ -90,7 +95,10 @@ class Metrics:
         key = DecisionKey(api, decision.allowed, decision.reason.category, request.transport)
         self.decisions[key] = self.decisions.get(key, 0) + 1
         durations = self.durations[request.transport]
-        durations.counts[bisect_left(BUCKETS, seconds)] += 1
+        cell = bisect_left(BUCKETS, seconds)
+        durations.counts[cell] += 1
+        if "traceparent" in request.headers and is_recorded(trace := carried(request)):
+            durations.recorded[cell] = trace, seconds
         durations.total += seconds
 
     def _admit(self, application: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import reduce
+from itertools import zip_longest
 from math import inf
 from typing import TypeVar
 
@@ -14,10 +15,14 @@ _Key = TypeVar("_Key")
 
 
 class Histogram(Struct, frozen=True):
-    """``counts`` has one cell a bucket and one above the last; ``total`` is seconds."""
+    """``counts`` has one cell a bucket and one above the last; ``total`` is seconds.
+
+    ``recorded`` is as in ``Durations``.
+    """
 
     counts: tuple[int, ...]
     total: float
+    recorded: tuple[tuple[str, float] | None, ...] = ()
 
 
 class Numbers(Struct, frozen=True, kw_only=True):
@@ -52,7 +57,8 @@ def numbers(metrics: Metrics) -> Numbers:
     return Numbers(
         decisions=metrics.decisions.copy(),
         durations={
-            transport: Histogram(tuple(held.counts.copy()), held.total) for transport, held in metrics.durations.items()
+            transport: Histogram(tuple(held.counts.copy()), held.total, tuple(held.recorded))
+            for transport, held in metrics.durations.items()
         },
         log_written=metrics.log_written.copy(),
         log_dropped=metrics.log_dropped.copy(),
@@ -184,7 +190,8 @@ def _sums(left: Mapping[_Key, int], right: Mapping[_Key, int]) -> dict[_Key, int
 
 
 def _both(left: Histogram, right: Histogram) -> Histogram:
-    return Histogram(_cells(left.counts, right.counts), left.total + right.total)
+    recorded = tuple(a or b for a, b in zip_longest(left.recorded, right.recorded))
+    return Histogram(_cells(left.counts, right.counts), left.total + right.total, recorded)
 
 
 def _cells(left: Iterable[int], right: Iterable[int]) -> tuple[int, ...]:

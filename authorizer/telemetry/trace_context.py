@@ -8,6 +8,7 @@ from authorizer.model import Request
 
 HEADER = "traceparent"
 LENGTH = 55
+_ODD = frozenset("13579bdf")
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
 
 
@@ -23,6 +24,11 @@ def carried(request: Request) -> str:
     """Return the request's ``traceparent`` as it was sent, cut to its length; "" for none or several. The hot path."""
     values = request.headers.get(HEADER)
     return "" if values is None or len(values) != 1 else values[0][: LENGTH + 1]
+
+
+def is_recorded(text: str) -> bool:
+    """Tell whether what may be a ``traceparent`` has its sampled flag set. The hot path: no more is looked at."""
+    return len(text) >= LENGTH and text[LENGTH - 1] in _ODD
 
 
 def parent(text: str) -> Parent | None:

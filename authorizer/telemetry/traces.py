@@ -13,11 +13,10 @@ from authorizer.telemetry.buffer import Buffer
 from authorizer.telemetry.courier import Courier, Sink, Tally
 from authorizer.telemetry.masking import masked
 from authorizer.telemetry.otlp import attributes
-from authorizer.telemetry.trace_context import LENGTH, carried, parent, span_of
+from authorizer.telemetry.trace_context import carried, is_recorded, parent, span_of
 
 CAPACITY = 10_000
 _SERVER = 2
-_ODD = frozenset("13579bdf")
 
 Note = tuple[float, float, str, str, str, Decision]
 """When it ended (POSIX seconds), how long it took, ``traceparent``, method, transport, the decision."""
@@ -37,7 +36,7 @@ class Traces:
     def observe(self, request: Request, decision: Decision, seconds: float) -> None:
         """Note a decision whose trace is recorded. The hot path."""
         text = carried(request)
-        if len(text) < LENGTH or text[LENGTH - 1] not in _ODD:
+        if not is_recorded(text):
             return
         if len(self._buffer.notes) >= self._buffer.capacity:
             self._buffer.overflow += 1
