@@ -238,7 +238,7 @@ def _open(route: Route, applications: Mapping[str, ApplicationForm]) -> frozense
     if route.mode != "filter":
         return frozenset()
     fields = applications[route.application].rights[route.right].fields
-    return frozenset(fields) - {source.field for source in route.sources}
+    return frozenset({*fields, "id"}) - {source.field for source in route.sources}
 
 
 def _is_point(source: Source) -> bool:
