@@ -172,7 +172,7 @@ def _no_route(snapshot: Snapshot, target: canonical.Canonical) -> Guard | Reason
         return msgspec.structs.replace(_NO_ROUTE, detail=f"no application has the host {target.host}")
     detail = f"no route of {target.host} has this method and path"
     known = snapshot.unmapped.get(pattern)
-    if known is not None and known.word == "allow" and not snapshot.routes.is_near(target):
+    if known is not None and known.lets_pass(target):
         return known.guard
     if known is not None:
         near = "it is another's twin" if known.word == "allow" else "they are observed"

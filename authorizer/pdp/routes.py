@@ -147,22 +147,6 @@ class Routes(Struct, frozen=True):
             at = host.find(".", at + 1)
         return "*" if "*" in tables else None
 
-    def is_near(self, request: Canonical) -> bool:
-        """Tell whether a request without a route is another's twin: with one slash more or less at its end, or a GET.
-
-        A HEAD asks for what a GET does (RFC 9110, section 9.3.2).
-        """
-        table = self._table(request.host)
-        if table is None:
-            return False
-        methods = (request.method, "GET") if request.method == "HEAD" else (request.method,)
-        for root, segments in ((table.raw, request.segments), *((table.decoded, each) for each in request.readings)):
-            other = (*segments, "") if segments[-1] else segments[:-1]
-            for method in methods:
-                if any(each and _search(root, method, each) is not None for each in (segments, other)):
-                    return True
-        return False
-
     def _table(self, host: str) -> _Table | None:
         pattern = self.pattern(host)
         return None if pattern is None else self.tables[pattern]

@@ -1,13 +1,20 @@
-"""Requests that no route is for, to hosts of applications that let such pass or want to know of them."""
+"""Requests that no route is for, to hosts of applications that let such pass or want to know of them.
+
+INVARIANT: what a lenient API could serve as a guarded operation is not let pass as nobody's. APIs differ in what they
+overlook: capital letters, slashes at the end or twice, dots and blanks at the end of a segment, escapes, the case of a
+method, HEAD for GET. A request is near a route when one of them could take it for the route's.
+"""
 
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 from msgspec import Struct
 
 from authorizer.pdp.attributes import make_extractor
+from authorizer.pdp.canonical import Canonical
 from authorizer.pdp.guards import Guard
 from authorizer.policy.pbac import Program, Route
-from authorizer.policy.templates import parse_host
+from authorizer.policy.templates import parse_host, parse_template
 
 _STRICT = ("deny", "observe", "allow")
 
@@ -17,6 +24,58 @@ class Unmapped(Struct, frozen=True):
 
     word: str
     guard: Guard
+    routes: "Place"
+
+    def lets_pass(self, request: Canonical) -> bool:
+        """Tell whether a request without a route may pass: it is no route's twin."""
+        return self.word == "allow" and not self.routes.is_near(request)
+
+
+class Place:
+    """A place in the trie of all routes of a host, as a lenient API reads them."""
+
+    __slots__ = ("literals", "methods", "parameter", "tails")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, Place] = {}
+        self.parameter: Place | None = None
+        self.methods: set[str] = set()
+        self.tails: set[str] = set()
+
+    def add(self, method: str, template: str) -> None:
+        """Add a route."""
+        place = self
+        for segment in parse_template(template):
+            if segment.kind == "tail":
+                place.tails.add(method)
+                return
+            text = _overlooked(segment.text)
+            if segment.kind == "parameter":
+                place.parameter = place.parameter or Place()
+                place = place.parameter
+            elif text:
+                place = place.literals.setdefault(text, Place())
+        place.methods.add(method)
+
+    def is_near(self, request: Canonical) -> bool:
+        """Tell whether a request is some route's twin."""
+        method = request.method.upper()
+        methods = {method, "*"} | ({"GET"} if method == "HEAD" else set())
+        return any(self._leads(segments, methods) for segments in (request.segments, *request.readings))
+
+    def _leads(self, segments: tuple[str, ...], methods: set[str]) -> bool:
+        here = [self]
+        for text in filter(None, map(_overlooked, segments)):
+            if any(place.tails & methods for place in here):
+                return True
+            following = [(place.literals.get(text), place.parameter) for place in here]
+            here = [place for pair in following for place in pair if place is not None]
+        return any((place.methods | place.tails) & methods for place in here)
+
+
+def _overlooked(segment: str) -> str:
+    """Return a segment without what lenient APIs overlook in it."""
+    return unquote(segment, errors="replace").casefold().strip(" \t.")
 
 
 def unmapped_hosts(program: Program) -> Mapping[str, Unmapped]:
@@ -28,9 +87,16 @@ def unmapped_hosts(program: Program) -> Mapping[str, Unmapped]:
             known = words.setdefault(host, (word, route.application))
             if _STRICT.index(word) < _STRICT.index(known[0]):
                 words[host] = word, route.application
-    return {
-        host: Unmapped(word, _guard(application, host)) for host, (word, application) in words.items() if word != "deny"
+    found = {
+        host: Unmapped(word, _guard(application, host), Place())
+        for host, (word, application) in words.items()
+        if word != "deny"
     }
+    for route in program.routes:
+        for host in map(parse_host, route.hosts):
+            if host in found and found[host].word == "allow":
+                found[host].routes.add(route.method, route.template)
+    return found
 
 
 def _guard(application: str, host: str) -> Guard:
