@@ -9,6 +9,7 @@ import yaml
 
 from authorizer import cli, settings
 from authorizer.app import endpoints
+from authorizer.discovery.kubernetes.kinds import KINDS
 from authorizer.gateways import mesh, traefik
 from authorizer.gateways.site import Site
 from tests.deploy import rendering
@@ -122,7 +123,6 @@ def test_workloads_of_the_modes():
 
 
 def test_discovery_may_list_and_watch_what_it_reads_and_nothing_else():
-    kinds = pytest.importorskip("authorizer.discovery.kubernetes.kinds", exc_type=ImportError).KINDS
     for name, role in (("discovery", "ClusterRole"), ("discovery-namespaces", "Role")):
         for each in objects(name):
             if each["kind"] == role:
@@ -130,9 +130,17 @@ def test_discovery_may_list_and_watch_what_it_reads_and_nothing_else():
                     (group, kind) for rule in each["rules"] for group in rule["apiGroups"] for kind in rule["resources"]
                 }
                 assert granted == {
-                    (kind.group, kind.plural) for kind in kinds if kind.namespaced or role == "ClusterRole"
+                    (kind.group, kind.plural) for kind in KINDS if kind.namespaced or role == "ClusterRole"
                 }
                 assert all(rule["verbs"] == ["list", "watch"] for rule in each["rules"])
+
+
+def test_discovery_is_told_what_it_may_read():
+    told = settings.load(
+        one("discovery-namespaces", "ConfigMap")["data"]["authorizer.yaml"], "authorizer.yaml"
+    ).discovery
+    assert (told.kubernetes, told.namespaces) == ("in-cluster", ("orders", "payments"))
+    assert {"authorizer", "x-authorizer"} <= set(told.asked_as)
 
 
 def printed(files: dict[str, str], kind: str) -> dict:
@@ -228,6 +236,7 @@ def test_rules_and_dashboard_are_those_of_deploy():
         (["daemonset.hostPath=/run/authorizer"], "mode daemonset"),
         (["mode=daemonset", "daemonset.hostPath=/run/authorizer", "istio.enabled=true"], "name the Service"),
         (["workers=2", "istio.enabled=true"], "scale pods"),
+        (["mode=sidecar", "rbac.discovery=true"], "one catalogue"),
         (["serviceAccount.name=theirs"], "set create to false"),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, list) else None,
@@ -267,9 +276,7 @@ def test_manifests_fit_the_schemas_of_kubernetes(tmp_path):
     if not schemas.exists():
         pytest.skip("needs the schemas of Kubernetes: make check-deploy fetches them")
     kubeconform = rendering.tool("kubeconform")
-    location = (
-        f"{schemas}/{{{{.NormalizedKubernetesVersion}}}}-local-strict/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
-    )
+    location = f"{schemas}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
     known = {"networking.k8s.io/v1", "rbac.authorization.k8s.io/v1"}
     custom = {
         each["kind"]

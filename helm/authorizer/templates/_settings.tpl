@@ -34,6 +34,10 @@
 {{- end -}}
 {{- $_ := set $made "control_plane" $plane -}}
 {{- end -}}
+{{- if .Values.rbac.discovery -}}
+{{- $names := list "authorizer" "authorizer.internal" (include "authorizer.fullname" .) (include "authorizer.host" .) | uniq -}}
+{{- $_ := set $made "discovery" (dict "kubernetes" "in-cluster" "namespaces" .Values.rbac.namespaces "asked_as" $names) -}}
+{{- end -}}
 {{- toYaml (mergeOverwrite $made (deepCopy .Values.config)) -}}
 {{- end -}}
 
@@ -52,6 +56,9 @@
 {{- end -}}
 {{- if and .Values.controlPlane.deploy.enabled (not .Values.controlPlane.deploy.existingSecret) -}}
 {{- fail "controlPlane.deploy.existingSecret is needed: a Secret with signing.pem, authorizer.token and admin.token" -}}
+{{- end -}}
+{{- if and .Values.rbac.discovery (eq .Values.mode "sidecar") -}}
+{{- fail "rbac.discovery is of mode gateway or daemonset: one catalogue a cluster is enough" -}}
 {{- end -}}
 {{- if and .Values.persistence.enabled (ne .Values.mode "gateway") -}}
 {{- fail "persistence is of mode gateway" -}}
