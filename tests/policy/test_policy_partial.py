@@ -138,7 +138,9 @@ ME = {"own": "me", "owned": ["b", "a"], "rank": "m", "most": "1.50", "host": "10
 
 def remaining(*rows: str, assignee: dict | None = None, login: dict | None = None) -> pbac.Verdict:
     loaded = program(KINDS, "kind: Policies\npolicies:\n" + "".join(f"  - {{{row}}}\n" for row in rows))
-    return ask(loaded, "/{p}/list", {"group": ["g"]}, "", ME if assignee is None else assignee, {"id": "x"}, login or {}, 2)
+    return ask(
+        loaded, "/{p}/list", {"group": ["g"]}, "", ME if assignee is None else assignee, {"id": "x"}, login or {}, 2
+    )
 
 
 def where(text: str) -> Any:
