@@ -98,6 +98,6 @@ async def test_workers_share_proofs_and_nothing_tells_a_secret(tmp_path: Path) -
             await fleet.end()
         told += [fleet.log.read_text(), fleet.decisions.read_text()]
         assert len(fleet.decisions.read_text().splitlines()) >= len(CASES)
-    assert json.loads(fleet.decisions.read_text().splitlines()[0])["result"]["allowed"] is False
+    assert {json.loads(line)["result"]["allowed"] for line in fleet.decisions.read_text().splitlines()} == {True, False}
     found = [secret for secret in planted(tmp_path, made) if any(secret in text for text in told)]
     assert not found
