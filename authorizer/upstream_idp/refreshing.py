@@ -95,7 +95,8 @@ class Refreshing:
             if name in wanted and now >= seen.asked + self._pace.cooldown:
                 seen.due = now
             if now >= seen.due and (seen.task is None or seen.task.done()):
-                seen.asked = now
+                # Also when a fetch fails in a way nobody thought of, the next one is not due at once.
+                seen.asked, seen.due = now, now + self._pace.refresh
                 seen.task = asyncio.create_task(self._refresh(issuer, seen), name=f"keys of {name}")
 
     async def _resume(self, issuer: Issuer, seen: Seen, now: float) -> None:

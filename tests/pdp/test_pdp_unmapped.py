@@ -10,8 +10,8 @@ from authorizer.service import Authorizer
 DOCUMENTS = b"""
 kind: Application
 id: api
-unmapped: allow
 http:
+  unmapped: allow
   hosts: [api.example]
   routes:
     GET /admin/users: {roles: [admin]}
@@ -19,8 +19,6 @@ http:
     GET /files/{rest=**}: {roles: [admin]}
     PUT /Mixed/Case: {roles: [admin]}
 """
-if b"unmapped" in DOCUMENTS:
-    DOCUMENTS = DOCUMENTS.replace(b"unmapped: allow\nhttp:\n", b"http:\n  unmapped: allow\n")
 AUTHORIZER = Authorizer(build(compile_documents({"a.yaml": DOCUMENTS}).documents(), {"policy": "1"}, Options()))
 
 

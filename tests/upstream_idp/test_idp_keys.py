@@ -228,3 +228,19 @@ async def test_one_issuer_that_hangs_does_not_hold_up_another():
         await until(lambda: it.judge(it.provider.token("one", NOW)) == "good")
         assert len(hanging.calls) == 1
         loop.cancel()
+
+
+async def test_a_fault_of_ours_does_not_fetch_without_pause(monkeypatch):
+    async with world() as it:
+
+        async def broken(*_args, **_more):
+            it.provider.calls.append("fault")
+            raise RuntimeError
+
+        monkeypatch.setattr("authorizer.upstream_idp.refreshing.fetch", broken)
+        for _ in range(5):
+            await it.refreshing.look_once()
+            await asyncio.wait([seen.task for seen in it.refreshing._seen.values()])
+        assert it.provider.calls == ["fault"]
+        for seen in it.refreshing._seen.values():
+            assert isinstance(seen.task.exception(), RuntimeError)
