@@ -6,14 +6,15 @@ from collections.abc import Callable, Coroutine
 
 from msgspec import Struct
 
+from authorizer.app.feeds import counted
 from authorizer.control_plane import client
 from authorizer.discovery.catalogue import Catalogue, discover_once, together
 from authorizer.discovery.kubernetes.access import access
 from authorizer.discovery.kubernetes.following import GATHER_SECONDS, Following
-from authorizer.errors import AuthorizerError
+from authorizer.errors import AuthorizerError, DiscoveryError
 from authorizer.model import Api
 from authorizer.settings import Discovery
-from authorizer.telemetry.metrics import Metrics
+from authorizer.telemetry.metrics import Feeds, Metrics
 
 log = logging.getLogger("authorizer.app")
 
@@ -43,11 +44,21 @@ async def look_once(
     made again next time.
     """
     try:
-        served = (await discover_once(settings.envoy_admin))[0].apis if settings.envoy_admin else ()
+        served = await _served(settings.envoy_admin, reporting.metrics) if settings.envoy_admin else ()
         return await _report(together(declared or (), served), reporting, told)
     except AuthorizerError as error:
         log.warning("discovery: %s", error)
         return told
+
+
+async def _served(admin: str, metrics: Metrics) -> tuple[Api, ...]:
+    try:
+        found, _ = await discover_once(admin)
+    except DiscoveryError:
+        metrics.read_gateway("envoy", failed=True)
+        raise
+    metrics.read_gateway("envoy", failed=False)
+    return found.apis
 
 
 async def _report(found: Catalogue, reporting: Reporting, told: Told) -> Told:
@@ -56,7 +67,8 @@ async def _report(found: Catalogue, reporting: Reporting, told: Told) -> Told:
         return told
     unguarded = None
     if reporting.link is not None:
-        unguarded = await client.report_apis(reporting.link, found.apis, reporter=reporting.reporter)
+        with counted(reporting.metrics, "apis"):
+            unguarded = await client.report_apis(reporting.link, found.apis, reporter=reporting.reporter)
     reporting.metrics.discovered(len(found.apis), unguarded)
     log.info("%d APIs discovered, without policy: %s", len(found.apis), "unknown" if unguarded is None else unguarded)
     return Told(found.digest, policy)
@@ -67,7 +79,9 @@ def following(settings: Discovery, reporting: Reporting) -> Callable[[], Corouti
     if not settings.kubernetes:
         return lambda: _follow_gateway(settings, reporting)
     reached = access(settings.kubernetes)
-    return lambda: _follow_cluster(settings, reporting, Following(reached, settings.namespaces, settings.asked_as))
+    cluster = Following(reached, settings.namespaces, settings.asked_as)
+    reporting.metrics.cluster = lambda: Feeds(cluster.states(), cluster.failures())
+    return lambda: _follow_cluster(settings, reporting, cluster)
 
 
 async def _follow_gateway(settings: Discovery, reporting: Reporting) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,7 +14,7 @@ from authorizer.app.activation import Activation
 from authorizer.bundle import Verifier, store
 from authorizer.control_plane import client
 from authorizer.directory import Reading, Watch
-from authorizer.errors import AuthorizerError, DocumentError, KeyMaterialError, Problem
+from authorizer.errors import AuthorizerError, ControlPlaneError, DocumentError, KeyMaterialError, Problem
 from authorizer.jose.jwk import VerifyKey, read_pem
 from authorizer.model import KINDS, Kind
 from authorizer.pdp.sources import compile_documents
@@ -157,6 +158,7 @@ async def follow_bundle(
     def observe(progress: client.Progress) -> None:
         before = feed.progress[kind]
         feed.progress[kind] = progress
+        metrics.asked_control_plane(kind, answered=progress.outcome != "unreachable")
         if progress.outcome == "refused":
             metrics.bundle_refused(kind, progress.code)
         if kind == "trust":
@@ -190,8 +192,21 @@ def refresh_age(feed: Feed, max_age: float, authorizer: Authorizer) -> None:
     authorizer.stale_after = min(whole, min(facts.confirmed, now) + lifetime)
 
 
-async def report_status(
-    feed: Feed, link: client.Link, labels: dict[str, str], note: Callable[[Sequence[Problem]], None]
-) -> None:
-    """Tell the control plane how far the bundles have got; show the problems that it has with its documents."""
-    note(await client.report_status(link, labels, feed.progress.values()))
+async def report_status(feed: Feed, link: client.Link, labels: dict[str, str], metrics: Metrics) -> None:
+    """Tell the control plane how far the bundles have got; show the problems that it has with its documents.
+
+    Raises ControlPlaneError.
+    """
+    with counted(metrics, "status"):
+        metrics.reported(await client.report_status(link, labels, feed.progress.values()))
+
+
+@contextmanager
+def counted(metrics: Metrics, call: str) -> Iterator[None]:
+    """Count a call to the control plane by whether it fails."""
+    try:
+        yield
+    except ControlPlaneError:
+        metrics.asked_control_plane(call, answered=False)
+        raise
+    metrics.asked_control_plane(call, answered=True)

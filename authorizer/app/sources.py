@@ -69,7 +69,7 @@ async def _to_control_plane(hearer: Hearer, stack: AsyncExitStack, told: Told) -
         )
         hearer.tasks.spawn(f"{kind} bundle", follow)
     labels = {"id": _name(hearer.settings), "version": __version__}
-    report = partial(feeds.report_status, feed, link, labels, hearer.metrics.reported)
+    report = partial(feeds.report_status, feed, link, labels, hearer.metrics)
     hearer.tasks.spawn("status", partial(client.report_forever, report, feed.news, every=plane.status_seconds))
     return link
 

@@ -12,7 +12,7 @@ from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from authorizer.telemetry.masking import masked
-from authorizer.telemetry.metrics import BUCKETS, Metrics
+from authorizer.telemetry.metrics import BUCKETS, DROPS, Metrics
 from authorizer.telemetry.numbers import FleetNumbers, Numbers, WorkerState, numbers
 from authorizer.telemetry.trace_context import parent
 
@@ -45,6 +45,7 @@ class MetricsCollector(Collector):
             yield from _workers(fleet.workers)
         yield from _noted(found)
         yield from _bundles(found)
+        yield from _plane(self._metrics)
         yield from _catalogue(self._metrics)
         yield from _process(self._metrics, found, self._clock())
 
@@ -126,7 +127,9 @@ def _noted(found: Numbers) -> Iterator[Metric]:
     spans = CounterMetricFamily("authorizer_spans", "Spans of decisions whose trace is recorded.", labels=("outcome",))
     for sink, count in found.log_written.items():
         written.add_metric((sink,), count)
-    for (sink, why), count in found.log_dropped.items():
+    # From the start, at 0: Prometheus sees no increase in a series that begins with what was lost.
+    none = {(sink, why): 0 for sink in found.log_written for why in DROPS}
+    for (sink, why), count in {**none, **found.log_dropped}.items():
         dropped.add_metric((sink, why), count)
     for sink, count in found.log_failures.items():
         failures.add_metric((sink,), count)
@@ -188,7 +191,30 @@ def _bundles(found: Numbers) -> Iterator[Metric]:
     yield failures
 
 
+def _plane(metrics: Metrics) -> Iterator[Metric]:
+    calls = CounterMetricFamily(
+        "authorizer_control_plane_calls", "Calls to the control plane.", labels=("call", "outcome")
+    )
+    for (call, outcome), count in metrics.plane_calls.copy().items():
+        calls.add_metric((call, outcome), count)
+    yield calls
+
+
 def _catalogue(metrics: Metrics) -> Iterator[Metric]:
+    feeds = GaugeMetricFamily(
+        "authorizer_discovery_feeds", "Feeds of discovery by their state.", labels=("source", "state")
+    )
+    failures = CounterMetricFamily(
+        "authorizer_discovery_failures", "How often a feed of discovery failed.", labels=("source",)
+    )
+    for found in (metrics.gateway, metrics.cluster() if metrics.cluster else None):
+        if found is not None:
+            for (source, state), count in found.states.items():
+                feeds.add_metric((source, state), count)
+            for source, count in found.failures.items():
+                failures.add_metric((source,), count)
+    yield feeds
+    yield failures
     if metrics.apis:
         discovered, without_policy = metrics.apis
         yield _gauge("authorizer_apis_discovered", "APIs that the gateways serve.", discovered)

@@ -24,6 +24,17 @@ OTHER_API = "other"
 NO_API = "none"
 PROBLEM_LIMIT = 100
 LAG_SAMPLES = 60
+DROPS = (
+    "rule",
+    "buffer_full",
+    "disk_buffer_full",
+    "disk_buffer_damaged",
+    "refused",
+    "too_large",
+    "not_rendered",
+    "shutdown",
+)
+"""Why a decision event does not reach a sink."""
 
 
 class DecisionKey(NamedTuple):
@@ -64,6 +75,13 @@ class MemoUse(NamedTuple):
     misses: int
 
 
+class Feeds(NamedTuple):
+    """How discovery does: (source, state) -> feeds that are in it, and source -> how often one of its feeds failed."""
+
+    states: Mapping[tuple[str, str], int]
+    failures: Mapping[str, int]
+
+
 class Metrics:
     """The numbers of one process."""
 
@@ -83,6 +101,9 @@ class Metrics:
         self.keys_since: Mapping[str, float] = {}
         self.keys_fetched: Mapping[str, float] = {}
         self.provider_calls: dict[tuple[str, str], int] = {}
+        self.plane_calls: dict[tuple[str, str], int] = {}
+        self.gateway: Feeds | None = None
+        self.cluster: Callable[[], Feeds] | None = None
         self.apis: tuple[int, int | None] | None = None
         self.problems: tuple[Problem, ...] = ()
         self.loop_lags: deque[float] = deque(maxlen=LAG_SAMPLES)
@@ -151,6 +172,16 @@ class Metrics:
     def fetched_keys(self, issuer: str, at: float) -> None:
         """Note when (POSIX seconds) the keys of an issuer in force were fetched from it."""
         self.keys_fetched = {**self.keys_fetched, issuer: at}
+
+    def asked_control_plane(self, call: str, *, answered: bool) -> None:
+        """Count a call to the control plane: the kind of bundle, ``status`` or ``apis``."""
+        key = call, "answered" if answered else "failed"
+        self.plane_calls[key] = self.plane_calls.get(key, 0) + 1
+
+    def read_gateway(self, source: str, *, failed: bool) -> None:
+        """Note whether a gateway could be asked for its APIs."""
+        failures = self.gateway.failures.get(source, 0) if self.gateway else 0
+        self.gateway = Feeds({(source, "failing" if failed else "current"): 1}, {source: failures + failed})
 
     def discovered(self, apis: int, without_policy: int | None) -> None:
         """Note how many APIs the gateways serve and how many of them no policy guards, if that is known."""

@@ -67,6 +67,7 @@ def _server(told: Upload | Sending, resource: str) -> Server:
 
 
 def _tally(metrics: Metrics, sink: str) -> Tally:
+    metrics.decisions_written(sink, 0)
     return Tally(
         lambda count: metrics.decisions_written(sink, count),
         lambda why, count: metrics.decisions_dropped(sink, why, count),

@@ -13,7 +13,7 @@ from authorizer.errors import Place, Problem
 from authorizer.model import Decision, Request
 from authorizer.reasons import ALLOWED
 from authorizer.telemetry.exposition import renderer
-from authorizer.telemetry.metrics import MemoUse, Metrics
+from authorizer.telemetry.metrics import DROPS, MemoUse, Metrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 PROBLEM = Problem("R004", "unknown right", Place("a.yaml", 1, 1))
@@ -49,6 +49,8 @@ def of_an_authorizer() -> dict[str, set[str]]:
     metrics.bundle_activated("policy", "r", 0.0)
     metrics.bundle_refused("policy", "AZ300")
     metrics.discovered(1, 1)
+    metrics.read_gateway("envoy", failed=True)
+    metrics.asked_control_plane("status", answered=True)
     metrics.reported([PROBLEM])
     metrics.trusted_keys({"https://login.example": 0.0})
     return exposed(renderer(metrics, lambda: 0.0)("")[0].decode())
@@ -67,6 +69,12 @@ def of_a_control_plane() -> dict[str, set[str]]:
 )
 def test_the_page_names_each_metric_with_its_labels(section, metrics):
     assert {name: labels for name, labels in metrics().items() if not name.startswith("process_")} == told(section)
+
+
+def test_the_reasons_of_lost_events():
+    page = (Path(__file__).parents[2] / "docs" / "decision-log.md").read_text(encoding="utf-8")
+    table = page.partition("## What is lost is counted\n")[2]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))[1:] == DROPS
 
 
 def test_the_page_names_the_metrics_of_the_process():

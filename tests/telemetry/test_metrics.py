@@ -12,7 +12,7 @@ from authorizer.pdp.tokens import Memo
 from authorizer.reasons import ALLOWED, authored, reason
 from authorizer.telemetry.exposition import renderer
 from authorizer.telemetry.loop_lag import measure_once
-from authorizer.telemetry.metrics import API_LIMIT, BUCKETS, OTHER_API, PROBLEM_LIMIT, MemoUse, Metrics
+from authorizer.telemetry.metrics import API_LIMIT, BUCKETS, DROPS, OTHER_API, PROBLEM_LIMIT, Feeds, MemoUse, Metrics
 
 GRPC = Request(method="GET", target="/orders/1", transport="grpc")
 HTTP = Request(method="GET", target="/orders/1", transport="http")
@@ -112,6 +112,34 @@ def test_bundles_keys_apis_memo_log_and_loop():
     assert seen[series("authorizer_decision_log_waiting")] == 3
     assert seen[series("authorizer_event_loop_lag_seconds")] == 0.5
     assert seen[series("authorizer_requests_in_flight")] == 1
+
+
+def test_each_sink_has_every_reason_from_the_start():
+    metrics = Metrics("1")
+    metrics.decisions_written("opa", 0)
+    metrics.decisions_dropped("opa", "refused", 2)
+    seen = {
+        dict(key[1])["reason"]: value for key, value in samples(metrics).items() if key[0].endswith("dropped_total")
+    }
+    assert seen == {**dict.fromkeys(DROPS, 0.0), "refused": 2.0}
+
+
+def test_calls_to_the_control_plane_and_feeds_of_discovery():
+    metrics = Metrics("1")
+    metrics.asked_control_plane("policy", answered=True)
+    metrics.asked_control_plane("policy", answered=False)
+    for failed in (True, True, False):
+        metrics.read_gateway("envoy", failed=failed)
+    metrics.cluster = lambda: Feeds({("services", "failing"): 2}, {"services": 5})
+    seen = samples(metrics)
+    assert {key: value for key, value in seen.items() if "control_plane" in key[0] or "discovery" in key[0]} == {
+        series("authorizer_control_plane_calls_total", call="policy", outcome="answered"): 1.0,
+        series("authorizer_control_plane_calls_total", call="policy", outcome="failed"): 1.0,
+        series("authorizer_discovery_feeds", source="envoy", state="current"): 1.0,
+        series("authorizer_discovery_feeds", source="services", state="failing"): 2.0,
+        series("authorizer_discovery_failures_total", source="envoy"): 2.0,
+        series("authorizer_discovery_failures_total", source="services"): 5.0,
+    }
 
 
 def test_the_memo_of_tokens_is_counted():

@@ -23,6 +23,8 @@ def busy() -> Metrics:
     metrics.bundle_refused("policy", "AZ300")
     metrics.trusted_keys({"https://login.example": 0.0})
     metrics.discovered(3, 1)
+    metrics.read_gateway("envoy", failed=True)
+    metrics.asked_control_plane("policy", answered=False)
     metrics.breached("connections")
     metrics.asked_provider("keys", "fetched")
     return metrics

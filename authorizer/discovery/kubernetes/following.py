@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import aiohttp
@@ -54,6 +55,17 @@ class Following:
     def whole(self) -> bool:
         """Whether no object can be missing."""
         return all(feed.state in {"current", "absent"} and not feed.namespace for feed in self.feeds)
+
+    def states(self) -> Counter[tuple[str, str]]:
+        """Return how many feeds of each kind (PLURAL.GROUP, as ``kubectl`` says it) are in each state."""
+        return Counter((_full(feed.kind), feed.state) for feed in self.feeds)
+
+    def failures(self) -> dict[str, int]:
+        """Return how often the feeds of each kind have failed."""
+        failed: dict[str, int] = {}
+        for feed in self.feeds:
+            failed[_full(feed.kind)] = failed.get(_full(feed.kind), 0) + feed.restarts
+        return failed
 
     def objects(self) -> dict[Kind, dict[Key, Json]]:
         """Return a copy of what is known."""
@@ -121,6 +133,10 @@ class Following:
         elif feed.state != "current":
             await asyncio.sleep(_ABSENT_SECONDS)
         return 0
+
+
+def _full(kind: Kind) -> str:
+    return f"{kind.plural}.{kind.group}" if kind.group else kind.plural
 
 
 _MEANING = {
