@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from authorizer.app.feeds import counted
 from authorizer.control_plane import client
@@ -20,10 +22,14 @@ log = logging.getLogger("authorizer.app")
 
 
 class Told(Struct, frozen=True):
-    """What was reported last: the digest of the catalogue, and the policy's revision at that time."""
+    """What was reported last: the digest of the catalogue, and the policy's revision at that time.
+
+    ``served`` is what the gateway said last, None before it said anything.
+    """
 
     digest: str = ""
     policy: str = ""
+    served: tuple[Api, ...] | None = None
 
 
 class Reporting(Struct, frozen=True):
@@ -40,12 +46,20 @@ async def look_once(
 ) -> Told:
     """Read the gateway and report what is new. Never raises but on cancellation.
 
-    ``declared`` is what objects say. A gateway that cannot be read keeps the last catalogue; a report that fails is
+    ``declared`` is what objects say. Of a gateway that cannot be read the last word counts; a report that fails is
     made again next time.
     """
+    served = told.served
     try:
-        served = await _served(settings.envoy_admin, reporting.metrics) if settings.envoy_admin else ()
-        return await _report(together(declared or (), served), reporting, told)
+        if settings.envoy_admin:
+            served = await _served(settings.envoy_admin, reporting.metrics)
+    except AuthorizerError as error:
+        log.warning("discovery: %s", error)
+    if served is None and declared is None:
+        return told
+    told = replace(told, served=served)
+    try:
+        return await _report(together(declared or (), served or ()), reporting, told)
     except AuthorizerError as error:
         log.warning("discovery: %s", error)
         return told
@@ -63,7 +77,7 @@ async def _served(admin: str, metrics: Metrics) -> tuple[Api, ...]:
 
 async def _report(found: Catalogue, reporting: Reporting, told: Told) -> Told:
     policy = reporting.policy()
-    if Told(found.digest, policy) == told:
+    if (found.digest, policy) == (told.digest, told.policy):
         return told
     unguarded = None
     if reporting.link is not None:
@@ -71,7 +85,7 @@ async def _report(found: Catalogue, reporting: Reporting, told: Told) -> Told:
             unguarded = await client.report_apis(reporting.link, found.apis, reporter=reporting.reporter)
     reporting.metrics.discovered(len(found.apis), unguarded)
     log.info("%d APIs discovered, without policy: %s", len(found.apis), "unknown" if unguarded is None else unguarded)
-    return Told(found.digest, policy)
+    return Told(found.digest, policy, told.served)
 
 
 def following(settings: Discovery, reporting: Reporting) -> Callable[[], Coroutine[None, None, None]]:
@@ -96,13 +110,16 @@ async def _follow_cluster(settings: Discovery, reporting: Reporting, cluster: Fo
         group.create_task(cluster.follow())
         told, noted = Told(), frozenset[str]()
         while True:
+            began = time.monotonic()
             told, noted = await cluster_once(settings, reporting, cluster, told, noted)
+            # A large cluster in which something always changes does not keep a processor busy.
+            pause = min(settings.interval_seconds, max(GATHER_SECONDS, 2 * (time.monotonic() - began)))
             try:
                 async with asyncio.timeout(settings.interval_seconds):
                     await cluster.news.wait()
             except TimeoutError:
                 continue
-            await asyncio.sleep(GATHER_SECONDS)
+            await asyncio.sleep(pause)
 
 
 async def cluster_once(
@@ -116,7 +133,10 @@ async def cluster_once(
         found = await cluster.read()
     except AuthorizerError as error:
         log.warning("discovery: %s", error)
+        reporting.metrics.discovery_notes = len(noted) + 1
         return told, noted
+    reporting.metrics.discovery_notes = len(found.notes)
     for note in sorted(set(found.notes) - noted):
         log.warning("discovery: %s", note)
-    return await look_once(settings, reporting, told, found.apis), frozenset(found.notes)
+    declared = found.apis if cluster.known else None
+    return await look_once(settings, reporting, told, declared), frozenset(found.notes)

@@ -215,6 +215,9 @@ def _catalogue(metrics: Metrics) -> Iterator[Metric]:
                 failures.add_metric((source,), count)
     yield feeds
     yield failures
+    if metrics.discovery_notes is not None:
+        meaning = "What could not be read of a cluster, or not be told as an API."
+        yield _gauge("authorizer_discovery_notes", meaning, metrics.discovery_notes)
     if metrics.apis:
         discovered, without_policy = metrics.apis
         yield _gauge("authorizer_apis_discovered", "APIs that the gateways serve.", discovered)

@@ -104,6 +104,7 @@ class Metrics:
         self.plane_calls: dict[tuple[str, str], int] = {}
         self.gateway: Feeds | None = None
         self.cluster: Callable[[], Feeds] | None = None
+        self.discovery_notes: int | None = None
         self.apis: tuple[int, int | None] | None = None
         self.problems: tuple[Problem, ...] = ()
         self.loop_lags: deque[float] = deque(maxlen=LAG_SAMPLES)

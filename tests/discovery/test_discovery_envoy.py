@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authorizer.discovery import envoy
@@ -32,8 +32,8 @@ def any_(kind: str, config: dict) -> dict:
 
 
 def guard(config: dict | None = None, **entry: object) -> dict:
-    settings = any_("extensions.filters.http.ext_authz.v3.ExtAuthz", SAFE_GUARD if config is None else config)
-    return {"name": "authz", "typed_config": settings, **entry}
+    block = any_("extensions.filters.http.ext_authz.v3.ExtAuthz", SAFE_GUARD if config is None else config)
+    return {"name": "authz", "typed_config": block, **entry}
 
 
 def per_route(**config: object) -> dict:
@@ -307,6 +307,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4))
 def test_no_json_breaks_the_parser(value: dict) -> None:
     with contextlib.suppress(DiscoveryError):

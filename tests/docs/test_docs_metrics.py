@@ -49,6 +49,7 @@ def of_an_authorizer() -> dict[str, set[str]]:
     metrics.bundle_activated("policy", "r", 0.0)
     metrics.bundle_refused("policy", "AZ300")
     metrics.discovered(1, 1)
+    metrics.discovery_notes = 1
     metrics.read_gateway("envoy", failed=True)
     metrics.asked_control_plane("status", answered=True)
     metrics.reported([PROBLEM])

@@ -37,24 +37,35 @@ class Following:
         self.news = asyncio.Event()
         self._providers = tuple(providers)
         self._room = Room()
+        self._changes = 0
+        self._current: tuple[int, Reading] | None = None
         self.feeds = [
-            Feed(kind, namespace, self.news.set, self._room)
+            Feed(kind, namespace, self._changed, self._room)
             for kind in KINDS
             for namespace in (namespaces or ("",))
             if kind.namespaced or not namespaces
         ]
 
+    def _changed(self) -> None:
+        self._changes += 1
+        self.news.set()
+
     @property
     def settled(self) -> bool:
         """Whether each kind has been listed once, is known not to be there, or failed again and again."""
         return all(
-            feed.state in {"current", "absent", "forbidden"} or feed.restarts >= _PATIENCE for feed in self.feeds
+            feed.state in {"current", "absent", "forbidden"} or feed.failures >= _PATIENCE for feed in self.feeds
         )
 
     @property
+    def known(self) -> bool:
+        """Whether anything was ever seen: of a cluster that tells nothing there is no catalogue, not an empty one."""
+        return any(feed.seen for feed in self.feeds)
+
+    @property
     def whole(self) -> bool:
-        """Whether no object can be missing."""
-        return all(feed.state in {"current", "absent"} and not feed.namespace for feed in self.feeds)
+        """Whether no object can be missing, but those that are new since the API server does not answer."""
+        return all(feed.seen and not feed.namespace for feed in self.feeds)
 
     def states(self) -> Counter[tuple[str, str]]:
         """Return how many feeds of each kind (PLURAL.GROUP, as ``kubectl`` says it) are in each state."""
@@ -64,7 +75,7 @@ class Following:
         """Return how often the feeds of each kind have failed."""
         failed: dict[str, int] = {}
         for feed in self.feeds:
-            failed[_full(feed.kind)] = failed.get(_full(feed.kind), 0) + feed.restarts
+            failed[_full(feed.kind)] = failed.get(_full(feed.kind), 0) + feed.failures
         return failed
 
     def objects(self) -> dict[Kind, dict[Key, Json]]:
@@ -75,15 +86,19 @@ class Following:
         return found
 
     async def read(self) -> Reading:
-        """Return the catalogue of what is known now. Raises DiscoveryError AZ603."""
+        """Return the catalogue of what is known now; the same one again if nothing has changed. Raises AZ603."""
+        changes = self._changes
+        if self._current is not None and self._current[0] == changes:
+            return self._current[1]
         found = await asyncio.to_thread(reading.read, self.objects(), self._providers, whole=self.whole)
-        return Reading(found.apis, (*found.notes, *self._unseen()))
+        self._current = changes, Reading(found.apis, (*found.notes, *self._unseen()))
+        return self._current[1]
 
     def _unseen(self) -> Iterator[str]:
         for feed in self.feeds:
             if feed.state in {"forbidden", "failing"}:
                 space = f" of {feed.namespace}" if feed.namespace else ""
-                yield f"{feed.kind.plural}{space}: {_MEANING[feed.state]}"
+                yield f"{_full(feed.kind)}{space}: {_MEANING[feed.state]}"
 
     async def list_once(self) -> Reading:
         """Read all objects once, return their catalogue. Raises DiscoveryError: AZ608 when nothing usable answers."""
@@ -119,8 +134,9 @@ class Following:
                 await feed.list_once(session, self.access, now)
             if feed.version:
                 await feed.watch_once(session, self.access)
-                await asyncio.sleep(_BREATH_SECONDS)
-                return 0
+                if feed.state == "current":
+                    await asyncio.sleep(_BREATH_SECONDS)
+                    return 0
         except (DiscoveryError, aiohttp.ClientError, OSError, TimeoutError) as error:
             if not failures:
                 why = str(error) if isinstance(error, DiscoveryError) else type(error).__name__
@@ -140,6 +156,6 @@ def _full(kind: Kind) -> str:
 
 
 _MEANING = {
-    "forbidden": "the account may not list and watch them; what was known of them stays",
+    "forbidden": "the account may not both list and watch them; what was known of them stays",
     "failing": "the API server does not answer; what was known of them stays",
 }

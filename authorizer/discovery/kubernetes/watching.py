@@ -5,6 +5,7 @@ What was known stays while the API server does not answer: an API is not lost by
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -18,6 +19,9 @@ from authorizer.discovery.proto_json import Json
 from authorizer.errors import DiscoveryError
 
 PAGE = 500
+MAX_PAGES = 2000
+"""Pages that are asked for before a list is given up: more than MAX_OBJECTS need, even when it starts over."""
+
 MAX_PAGE = 64 << 20
 MAX_LINE = 8 << 20
 """Bytes of one event; etcd keeps no object above 1.5 MiB."""
@@ -32,6 +36,7 @@ _SILENCE = 30
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=WATCH_SECONDS + _SILENCE)
 _LIST_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5)
 _GONE = 410
+_REFUSED = frozenset({401, 403})
 
 State = Literal["unknown", "current", "absent", "forbidden", "failing"]
 
@@ -40,7 +45,8 @@ class Feed:
     """The objects of one kind in one namespace (all, if empty) as far as they are known.
 
     ``version`` is where a watch goes on, "" when a list has to come first: also while the kind cannot be listed.
-    ``changed`` is called after each change.
+    ``seen``: all were listed, or there were none to list, and nothing was forbidden since. ``failures`` counts how
+    often the API server did not answer. ``changed`` is called after each change.
     """
 
     def __init__(self, kind: Kind, namespace: str, changed: Callable[[], None], room: "Room") -> None:
@@ -50,7 +56,8 @@ class Feed:
         self.version = ""
         self.listed = float("-inf")
         self.state: State = "unknown"
-        self.restarts = 0
+        self.seen = False
+        self.failures = 0
         self._served = ""
         self._misses = 0
         self._changed = changed
@@ -67,7 +74,7 @@ class Feed:
             return
         found: dict[Key, Json] = {}
         version, cursor = "", ""
-        while True:
+        for _ in range(MAX_PAGES):
             query = {"limit": str(PAGE), **({"continue": cursor} if cursor else {})}
             status, page = await _get(session, access, self._path(), query)
             if status == _GONE and cursor:
@@ -77,9 +84,8 @@ class Feed:
             if status == 404:
                 self._missed()
                 return
-            if status in {401, 403}:
-                self.version = ""
-                self._replace(self.objects, "forbidden")
+            if status in _REFUSED:
+                self._forbid()
                 return
             if status != 200:
                 raise DiscoveryError("AZ608", f"the API server answered {status} for {self.kind.plural}")
@@ -90,11 +96,14 @@ class Feed:
             version, cursor = str(said.get("resourceVersion") or ""), str(said.get("continue") or "")
             if not cursor:
                 break
+        else:
+            raise DiscoveryError("AZ608", f"the API server's list of {self.kind.plural} does not end")
         self.version, self.listed, self._misses = version, now, 0
-        self._replace(found, "current")
+        # After a refusal or a failure only a watch that was granted shows that changes will be seen again.
+        self._replace(found, self.state if self.state in {"forbidden", "failing"} else "current")
 
     async def watch_once(self, session: aiohttp.ClientSession, access: Access) -> None:
-        """Take changes until the API server ends the watch. Raises DiscoveryError and aiohttp's errors."""
+        """Take changes until the watch ends. Raises DiscoveryError and aiohttp's errors when there was none."""
         query = {
             "watch": "1",
             "allowWatchBookmarks": "true",
@@ -112,14 +121,19 @@ class Feed:
             if answer.status == _GONE:
                 self.version = ""
                 return
+            if answer.status in _REFUSED:
+                self._forbid()
+                return
             if answer.status != 200:
                 self.version = ""
                 raise DiscoveryError("AZ608", f"the API server answered {answer.status} for {self.kind.plural}")
             self._replace(self.objects, "current")
-            async for line in _lines(answer.content):
-                self._event(_object(line))
-                if not self.version:
-                    return
+            # A watch that breaks off has ended: what it told counts, and the next one goes on from there.
+            with contextlib.suppress(aiohttp.ClientError, OSError):
+                async for line in _lines(answer.content):
+                    self._event(_object(line))
+                    if not self.version:
+                        return
 
     def _event(self, event: Mapping[str, Any]) -> None:
         kind, value = event.get("type"), event.get("object")
@@ -148,15 +162,20 @@ class Feed:
         objects[key_of(self.kind, value)] = kept(self.kind, value)
         self._room.take(len(objects), self)
 
+    def _forbid(self) -> None:
+        self.version = ""
+        self._replace(self.objects, "forbidden")
+
     def failed(self) -> None:
         """Note that the API server does not answer; what was known stays."""
-        self.restarts += 1
+        self.failures += 1
         self._replace(self.objects, "failing")
 
     def _replace(self, objects: dict[Key, Json], state: State) -> None:
         changed = objects != self.objects or state != self.state
         self._room.take(len(objects), self)
         self.objects, self.state = objects, state
+        self.seen = state in {"current", "absent"} or (self.seen and state == "failing")
         if changed:
             self._changed()
 
