@@ -42,6 +42,7 @@ interop: $(READY)
 
 interop-kubernetes: $(READY)
 	.ci/kubernetes/build
+	.ci/deploy-tools/build "$(BIN)/python"
 	$(BIN)/python -m pytest -m interop_kubernetes $(ARGS)
 
 fuzz: $(READY)

@@ -1,5 +1,5 @@
-// The kinds of object that an API server learns from a definition: Gateway API, Istio, Envoy Gateway. Only their
-// files are taken, by .ci/kubernetes/build, which names the versions; go.sum pins what is in them.
+// The kinds of object that an API server learns from a definition: Gateway API, Istio, Envoy Gateway, the Prometheus
+// operator, Traefik. Only their files are taken, by .ci/kubernetes/build, which names the versions; go.sum pins them.
 module authorizer-test-kubernetes-types
 
 go 1.26.0
