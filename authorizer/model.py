@@ -123,8 +123,9 @@ class Identity(Struct, frozen=True, kw_only=True):
 
     ``namespace`` is the issuer's, "" for the one whose names need no prefix.
     ``expires`` is POSIX seconds; the identity must not be used from then on. ``bound_key`` and ``bound_certificate``
-    are the thumbprints of what its token is bound to (RFC 9449, RFC 8705). ``typed`` remembers what it is to each
-    application (``Program.subject``); it belongs to the snapshot that made the identity.
+    are the thumbprints of what its token is bound to (RFC 9449, RFC 8705). ``exchanged`` is the token that the one
+    shown was exchanged for, of which all else tells, and ``replaces`` whether the API gets it instead. ``typed``
+    remembers what it is to each application (``Program.subject``); it belongs to the snapshot that made the identity.
     """
 
     issuer: str = ""
@@ -140,7 +141,12 @@ class Identity(Struct, frozen=True, kw_only=True):
     expires: float = float("inf")
     bound_key: str = ""
     bound_certificate: str = ""
+    exchanged: str = ""
+    replaces: bool = False
     typed: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"Identity({self.issuer!r}, {self.subject!r})"  # claims are personal, and a token is a secret
 
 
 ANONYMOUS = Identity()
@@ -155,7 +161,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     on what goes back to the caller. ``numbers`` are headers that will say the id, once there is one: upstream or
     response, and the name. ``body`` is what a denial shows instead of the house's own, ``metadata`` what the gateway's
     other filters are told besides, ``query_set`` and ``query_remove`` change the query on the way to the API where the
-    gateway can.
+    gateway can. ``fleeting``: its headers will hardly be said again.
     """
 
     reason: Reason
@@ -184,6 +190,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, Any] = {}
     query_set: tuple[tuple[str, str], ...] = ()
     query_remove: tuple[str, ...] = ()
+    fleeting: bool = False
 
 
 PathKind = Literal["exact", "prefix", "segments", "regex", "template", "any"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from authorizer import __version__
 from authorizer.app.activation import Activation
-from authorizer.app.credentials import options, replays
+from authorizer.app.credentials import options, read_secret, replays
 from authorizer.app.needs import Needs
 from authorizer.app.stopping import Stopping
 from authorizer.app.tasks import Tasks
@@ -60,8 +60,8 @@ class Answering:
             lambda kind, revision: self.metrics.bundle_activated(kind, revision, time.time()),
         )
         self.metrics.memo = self.activation.memo_use
-        secret = settings.forward_auth.shared_secret_file
-        self._secrets = [Path(secret).read_text(encoding="utf-8").strip()] if secret else []
+        shared = read_secret(settings.forward_auth.shared_secret_file, at_least=1)
+        self._secrets = [shared.decode("utf-8", "surrogateescape")] if shared else []
         self._grpc: grpcio.GrpcDoor | native.NativeDoor | None = None
         self._forward: forward_auth.ForwardAuth | None = None
         self._http: HttpDoor | None = None

@@ -33,13 +33,13 @@ def options(settings: Settings) -> Options:
         identity_headers=settings.identity_headers,
         performs=PERFORMED if settings.log.decisions else frozenset(),
         key_places=KeyPlaces(asked.api_key_header.lower(), asked.api_key_parameter),
-        pepper=_secret(asked.pepper_file),
+        pepper=read_secret(asked.pepper_file),
         proofs=Proofs(
             algorithms=frozenset(asked.dpop.algorithms),
             lifetime=asked.dpop.lifetime_seconds,
             leeway=asked.dpop.leeway_seconds,
             scheme=asked.dpop.scheme,
-            nonce_key=_secret(asked.dpop.nonce_key_file),
+            nonce_key=read_secret(asked.dpop.nonce_key_file),
         ),
         asserting=_asserting(settings.assertion),
         chance=os.urandom,
@@ -105,10 +105,11 @@ def _place(told: ClientCertificate) -> Place:
     return Place(form=told.form, header=header, hops=told.hops)
 
 
-def _secret(name: str) -> bytes:
+def read_secret(name: str, at_least: int = MIN_SECRET) -> bytes:
+    """Return the secret in a file, empty without a name. Raises KeyMaterialError AZ432."""
     if not name:
         return b""
     try:
-        return files.read_secret(Path(name), MIN_SECRET)
+        return files.read_secret(Path(name), at_least)
     except (OSError, ValueError) as error:
         raise KeyMaterialError("AZ432", f"a secret cannot be used: {error}", hint="openssl rand -hex 32") from None

@@ -14,12 +14,14 @@ from authorizer.app.activation import Activation
 from authorizer.app.replays import Replays
 from authorizer.app.tasks import Tasks
 from authorizer.errors import IdentityProviderError
-from authorizer.pdp.needs import Introspect, Need
+from authorizer.pdp.needs import Exchange, Introspect, Need
 from authorizer.settings import IdentityProviders, ProviderClient
 from authorizer.telemetry.metrics import Metrics
-from authorizer.upstream_idp.exchange import open_session
-from authorizer.upstream_idp.introspection import Client, Introspector
+from authorizer.upstream_idp.calls import open_session
+from authorizer.upstream_idp.clients import Client, Clients
+from authorizer.upstream_idp.introspection import Introspector
 from authorizer.upstream_idp.refreshing import Pace, Refreshing
+from authorizer.upstream_idp.token_exchange import Exchanger
 
 if TYPE_CHECKING:
     from authorizer.app.shared_replays import SharedReplays
@@ -35,6 +37,7 @@ class Needs:
         self._clock = clock
         self._stack = AsyncExitStack()
         self._introspector: Introspector | None = None
+        self._exchanger: Exchanger | None = None
         self._activation: Activation | None = None
 
     async def open(
@@ -42,14 +45,14 @@ class Needs:
     ) -> None:
         """Be ready to ask issuers, and start to keep their keys. Raises IdentityProviderError AZ530."""
         session = await self._stack.enter_async_context(open_session(settings.ca_file))
-        clients = {name: await self._client(client, settings, session) for name, client in settings.clients.items()}
-        self._introspector = Introspector(
-            clients,
-            settings.introspection_seconds,
-            self._clock,
-            secrets.token_urlsafe,
-            lambda outcome: metrics.asked_provider("introspection", outcome),
+        clients = Clients(
+            known={name: await self._client(client, settings, session) for name, client in settings.clients.items()},
+            seconds=settings.introspection_seconds,
+            clock=self._clock,
+            new_id=secrets.token_urlsafe,
         )
+        self._introspector = Introspector(clients, lambda outcome: metrics.asked_provider("introspection", outcome))
+        self._exchanger = Exchanger(clients, lambda outcome: metrics.asked_provider("exchange", outcome))
         self._activation = activation
 
         def note(issuer: str, outcome: str) -> None:
@@ -75,8 +78,8 @@ class Needs:
 
     async def meet(self, need: Need) -> object:
         """Answer a need as ``pdp.needs`` says."""
-        if isinstance(need, Introspect):
-            return await self._introspect(need)
+        if isinstance(need, Introspect | Exchange):
+            return await self._asked(need)
         if self._replays is None:
             return None
         fresh = self._replays.spend(need.digest, need.until, self._clock())
@@ -89,13 +92,17 @@ class Needs:
         if closing is not None:
             await closing
 
-    async def _introspect(self, need: Introspect) -> object:
-        if self._introspector is None or self._activation is None:
+    async def _asked(self, need: Introspect | Exchange) -> object:
+        if self._introspector is None or self._exchanger is None or self._activation is None:
             return None
         issuer = self._activation.snapshot.trust.issuers.get(need.issuer)
-        if issuer is None or issuer.introspection is None:
+        if issuer is None:
             return None
-        return await self._introspector.ask(need.issuer, issuer.introspection, need.token)
+        if isinstance(need, Introspect):
+            how = issuer.introspection
+            return None if how is None else await self._introspector.ask(need.issuer, how, need.token)
+        where = issuer.exchange
+        return None if where is None else await self._exchanger.ask(need.issuer, where, need.token)
 
     async def _client(
         self, told: ProviderClient, settings: IdentityProviders, session: aiohttp.ClientSession

@@ -112,7 +112,8 @@ def _site(args: argparse.Namespace) -> Site:
     site = Site(
         grpc=tuple(endpoints.of_ext_authz(told)),
         http=tuple(_forward_auth(told)),
-        identity=tuple(told.identity_headers),
+        identity=tuple(name for name, source in told.identity_headers.items() if source != "credential"),
+        shown=tuple(name for name, source in told.identity_headers.items() if source == "credential"),
         timeout=args.timeout,
         body_bytes=args.body_bytes,
         tls=bool(told.ext_authz.tls.certificate),

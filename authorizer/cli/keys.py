@@ -2,12 +2,10 @@
 
 import argparse
 import secrets
-from pathlib import Path
 from typing import Any
 
-from authorizer import files
-from authorizer.errors import KeyMaterialError
-from authorizer.pdp.api_keys import ID_BYTES, MIN_SECRET, SECRET_BYTES, make
+from authorizer.app.credentials import read_secret
+from authorizer.pdp.api_keys import ID_BYTES, SECRET_BYTES, make
 
 
 def add_parser(subparsers: Any) -> None:
@@ -20,14 +18,17 @@ def add_parser(subparsers: Any) -> None:
     new.add_argument("--scope", metavar="SCOPE", action="append", default=[], help="a scope that the key has")
     new.add_argument("--expires", metavar="TIME", help="until when it is valid, as 2027-01-31T00:00:00Z")
     new.add_argument(
-        "--pepper-file", metavar="FILE", help="the secret that the authorizers hash keys with (api_keys.pepper_file)"
+        "--pepper-file",
+        metavar="FILE",
+        default="",
+        help="the secret that the authorizers hash keys with (credentials.pepper_file)",
     )
     new.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a key and its row. Raises AuthorizerError."""
-    pepper = read_pepper(Path(args.pepper_file)) if args.pepper_file else b""
+    pepper = read_secret(args.pepper_file)
     text, name, written = make(secrets.token_bytes(ID_BYTES + SECRET_BYTES), pepper)
     kind, owner = ("client", args.client) if args.client else ("person", args.person)
     print(f"# {text}\n# The key above is shown once: hand it over, and keep what follows.")
@@ -37,14 +38,6 @@ def run(args: argparse.Namespace) -> int:
     if args.expires:
         print(f"    expires: {_quoted(args.expires)}")
     return 0
-
-
-def read_pepper(path: Path) -> bytes:
-    """Read the secret in a file, without the white space around it. Raises KeyMaterialError AZ432."""
-    try:
-        return files.read_secret(path, MIN_SECRET)
-    except (OSError, ValueError) as error:
-        raise KeyMaterialError("AZ432", f"the pepper cannot be used: {error}", hint="openssl rand -hex 32") from None
 
 
 def _quoted(text: str) -> str:

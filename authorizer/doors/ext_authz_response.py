@@ -60,7 +60,7 @@ def _allow(decision: Decision) -> bytes:
 
 
 def _is_told_more(decision: Decision) -> bool:
-    return bool(decision.metadata or decision.query_set or decision.query_remove)
+    return bool(decision.fleeting or decision.metadata or decision.query_set or decision.query_remove)
 
 
 @lru_cache(maxsize=4096)

@@ -25,7 +25,7 @@ def trust(networks: Iterable[str], secrets: Iterable[str] = ()) -> Trust:
     a gap. Raises ListenError AZ704 for a network that is none, AZ705 for a secret of less than 16 characters.
     """
     ranges = tuple(map(_network, networks))
-    known = tuple(secret.encode() for secret in secrets)
+    known = tuple(secret.encode("utf-8", "surrogateescape") for secret in secrets)
     if any(len(secret) < MIN_SECRET for secret in known):
         raise ListenError("AZ705", "the shared secret of forward-auth is too short", hint="16 characters or more")
 

@@ -17,7 +17,7 @@ def files(site: Site) -> Mapping[str, str]:
         "uri": f"http://{address}/authz/apisix",
         "request_method": "POST" if site.body_bytes else "GET",
         "request_headers": ["Authorization", "Cookie", "DPoP", "X-HTTP-Method-Override", "Content-Type"],
-        "upstream_headers": [named(name) for name in site.identity],
+        "upstream_headers": [named(name) for name in (*site.identity, *site.shown)],
         "client_headers": ["Content-Type", "WWW-Authenticate"],
         "timeout": round(site.timeout * 1000),
         "keepalive": True,

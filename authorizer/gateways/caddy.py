@@ -15,7 +15,7 @@ def files(site: Site) -> Mapping[str, str]:
         port=port,
         bind=host.strip("[]"),
         doors=" ".join(map(_upstream, addresses)),
-        identity=" ".join(map(named, site.identity)),
+        identity=" ".join(map(named, (*site.identity, *site.shown))),
         timeout=round(site.timeout * 1000),
         api=_upstream(site.api),
         secret=f"\t\t\theader_up X-Authorizer-Secret {{${SECRET_VARIABLE}}}\n" if site.secret else "",

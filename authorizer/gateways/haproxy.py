@@ -30,10 +30,15 @@ def files(site: Site) -> Mapping[str, str]:
         if site.body_bytes
         else "",
     )
-    names = ", ".join(f'"{name}"' for name in site.identity)
-    shown = ", ".join(map(named, site.identity))
+    names, credentials = (", ".join(f'"{name}"' for name in listed) for listed in (site.identity, site.shown))
+    shown = ", ".join(map(named, (*site.identity, *site.shown)))
     # HAProxy's own limit comes first; this one ends a question that its pool has not even taken up.
-    action = _ACTION.replace("IDENTITY", names).replace("SHOWN", shown).replace("TIMEOUT", str(2 * milliseconds))
+    action = (
+        _ACTION.replace("IDENTITY", names)
+        .replace("CREDENTIALS", credentials)
+        .replace("SHOWN", shown)
+        .replace("TIMEOUT", str(2 * milliseconds))
+    )
     return {"haproxy.cfg": text, "authorizer.lua": action.replace("INSIDE", inside)}
 
 
@@ -84,6 +89,8 @@ _ACTION = """\
 -- Asks the authorizer whether a request may pass: http-request lua.authorizer. Made by `authorizer gateway haproxy`.
 -- On yes txn.authorized is true and SHOWN are set; on no the client gets the denial.
 local identity = { IDENTITY }
+-- What the caller showed goes along with the question, and to the API only as the authorizer says.
+local credentials = { CREDENTIALS }
 local told = { "x-forwarded-method", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-for" }
 -- What is of the connection or of the body, which stays here, and what only HAProxy may say.
 local kept_back = {
@@ -141,6 +148,12 @@ core.register_action("authorizer", { "http-req" }, function(txn)
         deny(txn, 503, {}, "")
     elseif answer.status == 200 then
         for _, name in ipairs(identity) do
+            if answer.headers[name] ~= nil then
+                txn.http:req_set_header(name, answer.headers[name][0])
+            end
+        end
+        for _, name in ipairs(credentials) do
+            txn.http:req_del_header(name)
             if answer.headers[name] ~= nil then
                 txn.http:req_set_header(name, answer.headers[name][0])
             end

@@ -27,8 +27,8 @@ def files(site: Site) -> Mapping[str, str]:
 
 def action(site: Site, address: str) -> str:
     """Return the Lua that asks; any error in it ends the request with 503."""
-    names = ", ".join(f'"{name}"' for name in site.identity)
-    text = _ACTION.replace("IDENTITY", names).replace("ADDRESS", address)
+    names, credentials = (", ".join(f'"{name}"' for name in listed) for listed in (site.identity, site.shown))
+    text = _ACTION.replace("IDENTITY", names).replace("CREDENTIALS", credentials).replace("ADDRESS", address)
     return text.replace("TIMEOUT", str(round(site.timeout * 1000)))
 
 
@@ -41,6 +41,7 @@ _COMMENTS = {"plugins": "Global: on every service and route."}
 
 _ACTION = """\
 local identity = { IDENTITY }
+local credentials = { CREDENTIALS }
 local kept_back = {
   ["connection"] = true, ["content-length"] = true, ["expect"] = true, ["host"] = true, ["keep-alive"] = true,
   ["proxy-connection"] = true, ["te"] = true, ["trailer"] = true, ["transfer-encoding"] = true, ["upgrade"] = true,
@@ -82,11 +83,13 @@ if answer.status ~= 200 then
   })
 end
 kong.service.request.clear_header("x-forwarded-client-cert")
-for _, name in ipairs(identity) do
-  if answer.headers[name] then
-    kong.service.request.set_header(name, answer.headers[name])
-  else
-    kong.service.request.clear_header(name)
+for _, names in ipairs({ identity, credentials }) do
+  for _, name in ipairs(names) do
+    if answer.headers[name] then
+      kong.service.request.set_header(name, answer.headers[name])
+    else
+      kong.service.request.clear_header(name)
+    end
   end
 end
 """

@@ -32,7 +32,7 @@ http {
 def files(site: Site) -> Mapping[str, str]:
     """Return the site to include and a configuration to try it with. Raises GatewayError."""
     servers = "".join(f"    server {address};\n" for address in doors(site, "http", "nginx"))
-    variables = {name: "$authorizer_" + _snake(name) for name in site.identity}
+    variables = {name: "$authorizer_" + _snake(name) for name in (*site.identity, *site.shown)}
     taken = "".join(f"        auth_request_set {to} $upstream_http_{_snake(name)};\n" for name, to in variables.items())
     given = "".join(f"        proxy_set_header {named(name)} {value};\n" for name, value in variables.items())
     secret = f"        include {SECRET_FILE};   # proxy_set_header X-Authorizer-Secret ...; readable by nginx only\n"

@@ -14,15 +14,17 @@ MESSAGE_MARGIN = 256 * 1024
 class Site(Struct, frozen=True, kw_only=True):
     """The doors as a gateway reaches them, one address a worker: ``HOST:PORT``, ``unix:/PATH``, ``unix:@NAME``.
 
-    ``identity`` names the headers that say who the caller is, in lower case. ``timeout`` is in seconds. ``body_bytes``
-    is how much of a body goes along, 0 for none. ``tls``: the gRPC door speaks TLS; ``client_certificate``: and asks
-    for one. ``secret``: the HTTP door wants to see a shared secret. ``listen`` and ``api`` are to be adapted: where
-    clients come, and what is behind the gateway.
+    ``identity`` names the headers that say who the caller is, in lower case; ``shown`` those in which the API gets what
+    the authorizer says instead of what the caller showed. ``timeout`` is in seconds. ``body_bytes`` is how much of a
+    body goes along, 0 for none. ``tls``: the gRPC door speaks TLS; ``client_certificate``: and asks for one.
+    ``secret``: the HTTP door wants to see a shared secret. ``listen`` and ``api`` are to be adapted: where clients
+    come, and what is behind the gateway.
     """
 
     grpc: tuple[str, ...] = ()
     http: tuple[str, ...] = ()
     identity: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
     timeout: float = 0.5
     body_bytes: int = 0
     tls: bool = False

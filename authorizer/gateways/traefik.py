@@ -20,7 +20,7 @@ def files(site: Site) -> Mapping[str, str]:
     asked: dict[str, Any] = {
         "address": f"http://{address}/authz/traefik",
         "trustForwardHeader": False,
-        "authResponseHeaders": [named(name) for name in site.identity],
+        "authResponseHeaders": [named(name) for name in (*site.identity, *site.shown)],
     }
     if site.body_bytes:
         asked |= {"forwardBody": True, "maxBodySize": site.body_bytes}

@@ -8,12 +8,12 @@ from msgspec import Struct
 
 from authorizer.model import ANONYMOUS, Decision, Identity, Reason, Request, StepUp, assignee_token
 from authorizer.pdp import answers, canonical, rego, rego_input, ways
-from authorizer.pdp.assertions import assertion
 from authorizer.pdp.authentication import authenticate
 from authorizer.pdp.challenge import challenge, proof_challenge, scope_challenge
 from authorizer.pdp.credentials import by_proof
 from authorizer.pdp.guards import Guard
 from authorizer.pdp.headers import NOTHING_TOLD, says, tell, visible
+from authorizer.pdp.late import told_late
 from authorizer.pdp.needs import NOTHING_LEARNT, Learnt, Need
 from authorizer.pdp.proofs import nonce
 from authorizer.pdp.rego_result import Ruling, read_result
@@ -53,7 +53,7 @@ def decide(
     if isinstance(operation, Reason):
         return deny(operation, decision_id)
     if isinstance(operation, Guard):
-        passed = asserted(snapshot, unmapped(snapshot, operation), snapshot.anonymous, now)
+        passed = told_late(snapshot, unmapped(snapshot, operation), snapshot.anonymous, request, now)
         return numbered(snapshot, passed, decision_id)
     guard = operation.guard
     told_all = guard.decider is not None and guard.decider.input == "envoy"  # the rule reads credentials itself
@@ -66,14 +66,14 @@ def decide(
         return _known(_refused(snapshot, _STRANGER, request, now, decision_id), snapshot, guard)
     if guard.decider is not None:
         said = ruled(snapshot, guard.decider, operation, identity, request, now)
-        return numbered(snapshot, asserted(snapshot, said, identity, now), decision_id)
+        return numbered(snapshot, told_late(snapshot, said, identity, request, now), decision_id)
     resource: Mapping[str, object] | Reason | None = operation.resource
     if resource is None:
         resource = guard.extract(operation.match, operation.query, request, identity.claims, snapshot.facts.lookup)
     if isinstance(resource, Reason):
         return _known(deny(resource, decision_id, realm=snapshot.options.realm), snapshot, guard, identity)
     judged = _judged(snapshot, operation, identity, resource, request, now)
-    return numbered(snapshot, asserted(snapshot, judged, identity, now), decision_id)
+    return numbered(snapshot, told_late(snapshot, judged, identity, request, now), decision_id)
 
 
 def _judged(
@@ -280,7 +280,7 @@ def _allowed_by(snapshot: Snapshot, ruling: Ruling, decision: Decision) -> Decis
 
     Its headers go before those that tell of the caller, but the decision's id and the assertion are the house's.
     """
-    own = {*snapshot.id_headers, *snapshot.assertion_headers}
+    own = {*snapshot.id_headers, *(name for name, source in snapshot.late_headers.items() if source == "assertion")}
     headers = tuple(pair for pair in ruling.headers if pair[0] not in own)
     named = frozenset(name for name, _ in headers)
     return msgspec.structs.replace(
@@ -292,20 +292,6 @@ def _allowed_by(snapshot: Snapshot, ruling: Ruling, decision: Decision) -> Decis
         query_set=ruling.query_set,
         query_remove=ruling.query_remove,
     )
-
-
-def asserted(snapshot: Snapshot, decision: Decision, identity: Identity, now: float) -> Decision:
-    """Give an allow the assertion of who the caller is, which no remembered decision has: it has a time of its own.
-
-    INVARIANT: where there is nobody to tell of, the caller's own copy is taken off.
-    """
-    names, asserting = snapshot.assertion_headers, snapshot.options.asserting
-    if not names or not decision.allowed:
-        return decision
-    if asserting is None or identity is snapshot.anonymous:
-        return msgspec.structs.replace(decision, remove=(*decision.remove, *names))
-    token = assertion(asserting, identity, decision.application, now)
-    return msgspec.structs.replace(decision, upstream=(*decision.upstream, *[(name, token) for name in names]))
 
 
 def numbered(snapshot: Snapshot, decision: Decision, decision_id: str) -> Decision:
@@ -356,19 +342,21 @@ def allow(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict
     upstream = []
     remove = []
     for name, source in snapshot.options.identity_headers.items():
-        if name in snapshot.id_headers or name in snapshot.assertion_headers:
+        if name in snapshot.id_headers or name in snapshot.late_headers:
             continue
         value = says(source, identity, route.application)
         if value:
             upstream.append((name, value))
         else:
             remove.append(name)
+    if identity.replaces:
+        upstream.append(("authorization", f"Bearer {identity.exchanged}"))
     told = tell(verdict, identity, route) if verdict.headers else NOTHING_TOLD
     upstream += told.upstream
     # INVARIANT: what policies may set here is taken off when they do not: the caller's own copy must not stand for it.
     remove += told.unset(snapshot.program.upstream[route.application])
     if route.application in snapshot.program.stripped:
-        remove += snapshot.shown
+        remove += [name for name in snapshot.shown if not (identity.replaces and name == "authorization")]
     return Decision(
         allowed=verdict.allow,
         reason=ALLOWED,
@@ -387,6 +375,7 @@ def allow(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict
         remove=tuple(remove),
         numbers=told.numbers,
         revision=snapshot.revision,
+        fleeting=bool(identity.exchanged),
     )
 
 

@@ -46,6 +46,8 @@ def says(source: str, identity: Identity, application: str) -> str:
             return visible(identity.client)
         case "issuer":
             return visible(identity.issuer)
+        case "exchanged_token":
+            return identity.exchanged
         case "scopes":
             return " ".join(quote(scope, safe=_SAFE) for scope in sorted(identity.scopes))
         case _:

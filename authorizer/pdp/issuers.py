@@ -28,9 +28,10 @@ _KEY_SOURCES = ("jwks", "jwks_file", "jwks_uri", "discovery")
 CLAIM_KEYS = (*ASSIGNEE_KINDS, "fields", "env")
 ISSUER_KEYS = (
     "issuer", "audiences", "algorithms", *_KEY_SOURCES, "types", "leeway", "max_lifetime", "required",
-    "namespace", "claims", "attributes", "binding", "introspection", "tenants",
+    "namespace", "claims", "attributes", "binding", "introspection", "exchange", "tenants",
 )  # fmt: skip
 _INTROSPECTION_KEYS = ("endpoint", "client", "tokens", "seconds")
+_EXCHANGE_KEYS = ("endpoint", "client", "audience", "scopes", "seconds", "authorization")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -93,25 +94,29 @@ def _issuer(name: str, node: Node, read_file: Callable[[str], bytes], findings: 
             findings.error("T105", locate(body, [what]), f"{what} of issuer {name!r} must not be empty")
     types = body.get("types")
     accepted = findings.texts(types, "types", empty=True) if types is not None else _TYPES
-    return {
-        "name": name,
-        "issuer": findings.text(body.get("issuer"), "issuer"),
-        "audiences": audiences,
-        "algorithms": algorithms,
-        "types": sorted({media_type(each) for each in accepted}),
-        "leeway": _seconds(body.get("leeway"), "leeway", 0, 120, 30, findings),
-        "max_lifetime": _seconds(body.get("max_lifetime"), "max_lifetime", 1, 366 * 86400, 86400, findings),
-        "required": list(findings.texts(body.get("required"), "required")),
-        "namespace": findings.text(body.get("namespace"), "namespace", empty=True),
-        "claims": _claims(findings.fields(body.get("claims"), "claims", CLAIM_KEYS), findings),
-        "attributes": {
-            key: findings.text_or_texts(value, f"attribute {key!r}")
-            for key, _, value in findings.named(body.get("attributes"), "attributes")
-        },
-        "binding": findings.choice(body.get("binding"), "binding", get_args(Binding), "T114") or "optional",
-        "keys_from": _keys_from(body, findings),
-        "keys": _keys(name, body, algorithms, read_file, findings),
-    } | _introspection(name, body, findings)
+    return (
+        {
+            "name": name,
+            "issuer": findings.text(body.get("issuer"), "issuer"),
+            "audiences": audiences,
+            "algorithms": algorithms,
+            "types": sorted({media_type(each) for each in accepted}),
+            "leeway": _seconds(body.get("leeway"), "leeway", 0, 120, 30, findings),
+            "max_lifetime": _seconds(body.get("max_lifetime"), "max_lifetime", 1, 366 * 86400, 86400, findings),
+            "required": list(findings.texts(body.get("required"), "required")),
+            "namespace": findings.text(body.get("namespace"), "namespace", empty=True),
+            "claims": _claims(findings.fields(body.get("claims"), "claims", CLAIM_KEYS), findings),
+            "attributes": {
+                key: findings.text_or_texts(value, f"attribute {key!r}")
+                for key, _, value in findings.named(body.get("attributes"), "attributes")
+            },
+            "binding": findings.choice(body.get("binding"), "binding", get_args(Binding), "T114") or "optional",
+            "keys_from": _keys_from(body, findings),
+            "keys": _keys(name, body, algorithms, read_file, findings),
+        }
+        | _introspection(name, body, findings)
+        | _exchange(name, body, findings)
+    )
 
 
 def _algorithms(node: Node | None, findings: Findings) -> list[str]:
@@ -223,6 +228,27 @@ def _introspection(name: str, body: MapNode, findings: Findings) -> dict[str, An
             "client": findings.text(client, "client"),
             "tokens": findings.choice(node.get("tokens"), "tokens", ("opaque", "all"), "T116") or "opaque",
             "seconds": _seconds(node.get("seconds"), "seconds", 0, 3600, 30, findings),
+        }
+    }
+
+
+def _exchange(name: str, body: MapNode, findings: Findings) -> dict[str, Any]:
+    node = findings.fields(body.get("exchange"), f"exchange of issuer {name!r}", _EXCHANGE_KEYS)
+    if node is None:
+        return {}
+    endpoint, client = (findings.required(node, key, "exchange") for key in ("endpoint", "client"))
+    scopes = findings.texts(node.get("scopes"), "scopes")
+    if any(" " in scope for scope in scopes):
+        findings.error("T119", locate(node, ["scopes"]), "a scope has a space", "write a list")
+    choices = ("exchanged", "original")
+    return {
+        "exchange": {
+            "endpoint": _url(endpoint, "endpoint", findings) if endpoint is not None else "",
+            "client": findings.text(client, "client"),
+            "audience": findings.text(node.get("audience"), "audience"),
+            "scopes": list(scopes),
+            "seconds": _seconds(node.get("seconds"), "seconds", 0, 3600, 60, findings),
+            "authorization": findings.choice(node.get("authorization"), "authorization", choices, "T119") or choices[0],
         }
     }
 

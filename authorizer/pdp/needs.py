@@ -4,6 +4,7 @@ Each need is a value; its answer comes back beside the request, in a mapping of 
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct
 
@@ -20,9 +21,37 @@ class Introspect(Struct, frozen=True):
         return f"Introspect({self.issuer!r})"
 
 
-Need = Spend | Introspect
+class Told(Struct, frozen=True):
+    """What an issuer says of an active token, and until when (POSIX seconds) that counts."""
+
+    claims: Mapping[str, Any]
+    until: float
+
+
+class Exchange(Struct, frozen=True):
+    """What a token of an issuer (by its ``iss``) is exchanged for (RFC 8693)."""
+
+    issuer: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Exchange({self.issuer!r})"
+
+
+class Exchanged(Struct, frozen=True):
+    """An exchanged token, not yet verified, and until when (POSIX seconds) it may stand for the other one."""
+
+    token: str
+    until: float
+
+    def __repr__(self) -> str:
+        return "Exchanged()"
+
+
+Need = Spend | Introspect | Exchange
 """``Spend``: whether a proof's digest is fresh; answered True, False (shown before) or None (cannot be told).
-``Introspect``: answered by what the issuer says of the token, False (not active) or None (cannot be told)."""
+``Introspect``: answered by Told, False (not active) or None (cannot be told).
+``Exchange``: answered by Exchanged, False (the provider refuses the token) or None (cannot be told)."""
 
 Learnt = Mapping[Need, object]
 

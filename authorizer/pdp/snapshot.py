@@ -29,6 +29,8 @@ from authorizer.pdp.ways import Ways
 from authorizer.policy import pbac
 from authorizer.policy.pbac import Program
 
+_LATE = frozenset({"assertion", "credential", "original_token"})
+
 
 class Options(Struct, frozen=True):
     """What the operator chose. ``identity_headers``: header name -> what it says of the caller.
@@ -56,8 +58,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """INVARIANT: nothing in it changes after ``build`` but ``memo``, ``ways``, ``answers`` and what is ``typed``.
 
     ``strangers`` are the issuers (``iss``) whose tokens an application does not accept, ``shown`` the headers in which
-    callers show credentials. ``id_headers`` are those of ``options.identity_headers`` that say the decision's id.
-    ``assertion_headers`` those that carry an assertion. ``unmapped`` is by host.
+    callers show credentials. ``id_headers`` are those of ``options.identity_headers`` that say the decision's id,
+    ``late_headers``, each with what it says, those that no remembered decision has. ``unmapped`` is by host.
     """
 
     program: Program
@@ -74,7 +76,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     strangers: Mapping[str, frozenset[str]]
     shown: tuple[str, ...]
     id_headers: tuple[str, ...]
-    assertion_headers: tuple[str, ...]
+    late_headers: Mapping[str, str]
     managed: frozenset[str]
     key_places: KeyPlaces
     anonymous: Identity
@@ -131,7 +133,7 @@ def build(
         strangers=_strangers(program, trust),
         shown=tuple(sorted({"authorization", HEADER, key_places.header} - {""})),
         id_headers=tuple(name for name, source in options.identity_headers.items() if source == "decision_id"),
-        assertion_headers=tuple(name for name, source in options.identity_headers.items() if source == "assertion"),
+        late_headers={name: source for name, source in options.identity_headers.items() if source in _LATE},
         managed=managed | {"authorization", HEADER, *heard} - {""},
         key_places=key_places,
         anonymous=Identity(tokens=frozenset({ANYONE})),

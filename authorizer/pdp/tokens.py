@@ -16,10 +16,10 @@ from authorizer.model import Identity, Reason
 from authorizer.pdp.claims import ClaimFault, claim, numeric_date, text, texts
 from authorizer.pdp.facts import Facts
 from authorizer.pdp.identity import identify
-from authorizer.pdp.needs import NOTHING_LEARNT, Introspect, Learnt
+from authorizer.pdp.needs import NOTHING_LEARNT, Exchange, Exchanged, Introspect, Learnt, Told
 from authorizer.pdp.proofs import confirmation
 from authorizer.pdp.revocations import is_revoked
-from authorizer.pdp.trust import Issuer, Trust, media_type
+from authorizer.pdp.trust import Issuer, TokenExchange, Trust, media_type
 from authorizer.reasons import reason
 
 _MALFORMED = reason("token_malformed")
@@ -32,6 +32,8 @@ _STALE = reason("keys_stale")
 _INACTIVE = reason("token_inactive")
 _REVOKED = reason("credential_revoked")
 _UNTOLD = reason("introspection_failed")
+_NOT_EXCHANGED = reason("token_not_exchanged")
+_EXCHANGE_FAILED = reason("exchange_failed")
 _CLAIMS = reason("token_claims")
 _AUDIENCE = reason("token_audience")
 _EXPIRED = reason("token_expired")
@@ -122,8 +124,8 @@ def _digest(token: str) -> bytes:
 
 def verify(
     token: str, trust: Trust, facts: Facts, memo: Memo, now: float, learnt: Learnt = NOTHING_LEARNT
-) -> Identity | Reason | Introspect:
-    """Return who sent ``token``, at ``now`` (POSIX seconds), why it is refused, or that its issuer must be asked.
+) -> Identity | Reason | Introspect | Exchange:
+    """Return who sent ``token``, at ``now`` (POSIX seconds), why it is refused, or who must be asked about it.
 
     Never raises.
 
@@ -139,7 +141,7 @@ def verify(
     if known is not None and now < known.expires:
         return known
     earlier = memo.before.find(digest, size) if memo.before is not None else None
-    if earlier is not None and now < earlier.expires and earlier.issuer in trust.issuers:
+    if earlier is not None and now < earlier.expires and earlier.issuer in trust.issuers and not earlier.exchanged:
         issuer, claims, expires = trust.issuers[earlier.issuer], earlier.claims, earlier.expires
     else:
         opaque = trust.opaque if token.count(".") != 2 else None
@@ -149,9 +151,9 @@ def verify(
         issuer, claims, expires = verified
         if opaque is None and issuer.introspection is not None and issuer.introspection.tokens == "all":
             told = _asked(token, issuer, learnt)
-            if not isinstance(told, Mapping):
+            if not isinstance(told, Told):
                 return told
-            expires = min(expires, now + issuer.introspection.seconds)
+            expires = min(expires, told.until)
         expires = min(expires, issuer.keys_until)
     try:
         identity = identify(claims, issuer, facts, expires)
@@ -159,11 +161,57 @@ def verify(
         return _because(_CLAIMS, str(fault))
     if is_revoked(identity, facts, now):
         return _REVOKED
+    if issuer.exchange is not None:
+        exchanged = _exchanged(token, identity, issuer.exchange, trust, facts, memo, now, learnt)
+        if not isinstance(exchanged, Identity):
+            return exchanged
+        identity, size = exchanged, size + len(exchanged.exchanged)
     memo.keep(digest, size, identity)
     return identity
 
 
-def _asked(token: str, issuer: Issuer, learnt: Learnt) -> Mapping[str, Any] | Reason | Introspect:
+def _exchanged(
+    token: str,
+    identity: Identity,
+    how: TokenExchange,
+    trust: Trust,
+    facts: Facts,
+    memo: Memo,
+    now: float,
+    learnt: Learnt,
+) -> Identity | Reason | Introspect | Exchange:
+    """Return who the token is of that another one is exchanged for.
+
+    INVARIANT: the exchanged token is verified like any other; it is proved by what the one shown is bound to, and ends
+    no later. There is one exchange: no word of a provider makes us ask another.
+    """
+    need = Exchange(identity.issuer, token)
+    if need not in learnt:
+        return need
+    got = learnt[need]
+    if not isinstance(got, Exchanged):
+        return _NOT_EXCHANGED if got is False else _EXCHANGE_FAILED
+    if any(isinstance(asked, Exchange) and asked.token == got.token for asked in learnt):
+        return _because(_EXCHANGE_FAILED, "a token was exchanged for itself")
+    found = verify(got.token, trust, facts, memo, now, learnt)
+    if isinstance(found, Introspect):
+        return found
+    if isinstance(found, Reason):
+        return _because(_EXCHANGE_FAILED, f"the exchanged token is refused: {found.code}")
+    if isinstance(found, Exchange) or found.exchanged or found.bound_key or found.bound_certificate:
+        return _because(_EXCHANGE_FAILED, "the exchanged token is bound, or of an issuer whose tokens are exchanged")
+    return replace(
+        found,
+        expires=min(found.expires, identity.expires, got.until),
+        bound_key=identity.bound_key,
+        bound_certificate=identity.bound_certificate,
+        exchanged=got.token,
+        replaces=how.authorization == "exchanged",
+        typed={},
+    )
+
+
+def _asked(token: str, issuer: Issuer, learnt: Learnt) -> Told | Reason | Introspect:
     """Return what an issuer says of its token, if it says that it is active."""
     need = Introspect(issuer.issuer, token)
     if need not in learnt:
@@ -171,7 +219,7 @@ def _asked(token: str, issuer: Issuer, learnt: Learnt) -> Mapping[str, Any] | Re
     answer = learnt[need]
     if answer is False:
         return _INACTIVE
-    return answer if isinstance(answer, Mapping) else _UNTOLD
+    return answer if isinstance(answer, Told) else _UNTOLD
 
 
 def _told(
@@ -179,11 +227,9 @@ def _told(
 ) -> tuple[Issuer, Mapping[str, Any], float] | Reason | Introspect:
     """Check what an issuer says of an opaque token as the claims of a token of its own (RFC 7662 section 2.2)."""
     told = _asked(token, issuer, learnt)
-    if not isinstance(told, Mapping):
+    if not isinstance(told, Told):
         return told
-    assert issuer.introspection is not None
-    ceiling = now + issuer.introspection.seconds
-    claims = {"iss": issuer.issuer, "exp": int(ceiling) + 1, **told}
+    claims = {"iss": issuer.issuer, "exp": int(told.until) + 1, **told.claims}
     if "sub" not in claims and "client_id" in claims:
         claims["sub"] = claims["client_id"]  # a client that acts for itself
     if claims["iss"] != issuer.issuer:
@@ -192,7 +238,7 @@ def _told(
         expires = _check(claims, issuer, now)
     except ClaimFault as fault:
         return _because(_CLAIMS, str(fault))
-    return expires if isinstance(expires, Reason) else (issuer, claims, min(expires, ceiling))
+    return expires if isinstance(expires, Reason) else (issuer, claims, min(expires, told.until))
 
 
 def _verify(token: str, trust: Trust, now: float) -> tuple[Issuer, Mapping[str, Any], float] | Reason:

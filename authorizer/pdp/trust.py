@@ -51,6 +51,21 @@ class Introspection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     seconds: int = 30
 
 
+class TokenExchange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where an issuer's tokens are exchanged for those of another (RFC 8693), and as which client of the settings.
+
+    ``audience`` and ``scopes`` are asked for, if any. An exchanged token counts for at most ``seconds``.
+    ``authorization`` is the token that the API gets there.
+    """
+
+    endpoint: str
+    client: str
+    audience: str = ""
+    scopes: tuple[str, ...] = ()
+    seconds: int = 60
+    authorization: Literal["exchanged", "original"] = "exchanged"
+
+
 class Issuer(Struct, frozen=True, kw_only=True):
     """One trusted issuer. Times are in seconds; ``types`` are lower-case media types without ``application/``.
 
@@ -74,6 +89,7 @@ class Issuer(Struct, frozen=True, kw_only=True):
     attributes: Mapping[str, Any]
     binding: Binding
     introspection: Introspection | None
+    exchange: TokenExchange | None
     keys_from: str
     keys_until: float
     keys: tuple[VerifyKey, ...]
@@ -120,6 +136,7 @@ class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attributes: dict[str, str | tuple[str, ...]]
     binding: Binding = "optional"
     introspection: Introspection | None = None
+    exchange: TokenExchange | None = None
     keys_from: str = ""
     keys: list[dict[str, Any]]
 
@@ -172,6 +189,7 @@ def load(document: object) -> Trust:
             attributes=row.attributes,
             binding=row.binding,
             introspection=row.introspection,
+            exchange=row.exchange,
             keys_from=row.keys_from,
             keys_until=0.0 if row.keys_from else float("inf"),
             keys=keys,

@@ -69,10 +69,11 @@ def contradictions(settings: Settings, place: Any) -> list[Problem]:
         for name in settings.identity_headers
         if not name.replace("-", "a").isalnum() or not name.isascii() or name != name.lower()
     ]  # fmt: skip
+    shown = {"authorization", "dpop", settings.credentials.api_key_header.lower()}
     problems += [
         Problem("AZ105", f"identity_headers: {name!r} is not ours to set", place(("identity_headers", name), key=True))
-        for name in settings.identity_headers
-        if name in FRAMING | {"authorization", "cookie"}
+        for name, source in settings.identity_headers.items()
+        if name in FRAMING | {"cookie"} or (name in shown) is not (source == "credential")
     ]
     return problems
 

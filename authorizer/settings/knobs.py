@@ -12,7 +12,10 @@ FilePath = Annotated[str, Meta(extra={"path": True})]
 
 STDOUT = "stdout"
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
-IdentitySource = Literal["subject", "client", "issuer", "scopes", "application", "decision_id", "assertion"]
+IdentitySource = Literal[
+    "subject", "client", "issuer", "scopes", "application", "decision_id", "assertion", "exchanged_token",
+    "original_token", "credential",
+]  # fmt: skip
 IDENTITY_HEADERS: Mapping[str, IdentitySource] = {
     "x-auth-subject": "subject",
     "x-auth-client": "client",
@@ -161,7 +164,7 @@ class ProviderClient(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class IdentityProviders(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Calls to identity providers, for issuers with `jwks_uri`, `discovery` or `introspection`."""
+    """Calls to identity providers, for issuers with `jwks_uri`, `discovery`, `introspection` or `exchange`."""
 
     ca_file: Annotated[FilePath, Meta(description="PEM file of their authority; empty for the system's")] = ""
     timeout_seconds: Annotated[float, Meta(ge=0.1, le=60, description="longest time of a call for keys")] = 5
@@ -172,7 +175,9 @@ class IdentityProviders(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     cooldown_seconds: Annotated[
         float, Meta(ge=1, le=3600, description="shortest delay between fetches because of unknown keys")
     ] = 30
-    introspection_seconds: Annotated[float, Meta(ge=0.05, le=10, description="longest time of an introspection")] = 1
+    introspection_seconds: Annotated[
+        float, Meta(ge=0.05, le=10, description="longest time of an introspection, or of a token exchange")
+    ] = 1
     clients: Annotated[dict[str, ProviderClient], Meta(description="name -> as whom an issuer is asked")] = {}
 
 

@@ -167,7 +167,7 @@ class Metrics:
         self.keys_since = dict(since)
 
     def asked_provider(self, call: str, outcome: str) -> None:
-        """Count a call to an identity provider: ``keys`` or ``introspection``, and how it went."""
+        """Count a call to an identity provider: ``keys``, ``introspection`` or ``exchange``, and how it went."""
         self.provider_calls[call, outcome] = self.provider_calls.get((call, outcome), 0) + 1
 
     def fetched_keys(self, issuer: str, at: float) -> None:

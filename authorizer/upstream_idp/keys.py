@@ -10,7 +10,7 @@ import aiohttp
 from authorizer.errors import IdentityProviderError, KeyMaterialError
 from authorizer.jose.jwk import KeySet, VerifyKey, read_key_set
 from authorizer.pdp.trust import DISCOVERY, Issuer
-from authorizer.upstream_idp.exchange import exchange, read
+from authorizer.upstream_idp.calls import call, read
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # A provider publishes keys for other uses beside those for signatures; these have no place in a sound set.
@@ -20,12 +20,12 @@ _SPOILING = frozenset({"AZ404", "AZ405", "AZ406", "AZ409"})
 async def fetch(session: aiohttp.ClientSession, issuer: Issuer, *, seconds: float) -> tuple[VerifyKey, ...]:
     """Return the keys that an issuer publishes now.
 
-    Raises IdentityProviderError: AZ531 to AZ534 for the exchange, AZ535 for metadata, AZ536 for keys that are refused.
+    Raises IdentityProviderError: AZ531 to AZ534 for the calls, AZ535 for metadata, AZ536 for keys that are refused.
     """
     url = issuer.keys_from
     if url == DISCOVERY:
         url = await _discover(session, issuer.issuer, seconds)
-    body = await exchange(session, url, seconds=seconds)
+    _, body = await call(session, url, seconds=seconds)
     try:
         return sound(read_key_set(body), issuer.algorithms)
     except KeyMaterialError as error:

@@ -1,6 +1,8 @@
 -- Asks the authorizer whether a request may pass: http-request lua.authorizer. Made by `authorizer gateway haproxy`.
 -- On yes txn.authorized is true and X-Auth-Subject, X-Auth-Client, X-Auth-Decision are set; on no the client gets the denial.
 local identity = { "x-auth-subject", "x-auth-client", "x-auth-decision" }
+-- What the caller showed goes along with the question, and to the API only as the authorizer says.
+local credentials = {  }
 local told = { "x-forwarded-method", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-for" }
 -- What is of the connection or of the body, which stays here, and what only HAProxy may say.
 local kept_back = {
@@ -58,6 +60,12 @@ core.register_action("authorizer", { "http-req" }, function(txn)
         deny(txn, 503, {}, "")
     elseif answer.status == 200 then
         for _, name in ipairs(identity) do
+            if answer.headers[name] ~= nil then
+                txn.http:req_set_header(name, answer.headers[name][0])
+            end
+        end
+        for _, name in ipairs(credentials) do
+            txn.http:req_del_header(name)
             if answer.headers[name] ~= nil then
                 txn.http:req_set_header(name, answer.headers[name][0])
             end

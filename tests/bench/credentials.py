@@ -21,7 +21,7 @@ from authorizer.model import Decision, Identity, Request
 from authorizer.pdp import tokens
 from authorizer.pdp.api_keys import make
 from authorizer.pdp.authentication import authenticate
-from authorizer.pdp.needs import NOTHING_LEARNT, Introspect, Learnt
+from authorizer.pdp.needs import NOTHING_LEARNT, Introspect, Learnt, Told
 from authorizer.pdp.proofs import Proofs
 from authorizer.pdp.snapshot import Options, Snapshot, build
 from authorizer.pdp.sources import compile_documents
@@ -77,7 +77,9 @@ def run() -> dict[str, Row]:
     key = _request(**{"x-api-key": KEY})
     opaque = _request(authorization="Bearer an-opaque-token-of-usual-length-0123456789")
     told: Learnt = {
-        Introspect(ISSUER, "an-opaque-token-of-usual-length-0123456789"): {"aud": "api", "sub": "ann", "scope": "read"}
+        Introspect(ISSUER, "an-opaque-token-of-usual-length-0123456789"): Told(
+            {"aud": "api", "sub": "ann", "scope": "read"}, NOW + 30
+        )
     }
     bound = token("ES256", cnf={"jkt": thumbprint_of(prover)})
     claims = {"htm": "GET", "htu": "https://api.example/", "iat": NOW, "ath": token_hash(bound)}

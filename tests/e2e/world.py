@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,10 +124,11 @@ def needed(program: str) -> str:
     return found
 
 
-def site(door: str, api: str, secret: str = "") -> Site:
+def site(door: str, api: str, secret: str = "", shown: tuple[str, ...] = ()) -> Site:
     """Return what a gateway with a free port is made from."""
     listen = f"127.0.0.1:{free_port()}"
-    return Site(http=(door,), listen=listen, api=api, identity=tuple(IDENTITY_HEADERS), secret=bool(secret))
+    identity = tuple(IDENTITY_HEADERS)
+    return Site(http=(door,), listen=listen, api=api, identity=identity, shown=shown, secret=bool(secret))
 
 
 def written(directory: Path, files: Mapping[str, str], places: Mapping[str, str] | None = None) -> None:
@@ -139,9 +140,11 @@ def written(directory: Path, files: Mapping[str, str], places: Mapping[str, str]
         (directory / name).write_text(placed)
 
 
-async def nginx(children: Children, directory: Path, door: str, api: str, secret: str = "") -> str:
+async def nginx(
+    children: Children, directory: Path, door: str, api: str, secret: str = "", shown: tuple[str, ...] = ()
+) -> str:
     """Start nginx as we print it; return its base URL."""
-    program, made = needed("nginx"), site(door, api, secret)
+    program, made = needed("nginx"), site(door, api, secret, shown)
     (directory / "secret.conf").write_text(f"proxy_set_header X-Authorizer-Secret {secret};")
     written(directory, nginx_files.files(made), {nginx_files.SECRET_FILE: str(directory / "secret.conf")})
     command = [program, "-p", directory, "-e", "stderr", "-c", directory / "nginx.conf", "-g", "master_process off;"]
@@ -150,9 +153,11 @@ async def nginx(children: Children, directory: Path, door: str, api: str, secret
     return f"http://{made.listen}"
 
 
-async def caddy(children: Children, directory: Path, door: str, api: str, secret: str = "") -> str:
+async def caddy(
+    children: Children, directory: Path, door: str, api: str, secret: str = "", shown: tuple[str, ...] = ()
+) -> str:
     """Start Caddy as we print it; return its base URL."""
-    program, made = needed("caddy"), site(door, api, secret)
+    program, made = needed("caddy"), site(door, api, secret, shown)
     written(directory, {"Caddyfile": "{\n\tadmin off\n\tauto_https off\n}\n" + caddy_files.files(made)["Caddyfile"]})
     await children.start(
         "caddy",
@@ -167,9 +172,11 @@ async def caddy(children: Children, directory: Path, door: str, api: str, secret
     return f"http://{made.listen}"
 
 
-async def haproxy(children: Children, directory: Path, door: str, api: str, secret: str = "") -> str:
+async def haproxy(
+    children: Children, directory: Path, door: str, api: str, secret: str = "", shown: tuple[str, ...] = ()
+) -> str:
     """Start HAProxy as we print it; return its base URL."""
-    program, made = needed("haproxy"), site(door, api, secret)
+    program, made = needed("haproxy"), site(door, api, secret, shown)
     written(directory, haproxy_files.files(made), {haproxy_files.LUA_FILE: str(directory / "authorizer.lua")})
     await children.start(
         "haproxy",
@@ -181,9 +188,9 @@ async def haproxy(children: Children, directory: Path, door: str, api: str, secr
     return f"http://{made.listen}"
 
 
-async def traefik(children: Children, directory: Path, door: str, api: str) -> str:
+async def traefik(children: Children, directory: Path, door: str, api: str, shown: tuple[str, ...] = ()) -> str:
     """Start Traefik as we print it; return its base URL."""
-    program, made = needed("traefik"), site(door, api)
+    program, made = needed("traefik"), site(door, api, shown=shown)
     written(directory, traefik_files.files(made), {traefik_files.DYNAMIC_FILE: str(directory / "authorizer.yaml")})
     command = [program, "--configfile", directory / "traefik.yaml"]
     await children.start("traefik", command, log=directory / "traefik.log")
@@ -195,13 +202,20 @@ async def traefik(children: Children, directory: Path, door: str, api: str) -> s
     return f"http://{made.listen}"
 
 
-STARTERS = {"nginx": nginx, "caddy": caddy, "haproxy": haproxy, "traefik": traefik}
+STARTERS: Mapping[str, Callable[..., Awaitable[str]]] = {
+    "nginx": nginx,
+    "caddy": caddy,
+    "haproxy": haproxy,
+    "traefik": traefik,
+}
 
 
-async def start(name: str, children: Children, directory: Path, grpc: str, http: str, api: str) -> str:
+async def start(
+    name: str, children: Children, directory: Path, grpc: str, http: str, api: str, shown: tuple[str, ...] = ()
+) -> str:
     """Start a gateway of any kind in front of doors at these addresses; return its base URL."""
     if name in STARTERS:
-        return await STARTERS[name](children, directory, http, api)
+        return await STARTERS[name](children, directory, http, api, shown=shown)
     if name == "envoy-printed":
         made = replace(site(http, api), grpc=(grpc,))
         config = yaml.safe_load(KINDS["envoy"](made)["envoy.yaml"].replace("port_value: 9901", "port_value: 0"))

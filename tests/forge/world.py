@@ -21,8 +21,8 @@ from authorizer.jose.dpop import token_hash
 from authorizer.jose.encoding import encode_base64url
 from authorizer.pdp.api_keys import make
 from authorizer.pdp.certificates import Place
-from authorizer.pdp.needs import Introspect, Need
-from authorizer.pdp.proofs import Proofs
+from authorizer.pdp.needs import Introspect, Need, Told
+from authorizer.pdp.proofs import Proofs, Spend
 from authorizer.pdp.snapshot import Options, build
 from authorizer.pdp.sources import compile_documents
 from authorizer.service import Authorizer
@@ -126,7 +126,9 @@ class World:
 
         async def meet(need: Need) -> object:
             if isinstance(need, Introspect):
-                return opaque[need.token]
+                said = opaque[need.token]
+                return Told(said, float("inf")) if isinstance(said, dict) else said
+            assert isinstance(need, Spend)
             fresh = need.digest not in shown
             shown.add(need.digest)
             return fresh

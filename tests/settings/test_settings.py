@@ -60,6 +60,22 @@ def test_what_is_no_path_stays(word):
     assert (value.policies, value.log.decisions) == ("etc/p", word.strip('"'))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "credentials: {dpop: {store: 'redis://127.0.0.1:6379/0'}}",
+        "credentials: {dpop: {store: 'rediss://[::1]:6379'}}",
+        "credentials: {dpop: {store: 'unix:///run/redis.sock'}}",
+        "identity_headers: {x-a: assertion}\nassertion: {issuer: i, key_files: [k]}",
+        "identity_headers: {authorization: credential, dpop: credential, x-api-key: credential, x-o: original_token}",
+        "credentials: {api_key_header: X-Key}\nidentity_headers: {x-key: credential}",
+        "identity_providers: {clients: {a: {id: x, method: private_key_jwt, key_file: k}}}",
+    ],
+)
+def test_what_stands_together(text):
+    settings.load(f"policies: p\n{text}\n")
+
+
 def test_every_problem_is_told_at_once_at_its_place():
     found = refusals(
         "policies: p\next_authz:\n  lisen: 1\ncontrol_plane:\n  poll_seconds: soon\n  keys: {a: {fil: x}}\n",
@@ -92,6 +108,22 @@ def test_every_problem_is_told_at_once_at_its_place():
         ("policies: p\nidentity_headers: {x_auth: subject}\n", "AZ105"),
         ("policies: p\nidentity_headers: {x-auth: password}\n", "AZ105"),
         ("policies: p\nidentity_headers: {content-length: subject}\n", "AZ105"),
+        ("policies: p\nidentity_headers: {authorization: subject}\n", "AZ105"),
+        ("policies: p\nidentity_headers: {x-auth: credential}\n", "AZ105"),
+        ("policies: p\nidentity_headers: {cookie: credential}\n", "AZ105"),
+        ("policies: p\ncredentials: {dpop: {store: 'http://redis'}}\n", "AZ105"),
+        ("policies: p\ncredentials: {dpop: {store: 'redis://user:secret@redis:6379/0'}}\n", "AZ105"),
+        ("policies: p\ncredentials: {dpop: {store: 'unix://relative'}}\n", "AZ105"),
+        ("policies: p\ncredentials: {dpop: {algorithms: [HS256]}}\n", "AZ105"),
+        ("policies: p\ncredentials: {api_key_header: 'a b'}\n", "AZ105"),
+        ("policies: p\nassertion: {algorithm: none}\n", "AZ105"),
+        ("policies: p\nidentity_headers: {x-a: assertion}\n", "AZ106"),
+        ("policies: p\nidentity_headers: {x-a: assertion}\nassertion: {issuer: i}\n", "AZ106"),
+        ("policies: p\nidentity_headers: {x-a: assertion}\nassertion: {key_files: [k]}\n", "AZ106"),
+        ("policies: p\nidentity_providers: {clients: {a: {id: x}}}\n", "AZ106"),
+        ("policies: p\nidentity_providers: {clients: {a: {id: x, method: tls_client_auth, key_file: k}}}\n", "AZ106"),
+        ("policies: p\nforward_auth: {client_certificate: {form: source}}\n", "AZ106"),
+        ("policies: p\next_authz: {client_certificate: {form: pem}}\n", "AZ106"),
         ("policies: p\nforward_auth: {hops: 0}\n", "AZ105"),
         ("realm: x\n", "AZ106"),
         ("policies: p\nworkers: 0\n", "AZ105"),

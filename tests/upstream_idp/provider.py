@@ -12,7 +12,7 @@ from authorizer.policy import documents
 
 
 class Provider:
-    """``jwks``, ``metadata`` and ``tokens`` are what it answers; ``calls`` are the paths that were asked for.
+    """``jwks``, ``metadata``, ``tokens`` and ``exchanges`` are what it answers; ``calls`` are the paths asked for.
 
     ``answer`` replaces any answer: a function from the request to a response.
     """
@@ -22,6 +22,7 @@ class Provider:
         self.jwks = {"keys": []}
         self.metadata = {}
         self.tokens = {}
+        self.exchanges = {}
         self.calls = []
         self.asked = []
         self.answer = None
@@ -50,6 +51,11 @@ class Provider:
                 form = dict(await request.post())
                 self.asked.append((form, request.headers.get("authorization", "")))
                 return web.json_response(self.tokens.get(form["token"], {"active": False}))
+            case "/token":
+                form = dict(await request.post())
+                self.asked.append((form, request.headers.get("authorization", "")))
+                told = self.exchanges.get(form["subject_token"], {"error": "invalid_grant"})
+                return web.json_response(told, status=400 if "error" in told else 200)
         return web.Response(status=404)
 
 

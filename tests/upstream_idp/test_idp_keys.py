@@ -13,7 +13,7 @@ from authorizer.model import Identity
 from authorizer.pdp import facts, tokens
 from authorizer.pdp.trust import renewed
 from authorizer.upstream_idp import kept_keys
-from authorizer.upstream_idp.exchange import open_session
+from authorizer.upstream_idp.calls import open_session
 from authorizer.upstream_idp.refreshing import Pace, Refreshing
 from tests.upstream_idp.provider import running, text, trusting, until
 

@@ -1,4 +1,4 @@
-"""One HTTP exchange with an identity provider: bounded in size and time, no redirects, no proxies, no cookies.
+"""One HTTP call to an identity provider: bounded in size and time, no redirects, no proxies, no cookies.
 
 Every failure is an IdentityProviderError; no message carries a credential or a token.
 """
@@ -15,6 +15,7 @@ from authorizer.errors import IdentityProviderError
 from authorizer.jose.encoding import read_object
 
 MAX_BYTES = 512 * 1024
+_GOOD = frozenset({200})
 
 
 def open_session(ca_file: str = "", certificate: tuple[str, str] | None = None) -> aiohttp.ClientSession:
@@ -41,15 +42,19 @@ def open_session(ca_file: str = "", certificate: tuple[str, str] | None = None) 
     )
 
 
-async def exchange(
+async def call(
     session: aiohttp.ClientSession,
     url: str,
     *,
     seconds: float,
     form: Mapping[str, str] | None = None,
     authorization: str = "",
-) -> bytes:
-    """Get ``url``, or post a form to it; return the answer's body. Raises IdentityProviderError AZ531 to AZ533."""
+    statuses: frozenset[int] = _GOOD,
+) -> tuple[int, bytes]:
+    """Get ``url``, or post a form to it; return the answer's status, one of ``statuses``, and its body.
+
+    Raises IdentityProviderError AZ531 to AZ533.
+    """
     method = "GET" if form is None else "POST"
     headers = {hdrs.AUTHORIZATION: authorization} if authorization else {}
     try:
@@ -57,8 +62,8 @@ async def exchange(
             asyncio.timeout(seconds),
             session.request(method, url, data=form, headers=headers, allow_redirects=False) as response,
         ):
-            if response.status != 200:
-                raise IdentityProviderError("AZ532", f"{url} answered {response.status}, and not 200")
+            if response.status not in statuses:
+                raise IdentityProviderError("AZ532", f"{url} answered {response.status}")
             if response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
                 raise IdentityProviderError("AZ532", f"{url} compressed its answer, which was not asked for")
             body = bytearray()
@@ -67,7 +72,7 @@ async def exchange(
                 if len(body) > MAX_BYTES:
                     response.close()
                     raise IdentityProviderError("AZ533", f"{url} answered more than {MAX_BYTES} bytes")
-            return bytes(body)
+            return response.status, bytes(body)
     except TimeoutError:
         raise IdentityProviderError("AZ531", f"{url} did not answer within {seconds:g}s") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -76,8 +81,9 @@ async def exchange(
 
 
 async def read(session: aiohttp.ClientSession, url: str, *, seconds: float) -> dict[str, object]:
-    """Get a JSON object. Raises IdentityProviderError as ``exchange`` does, and AZ534 for anything else."""
-    found = read_object(await exchange(session, url, seconds=seconds))
+    """Get a JSON object. Raises IdentityProviderError as ``call`` does, and AZ534 for anything else."""
+    _, body = await call(session, url, seconds=seconds)
+    found = read_object(body)
     if found is None:
         raise IdentityProviderError("AZ534", f"{url} answered no JSON object, or one with two readings")
     return found

@@ -1,0 +1,82 @@
+"""As whom identity providers are asked, and how that is proved to them (RFC 6749 section 2.3, RFC 7523, RFC 8705)."""
+
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from typing import Literal
+from urllib.parse import quote_plus
+
+import aiohttp
+from msgspec import Struct
+
+from authorizer.errors import IdentityProviderError
+from authorizer.jose.sign import sign
+from authorizer.upstream_idp.calls import call
+
+_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ASSERTION_SECONDS = 60
+
+
+class Client(Struct, frozen=True, kw_only=True):
+    """One registration of ours. ``method`` is of RFC 7591's names; ``secret`` or ``key`` (PEM) as it needs them.
+
+    ``session`` brings the client certificate for ``tls_client_auth``.
+    """
+
+    id: str
+    method: Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"]
+    session: aiohttp.ClientSession
+    secret: str = ""
+    key: bytes = b""
+    algorithm: str = ""
+    key_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Client({self.id!r})"
+
+
+class Clients(Struct, frozen=True, kw_only=True):
+    """All of them by name. A call ends within ``seconds``; ``new_id`` names each client assertion."""
+
+    known: Mapping[str, Client]
+    seconds: float
+    clock: Callable[[], float]
+    new_id: Callable[[], str]
+
+    async def post(
+        self, name: str, endpoint: str, form: Mapping[str, str], statuses: frozenset[int] = frozenset({200})
+    ) -> tuple[int, bytes]:
+        """Post a form as the client of that name; return the answer's status, one of ``statuses``, and its body.
+
+        Raises IdentityProviderError: AZ531 to AZ533 for the call, AZ537 for a name that the settings do not have.
+        """
+        client = self.known.get(name)
+        if client is None:
+            raise IdentityProviderError("AZ537", f"the settings have no client {name!r} to ask {endpoint} as")
+        proof, authorization = self._proof(client, endpoint)
+        return await call(
+            client.session,
+            endpoint,
+            seconds=self.seconds,
+            form={**form, **proof},
+            authorization=authorization,
+            statuses=statuses,
+        )
+
+    def _proof(self, client: Client, endpoint: str) -> tuple[dict[str, str], str]:
+        """Return what goes into the form, and the value of ``Authorization``."""
+        match client.method:
+            case "client_secret_basic":
+                # RFC 6749 section 2.3.1: both are form-encoded before they are joined.
+                pair = f"{quote_plus(client.id)}:{quote_plus(client.secret)}"
+                return {}, f"Basic {b64encode(pair.encode()).decode()}"
+            case "client_secret_post":
+                return {"client_id": client.id, "client_secret": client.secret}, ""
+            case "tls_client_auth":
+                return {"client_id": client.id}, ""
+        now = int(self.clock())
+        claims = {
+            "iss": client.id, "sub": client.id, "aud": endpoint, "iat": now, "exp": now + _ASSERTION_SECONDS,
+            "jti": self.new_id(),
+        }  # fmt: skip
+        assertion = sign(claims, client.key, client.algorithm, client.key_id)
+        return {"client_id": client.id, "client_assertion_type": _ASSERTION, "client_assertion": assertion}, ""
