@@ -59,7 +59,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    if policy_rego.concerns(args.paths):
+    if policy_rego.concerns(args):
         return policy_rego.check(args)
     sources = compile_documents(read_files(args.paths))
     found = Findings()
@@ -85,7 +85,7 @@ def _build(args: argparse.Namespace) -> int:
     key_id = args.key_id or str(sign.public_jwk(pem, args.algorithm)["kid"])
     signer = bundle.Signer(private_pem=pem, key_id=key_id, algorithm=args.algorithm)
     serial = args.serial or time.time_ns() // 1_000_000
-    if policy_rego.concerns(args.paths):
+    if policy_rego.concerns(args):
         return policy_rego.build(args, signer, serial)
     # Names from the directory on: a bundle does not tell where on which machine it was built.
     sources = compile_documents(read_files(args.paths, inside=True))

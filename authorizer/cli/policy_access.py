@@ -9,6 +9,8 @@ from authorizer.errors import DocumentError, Place, Problem
 from authorizer.policy.authoring import access, difference, operations
 from authorizer.policy.documents import suggestion
 from authorizer.policy.pbac.declared import Application, Estate, Policy
+from authorizer.policy.plan import read
+from authorizer.policy.plan.fingerprints import fingerprints
 
 GAINED = 4
 
@@ -110,10 +112,10 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> Problem:
 
 
 def _diff(args: argparse.Namespace) -> int:
-    old, new = _estate(args.old), _estate(args.new)
-    changes = difference.differences(old, new)
+    (old, asked_before, deciding_before), (new, asked, deciding) = _state(args.old), _state(args.new)
+    changes = difference.differences(old, new, (asked_before, asked))
     opened = operations.operations(old, new)
-    taken = operations.readings(old, new)
+    taken = operations.readings(old, new, (deciding_before, deciding))
     ways = [*(one.way for one in changes), *(one.way for one in opened), *(one.way for one in taken)]
     if args.output == "json":
         print_json(
@@ -139,8 +141,17 @@ def _diff(args: argparse.Namespace) -> int:
     return GAINED if args.no_new_access and "gained" in ways else 0
 
 
-def _estate(path: str) -> Estate:
-    return estate_of(read_sources([path]))
+Marks = Mapping[str, str]
+
+
+def _state(path: str) -> tuple[Estate, Marks, Marks]:
+    """Return an estate with the fingerprints of its rules: by path those asked, by application those that decide."""
+    sources = read_sources([path])
+    estate = estate_of(sources)
+    plans = sources.documents()["policy"].get("rego", {})
+    marks = {name: fingerprints(read(one["plan"]), one.get("data", {})) for name, one in plans.items()}
+    deciders = {name: one.decider for name, one in estate.applications.items() if one.decider is not None}
+    return estate, marks.get("", {}), {name: marks[one.bundle][one.entrypoint] for name, one in deciders.items()}
 
 
 def _change(change: difference.Change) -> Mapping[str, object]:

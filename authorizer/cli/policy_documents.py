@@ -92,13 +92,18 @@ def read_sources(paths: Sequence[str]) -> Sources:
 def with_cases(paths: Sequence[str]) -> Sources:
     """Compile documents that must hold test cases and what they are about. Raises DocumentError."""
     sources = compile_documents(read_files(paths))
-    applications = sources.documents()["policy"]["applications"]
-    if not sources.tests:
-        raise DocumentError([Problem("T304", "no test cases", Place(paths[0]), "add a document of kind Tests")])
-    if not applications:
-        hint = "give the documents that the cases are about too, or their directory"
-        raise DocumentError([Problem("T305", "no Application among the paths given", Place(paths[0]), hint)])
+    check_cases(sources, paths[0])
     return sources
+
+
+def check_cases(sources: Sources, path: str, *, others: bool = False) -> None:
+    """Raise DocumentError for documents with an error, without cases (unless there are ``others``) or what they ask."""
+    applications = sources.documents()["policy"]["applications"]
+    if not sources.tests and not others:
+        raise DocumentError([Problem("T304", "no test cases", Place(path), "add a document of kind Tests")])
+    if sources.tests and not applications:
+        hint = "give the documents that the cases are about too, or their directory"
+        raise DocumentError([Problem("T305", "no Application among the paths given", Place(path), hint)])
 
 
 def estate_of(sources: Sources) -> Estate:
@@ -112,6 +117,7 @@ def answering(sources: Sources) -> Callable[[Form | None], Callable[[Case], Deci
     """Return what makes, of a compiled form (None: the documents' own), the function that answers cases by it."""
     documents = sources.documents()
     revisions = dict.fromkeys(documents, "0")
+    rego = {"rego": documents["policy"]["rego"]} if "rego" in documents["policy"] else {}
     first = snapshot.build(documents, revisions, snapshot.Options())
     built = 0
 
@@ -120,7 +126,7 @@ def answering(sources: Sources) -> Callable[[Form | None], Callable[[Case], Deci
         found = first
         if form is not None:
             built += 1
-            asked = {**documents, "policy": form}
+            asked = {**documents, "policy": {**form, **rego}}
             found = snapshot.build(asked, {**revisions, "policy": str(built)}, first.options, first)
         return partial(rehearsal.ask, found)
 

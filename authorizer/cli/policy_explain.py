@@ -53,9 +53,11 @@ def _explain(args: argparse.Namespace) -> int:
     kept = None
     if not isinstance(asked, Decision):
         kept = standing(found, asked.guard, asked.identity, asked.resource, asked.env, case.now)
+    rulings = policy_rego.rulings(args.paths, rehearsal.told(found, case), case.now)
     if args.output == "json":
         lasting = {"ttl": _seconds(kept.seconds), "used_attributes": kept.attributes} if kept is not None else {}
-        print_json({**_answer(decision), **lasting, "candidates": [_candidate(one) for one in told]})
+        rules = {"rules": [one.members() for one in rulings]} if rulings else {}
+        print_json({**_answer(decision), **lasting, "candidates": [_candidate(one) for one in told], **rules})
         return 0
     by = f" by {', '.join(decision.policies)}" if decision.policies else ""
     print(f"{'allow' if decision.allowed else 'deny'}: {decision.reason.code}{by}")
@@ -64,6 +66,8 @@ def _explain(args: argparse.Namespace) -> int:
     if decision.detail and not decision.allowed:
         print(decision.detail)
     for line in _lines(told, decision):
+        print(line)
+    for line in (line for one in rulings for line in one.lines()):
         print(line)
     if kept is not None:
         seconds = _seconds(kept.seconds)

@@ -13,6 +13,7 @@ from authorizer.policy.authoring.expansion import expanded
 from authorizer.policy.authoring.layout import laid_out
 from authorizer.policy.authoring.writing import write
 from authorizer.policy.documents import Node, decoded, load_bytes
+from authorizer.policy.rego.layout import layout
 
 CHANGED = 4
 
@@ -29,18 +30,21 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _fmt(args: argparse.Namespace) -> int:
-    if policy_rego.concerns(args.paths):
-        return policy_rego.fmt(args)
-    files = {name: text for name, text in sorted(read_files(args.paths).items()) if name.endswith(TEXT_SUFFIXES)}
+    policy_rego.concerns(args)
+    files = dict(sorted(read_files(args.paths).items()))
     if args.expand:
-        print(write(expanded(_documents(files))), end="")
+        documents = {name: text for name, text in files.items() if name.endswith(TEXT_SUFFIXES)}
+        print(write(expanded(_documents(documents))), end="")
         return 0
     changed: dict[str, str] = {}
     problems: list[Problem] = []
     for name, content in files.items():
+        if not name.endswith((*TEXT_SUFFIXES, policy_rego.SUFFIX)):
+            continue
         try:
             text = decoded(content, name)
-            result = laid_out(text, name)
+            rego = name.endswith(policy_rego.SUFFIX)
+            result = layout(text, name, args.rego_version) if rego else laid_out(text, name)
         except DocumentError as error:
             problems += error.problems
             continue

@@ -5,19 +5,24 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from authorizer import directory
 from authorizer.bundle import Signer, archive, signatures
-from authorizer.cli.policy_documents import print_json
+from authorizer.cli.policy_documents import BUNDLE, print_json, read_files
 from authorizer.errors import DocumentError, Place, Problem
+from authorizer.pdp.rego_sources import read_beside
+from authorizer.pdp.rehearsal import Told
+from authorizer.policy import testing as testing_of_cases
+from authorizer.policy.authoring.junit import junit
 from authorizer.policy.plan import BudgetError, Context, EvaluationError, compile_plan, read
 from authorizer.policy.plan.values import UNDEFINED, json_text
-from authorizer.policy.rego import RegoError, compile_modules, explain, layout, parse, testing
+from authorizer.policy.rego import RegoError, compile_modules, explain, parse, testing
 from authorizer.policy.rego.compile import check_modules
 from authorizer.policy.rego.syntax import Module
 
@@ -26,12 +31,19 @@ FAILED = 4
 _MAX_BYTES = 16 << 20
 
 
-def concerns(paths: Sequence[str]) -> bool:
-    """Tell whether the paths hold Rego and nothing else that a policy is made of."""
-    found = [Path(path) for path in paths]
-    if not any(map(_files, found)):
-        return False
-    return all(path.suffix == SUFFIX or (path.is_dir() and _only_rego(path)) for path in found)
+def concerns(args: argparse.Namespace) -> bool:
+    """Tell whether the paths hold Rego and nothing else that a policy is made of.
+
+    Raises DocumentError for another version of the language beside documents, which are read with version 1.
+    """
+    found = [Path(path) for path in args.paths]
+    alone = any(map(_files, found)) and all(
+        path.suffix == SUFFIX or (path.is_dir() and _only_rego(path)) for path in found
+    )
+    if not alone and args.rego_version != 1:
+        hint = "write the rules in version 1, or give a directory that holds Rego alone"
+        raise DocumentError([Problem("AZ200", "beside documents Rego is of version 1", Place(args.paths[0]), hint)])
+    return alone
 
 
 def _only_rego(folder: Path) -> bool:
@@ -132,22 +144,92 @@ def test(args: argparse.Namespace) -> int:
     if not report.outcomes:
         hint = "name a rule test_something"
         raise DocumentError([Problem("T304", "no test rules", Place(args.paths[0]), hint)])
+    if args.junit:
+        Path(args.junit).write_text(junit(testing_of_cases.Report(()), report.outcomes), encoding="utf-8")
     if args.output == "json":
-        cases = [
-            {"name": one.name, "place": str(one.place), "passed": not one.failure, "failure": one.failure}
-            for one in report.outcomes
-            if not one.skipped
-        ]
-        print_json({"passed": len(cases) - len(report.failed), "failed": len(report.failed), "cases": cases})
+        rules = shown_rules(report)
+        print_json({"passed": len(rules) - len(report.failed), "failed": len(report.failed), "cases": rules})
     else:
-        for one in report.failed:
-            print(f"FAILED {one.name} ({one.place})\n    {one.failure}")
+        print_failures(report)
         print(report.summary)
-        for covered in report.coverage:
-            print(f"{covered.file}: {covered.total - len(covered.missing)} of {covered.total} expressions held")
-            for line, column in covered.missing:
-                print(f"    {covered.file}:{line}:{column} never held")
+        print_coverage(report)
     return FAILED if report.failed else 0
+
+
+def beside(files: Mapping[str, bytes], data: str | None, *, coverage: bool) -> testing.Report:
+    """Run the rules called ``test_...`` of ``.rego`` files that stand beside documents without an error.
+
+    ``data`` is a file that adds to what ``data.json`` files hold.
+    """
+    modules, known, _ = read_beside(files)
+    if not modules:
+        return testing.Report(())
+    return testing.run(modules, _context, data={**known, **_json_object(data)}, coverage=coverage)
+
+
+class Ruling(Struct, frozen=True):
+    """What a rule said in a case, or why it could not be told, and where its bodies stopped."""
+
+    rule: str
+    value: str
+    stops: tuple[explain.Stop, ...] = ()
+
+    def members(self) -> Mapping[str, object]:
+        """Return it as it is printed in JSON."""
+        return {"rule": self.rule, "value": self.value, "stops": list(map(_stop, self.stops))}
+
+    def lines(self) -> Iterator[str]:
+        """Yield it as it is printed."""
+        yield f"rule {self.rule} is {self.value}"
+        yield from (f"    {line}" for one in self.stops for line in one.render().splitlines())
+
+
+def rulings(paths: Sequence[str], told: Told | None, now: float) -> list[Ruling]:
+    """Return what the rules say that a case asked; ``now`` is in POSIX seconds.
+
+    Nothing for rules whose sources are not at hand, as in bundles.
+    """
+    if told is None or told.plan or any(path.endswith(BUNDLE) for path in paths):
+        return []
+    modules, data, _ = read_beside(read_files(paths))
+    found = []
+    for path in told.rules:
+        name = f"data.{path.replace('/', '.')}"
+        try:
+            one = explain.explain(modules, path, Context(int(now * 1e9), os.urandom), dict(told.input), data=data)
+        except (EvaluationError, BudgetError) as error:
+            found.append(Ruling(name, f"not to be told: {error}"))
+            continue
+        value = "undefined" if one.value is UNDEFINED else json_text(one.value)
+        found.append(Ruling(name, value, () if one.value is True else one.stops))
+    return found
+
+
+def _stop(one: explain.Stop) -> Mapping[str, object]:
+    return {"rule": one.rule, "place": str(one.place), "times": one.times, "known": json_text(dict(one.known))}
+
+
+def shown_rules(report: testing.Report) -> list[Mapping[str, object]]:
+    """Return the outcomes as they are printed in JSON."""
+    return [
+        {"name": one.name, "place": str(one.place), "passed": not one.failure, "failure": one.failure}
+        for one in report.outcomes
+        if not one.skipped
+    ]
+
+
+def print_failures(report: testing.Report) -> None:
+    """Print the test rules that failed."""
+    for one in report.failed:
+        print(f"FAILED {one.name} ({one.place})\n    {one.failure}")
+
+
+def print_coverage(report: testing.Report) -> None:
+    """Print which expressions never held."""
+    for covered in report.coverage:
+        print(f"{covered.file}: {covered.total - len(covered.missing)} of {covered.total} expressions held")
+        for line, column in covered.missing:
+            print(f"    {covered.file}:{line}:{column} never held")
 
 
 def build(args: argparse.Namespace, signer: Signer, serial: int) -> int:
@@ -183,27 +265,6 @@ def _paths(data: Mapping[str, Any], above: tuple[str, ...] = ()) -> Sequence[tup
     return found
 
 
-def fmt(args: argparse.Namespace) -> int:
-    """Rewrite files in the one layout; with ``--check`` only name those that would change."""
-    changed: dict[str, str] = {}
-    problems: list[Problem] = []
-    for name, text in _texts(args.paths).items():
-        try:
-            laid = layout.layout(text, name, args.rego_version)
-        except RegoError as error:
-            problems.extend(error.problems)
-            continue
-        if laid != text:
-            changed[name] = laid
-    if problems:
-        raise RegoError(problems)
-    for name, laid in changed.items():
-        print(name)
-        if not args.check:
-            Path(name).write_text(laid, encoding="utf-8")
-    return FAILED if args.check and changed else 0
-
-
 def tell(args: argparse.Namespace) -> int:
     """Show the value of a document, and where the rules that were asked for it stopped."""
     modules = _modules(args)
@@ -219,11 +280,7 @@ def tell(args: argparse.Namespace) -> int:
         return RegoError.exit_status
     value = "undefined" if told.value is UNDEFINED else json_text(told.value)
     if args.output == "json":
-        stops = [
-            {"rule": one.rule, "place": str(one.place), "times": one.times, "known": json_text(dict(one.known))}
-            for one in told.stops
-        ]
-        print_json({"value": value, "stops": stops})
+        print_json({"value": value, "stops": list(map(_stop, told.stops))})
         return 0
     print(f"{args.query}: {value}")
     for one in told.stops:

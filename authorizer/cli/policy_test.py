@@ -7,14 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from authorizer.cli import policy_rego
-from authorizer.cli.policy_documents import add_arguments, answering, estate_of, print_json, read_sources, with_cases
+from authorizer.cli.policy_documents import (
+    add_arguments,
+    answering,
+    check_cases,
+    estate_of,
+    print_json,
+    read_files,
+    read_sources,
+    with_cases,
+)
 from authorizer.errors import DocumentError
+from authorizer.pdp.sources import compile_documents
 from authorizer.policy import testing
 from authorizer.policy.authoring import coverage, recorded
 from authorizer.policy.authoring.equivalents import read_equivalents
 from authorizer.policy.authoring.junit import junit
 from authorizer.policy.authoring.mutants import Mutant
 from authorizer.policy.authoring.trials import Trials, survivors
+from authorizer.policy.rego.testing import Report as Rules
+from authorizer.policy.rego.testing import summary
 
 FAILED = 4
 
@@ -38,32 +50,40 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _test(args: argparse.Namespace) -> int:
-    if policy_rego.concerns(args.paths):
+    if policy_rego.concerns(args):
         return policy_rego.test(args)
+    rules = Rules(())
     if args.from_decisions:
         sources = read_sources(args.paths)
         events = Path(args.from_decisions).read_bytes()
         cases = recorded.cases(events, args.from_decisions, sources.documents()["facts"])
     else:
-        sources = with_cases(args.paths)
+        files = read_files(args.paths)
+        sources = compile_documents(files)
+        if sources.compiled:
+            rules = policy_rego.beside(files, args.data, coverage=args.coverage)
+        check_cases(sources, args.paths[0], others=bool(rules.outcomes))
         cases = sources.tests
     engine = answering(sources)
     report = testing.run(cases, engine(None))
     if args.junit:
-        Path(args.junit).write_text(junit(report), encoding="utf-8")
+        Path(args.junit).write_text(junit(report, rules.outcomes), encoding="utf-8")
     covered = coverage.coverage(Trials(estate_of(sources), cases, engine)) if args.coverage else ()
+    passed, failed = report.passed + rules.passed, len(report.failed) + len(rules.failed)
     if args.output == "json":
-        passed = len(report.results) - len(report.failed)
+        more: dict[str, object] = {"rules": policy_rego.shown_rules(rules)} if rules.outcomes else {}
+        more |= {"coverage": [_covered(policy) for policy in covered]} if args.coverage else {}
         results = [_result(result) for result in report.results]
-        more = {"coverage": [_covered(policy) for policy in covered]} if args.coverage else {}
-        print_json({"passed": passed, "failed": len(report.failed), "cases": results, **more})
+        print_json({"passed": passed, "failed": failed, "cases": results, **more})
     else:
         for line in _failures(report.failed):
             print(line)
-        print(report.summary)
+        policy_rego.print_failures(rules)
+        print(summary(passed, failed, rules.skipped))
         if args.coverage:
             _print_coverage(covered)
-    return FAILED if report.failed else 0
+            policy_rego.print_coverage(rules)
+    return FAILED if failed else 0
 
 
 def _coverage(args: argparse.Namespace) -> int:

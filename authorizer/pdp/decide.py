@@ -248,10 +248,7 @@ def ruled(
 ) -> Decision:
     """Ask the rule that decides an application. The decision has no id yet."""
     guard, options = operation.guard, snapshot.options
-    if decider.input == "envoy":
-        document = rego_input.envoy(request)
-    else:
-        document = rego_input.cloudentity(request, operation.match, identity)
+    document = rego_input.decider(decider.input, request, operation.match, identity)
     if isinstance(document, Reason):
         return _known(deny(document, "", realm=options.realm), snapshot, guard, identity)
     said = rego.evaluate(decider.rules, decider.entrypoint, document, now, options.rego_budget, options.chance)

@@ -91,6 +91,11 @@ def cloudentity(request: Request, match: Match, identity: Identity) -> Document 
     }
 
 
+def decider(form: str, request: Request, match: Match, identity: Identity) -> Document | Reason:
+    """Return what a rule is told that decides an application, in the form that it says: envoy or cloudentity."""
+    return envoy(request) if form == "envoy" else cloudentity(request, match, identity)
+
+
 def gate(
     request: Request, match: Match, identity: Identity, resource: Mapping[str, object], right: tuple[str, str]
 ) -> Document | Reason:

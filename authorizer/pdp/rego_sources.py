@@ -31,8 +31,7 @@ def compile_rego(files: Mapping[str, bytes], estate: Estate | None) -> tuple[Pla
     Files that nothing asks are checked all the same.
     """
     plans: Plans = {}
-    problems: list[Problem] = []
-    modules = _modules(files, problems)
+    modules, data, problems = read_beside(files)
     deciders = [one.decider for one in estate.applications.values() if one.decider] if estate else []
     asked = {one.entrypoint: one.place for one in deciders if not one.bundle}
     for policy in estate.policies if estate else ():
@@ -46,8 +45,6 @@ def compile_rego(files: Mapping[str, bytes], estate: Estate | None) -> tuple[Pla
             for path, place in sorted(asked.items())
             if not any(f"{path}/".startswith(f"{name}/") or name.startswith(f"{path}/") for name in known)
         ]
-    root = len(_root(files))
-    data = _data({name[root:]: (name, content) for name, content in files.items()}, problems)
     if modules and not problems:
         try:
             paths = list(_paths(data))
@@ -71,6 +68,15 @@ def compile_rego(files: Mapping[str, bytes], estate: Estate | None) -> tuple[Pla
         if one.bundle and one.bundle not in plans:
             _archived(one, deciders, files, plans, problems)
     return plans, problems
+
+
+def read_beside(files: Mapping[str, bytes]) -> tuple[list[Module], dict[str, Any], list[Problem]]:
+    """Return the modules of all ``.rego`` files, what the ``data.json`` files hold, and what is wrong with either."""
+    problems: list[Problem] = []
+    modules = _modules(files, problems)
+    root = len(_root(files))
+    data = _data({name[root:]: (name, content) for name, content in files.items()}, problems)
+    return modules, data, problems
 
 
 def _archived(

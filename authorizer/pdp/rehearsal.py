@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from authorizer.model import Decision, Identity, Reason, Request
+from authorizer.pdp import rego_input
 from authorizer.pdp.decide import deny, environment, find, judge, numbered, ruled, unmapped, with_rules
 from authorizer.pdp.guards import Guard
 from authorizer.pdp.snapshot import Snapshot
@@ -41,9 +42,7 @@ def read(snapshot: Snapshot, case: Case) -> Asked | Decision:
         return deny(operation, case.name)
     if isinstance(operation, Guard):
         return numbered(snapshot, unmapped(snapshot, operation), case.name)
-    identity = snapshot.anonymous
-    if case.subject:
-        identity = Identity(subject=case.subject, tokens=case.tokens, attributes=case.attributes, env=case.env)
+    identity = _identity(snapshot, case)
 
     def lookup(table: str, key: str) -> Mapping[str, object] | None:
         known = snapshot.facts.lookup(table, key)
@@ -61,6 +60,40 @@ def read(snapshot: Snapshot, case: Case) -> Asked | Decision:
     if operation.guard.asks:
         env = with_rules(snapshot, operation, identity, resource, request, env, case.now)
     return Asked(operation.guard, identity, resource, env)
+
+
+class Told(Struct, frozen=True):
+    """What Rego rules were told in a case: their paths (``acme/ok``), the plan that has them ("": beside documents)."""
+
+    rules: tuple[str, ...]
+    plan: str
+    input: Mapping[str, object]
+
+
+def told(snapshot: Snapshot, case: Case) -> Told | None:
+    """Return what a case tells the rules that it asks; None where it asks none, or where what it says is refused."""
+    request = request_of(case)
+    operation = find(snapshot, request)
+    if isinstance(operation, Reason | Guard):
+        return None
+    guard, application = operation.guard, operation.guard.route.application
+    if guard.decider is not None:
+        identity = _identity(snapshot, case)
+        document = rego_input.decider(guard.decider.input, request, operation.match, identity)
+        plan = snapshot.program.deciders[application].plan
+        return None if isinstance(document, Reason) else Told((guard.decider.entrypoint,), plan, document)
+    asked = read(snapshot, case) if guard.asks else None
+    if not isinstance(asked, Asked):
+        return None
+    about = application, guard.route.right
+    document = rego_input.gate(request, operation.match, asked.identity, asked.resource, about)
+    return None if isinstance(document, Reason) else Told(guard.asks, "", document)
+
+
+def _identity(snapshot: Snapshot, case: Case) -> Identity:
+    if not case.subject:
+        return snapshot.anonymous
+    return Identity(subject=case.subject, tokens=case.tokens, attributes=case.attributes, env=case.env)
 
 
 def request_of(case: Case) -> Request:

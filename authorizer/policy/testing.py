@@ -92,9 +92,9 @@ class Report(Struct, frozen=True):
         return tuple(result for result in self.results if result.failures)
 
     @property
-    def summary(self) -> str:
-        """The last line of a run."""
-        return f"{len(self.results) - len(self.failed)} passed, {len(self.failed)} failed"
+    def passed(self) -> int:
+        """How many cases came out as expected."""
+        return len(self.results) - len(self.failed)
 
 
 def run(cases: Iterable[Case], ask: Callable[[Case], Decision]) -> Report:

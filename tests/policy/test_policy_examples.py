@@ -18,4 +18,4 @@ def test_all_cases():
     sources = compile_documents({path.name: path.read_bytes() for path in EXAMPLES.glob("*.yaml")})
     report = testing.run(sources.tests, partial(rehearsal.ask, build(sources.documents(), {}, Options())))
     assert [(r.case.suite, r.case.name, r.failures, r.decision.detail) for r in report.failed] == []
-    assert report.summary == "40 passed, 0 failed"
+    assert (report.passed, report.failed) == (40, ())

@@ -6,7 +6,7 @@ called possible.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -47,13 +47,18 @@ class Change(Struct, frozen=True):
     when: str
 
 
-def differences(old: Estate, new: Estate) -> tuple[Change, ...]:
-    """Return what is gained, then what is lost, by application, right and assignee."""
-    return (*_gains(old, new, "gained"), *_gains(new, old, "lost"))
+def differences(
+    old: Estate, new: Estate, rules: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})
+) -> tuple[Change, ...]:
+    """Return what is gained, then what is lost, by application, right and assignee.
+
+    ``rules`` are the fingerprints of the Rego rules that the policies of either ask, by their paths (``acme/ok``).
+    """
+    before, after = Extents(old, rules[0]), Extents(new, rules[1])
+    return (*_gains(before, after, "gained"), *_gains(after, before, "lost"))
 
 
-def _gains(old: Estate, new: Estate, way: Literal["gained", "lost"]) -> list[Change]:
-    before, after = Extents(old), Extents(new)
+def _gains(before: Extents, after: Extents, way: Literal["gained", "lost"]) -> list[Change]:
     found = []
     for application, right in sorted(after.rights):
         rules, earlier = after.rights[application, right], before.rights.get((application, right), ())

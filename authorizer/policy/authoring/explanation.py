@@ -12,6 +12,7 @@ from authorizer.policy.authoring.evaluation import field_type, holds, shown
 from authorizer.policy.authoring.surgery import written
 from authorizer.policy.authoring.trials import rights_of
 from authorizer.policy.pbac.declared import AllOf, AnyOf, Application, Condition, Estate, Leaf, Negation, Policy
+from authorizer.policy.pbac.form import rule_of
 from authorizer.policy.pbac.templates import Sides
 from authorizer.policy.pbac.types import FieldType, converter
 from authorizer.timestamps import rfc3339
@@ -146,7 +147,8 @@ def _failed(
 
 
 def _values(leaf: Leaf, estate: Estate, application: Application, sides: Sides) -> str:
-    left = f"{leaf.side}.{leaf.field} is {shown(leaf.side, leaf.field, leaf.type, sides)}"
+    named = rule_of(leaf.field) or f"{leaf.side}.{leaf.field}"
+    left = f"{named} is {shown(leaf.side, leaf.field, leaf.type, sides)}"
     if leaf.reference is None:
         return left
     side, name = leaf.reference

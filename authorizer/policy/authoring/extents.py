@@ -1,6 +1,7 @@
 """How far policies reach: the requests for which each holds, or lets pass, as regions."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,8 +21,10 @@ from authorizer.policy.authoring.regions import (
     product,
     true_region,
 )
+from authorizer.policy.authoring.surgery import comparisons
 from authorizer.policy.authoring.trials import rights_of
 from authorizer.policy.pbac.declared import Estate, Policy
+from authorizer.policy.pbac.form import RULE
 from authorizer.policy.pbac.types import converter
 
 NOW = Axis("env.now", "timestamp")
@@ -37,11 +40,13 @@ def holding(token: str, *, truth: bool) -> Box:
 class Extents:
     """The policies of an estate by the right that they are about, and the requests for which each holds.
 
-    ``below`` leads from a point to itself and all points below it.
+    ``below`` leads from a point to itself and all points below it. ``rules`` are the fingerprints of the Rego rules
+    that policies ask, by their paths (``acme/ok``).
     """
 
-    def __init__(self, estate: Estate) -> None:
+    def __init__(self, estate: Estate, rules: Mapping[str, str]) -> None:
         self.estate = estate
+        self.rules = rules
         self.rights: dict[tuple[str, str], list[Policy]] = {
             (name, right): [] for name, application in estate.applications.items() for right in application.rights
         }
@@ -59,12 +64,21 @@ class Extents:
         self.below = below_of
 
     def same_ground(self, other: "Extents", application: str, right: str) -> bool:
-        """Whether equal policies mean the same in both: points, plans, logins, defaults and features are equal."""
+        """Whether equal policies mean the same in both: points, plans, logins, defaults, features, rules are equal."""
         mine, theirs = self.estate.catalog, other.estate.catalog
-        shared = ("points", "plans", "acr", "zone", "env")
-        return all(getattr(mine, name) == getattr(theirs, name) for name in shared) and (
-            self.feature(application, right) == other.feature(application, right)
+        shared = ("points", "plans", "acr", "zone")
+        return (
+            all(getattr(mine, name) == getattr(theirs, name) for name in shared)
+            and all(mine.env[name] == theirs.env[name] for name in mine.env.keys() & theirs.env.keys())
+            and self.feature(application, right) == other.feature(application, right)
+            and all(other.rules.get(name, mark) == mark for name, mark in self._asked(application, right).items())
         )
+
+    def _asked(self, application: str, right: str) -> dict[str, str]:
+        """Return the fingerprints of the Rego rules that policies about a right ask, by their paths."""
+        rules = self.rights.get((application, right), ())
+        fields = {leaf.field for policy in rules for _, leaf in comparisons(policy.condition)}
+        return {name: mark for name, mark in self.rules.items() if RULE + name in fields}
 
     def feature(self, application: str, right: str) -> str:
         """Return the feature that a right belongs to, or ""."""
@@ -108,8 +122,10 @@ class Extents:
         catalog = self.estate.catalog
         marks = [str(catalog.zone)] if "env.time" in (axis.reads or (axis.name,)) else []
         for read in axis.reads:
-            field = catalog.env.get(read.removeprefix("env.")) if read.startswith("env.") else None
-            marks.append(str(field.default if field is not None else None))
+            name = read.removeprefix("env.")
+            field = catalog.env.get(name) if read.startswith("env.") else None
+            known = self.rules.get(name.removeprefix(RULE)) if name.startswith(RULE) else None
+            marks.append(known or str(field.default if field is not None else None))
         return replace(axis, variant=", ".join(marks))
 
     def tree(self, point: str) -> Axis:

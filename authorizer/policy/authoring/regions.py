@@ -5,6 +5,7 @@ its own, true, not true or unknown, of which nothing else is known: what is foun
 not sure. A missing value belongs neither to what makes a comparison true nor to what makes it false.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -24,6 +25,7 @@ from authorizer.policy.authoring.ranges import (
 )
 from authorizer.policy.authoring.surgery import in_one_order, written
 from authorizer.policy.pbac.declared import AllOf, Condition, Leaf, Negation
+from authorizer.policy.pbac.form import rule_of
 from authorizer.policy.pbac.types import FieldType, converter, rank, show
 
 MAX_BOXES = 512
@@ -125,29 +127,39 @@ def _bounded(boxes: list[Box]) -> Region:
 
 
 def sure(box: Box) -> bool:
-    """Whether a request in the box surely exists: no opinion shares a field with another part of it."""
+    """Whether a request in the box surely exists: no part of it shares a field with another, and none is a rule's."""
     seen: set[str] = set()
-    opinions = False
     for axis in box:
         reads = set(axis.reads) if axis.opinion else {axis.name}
-        opinions = opinions or axis.opinion
-        if opinions and not seen.isdisjoint(reads):
+        if not seen.isdisjoint(reads) or any(map(rule_read, reads)):
             return False
         seen |= reads
     return True
 
 
+def rule_read(field: str) -> str:
+    """Return the Rego rule that a field, as ``env.x``, stands for; "" for any other."""
+    return rule_of(field.removeprefix("env."))
+
+
 def text(box: Box) -> str:
     """Write a box as a person would; "" for the box of all requests."""
     words = []
+    named = Counter(axis.name for axis in box)
     for axis, values in sorted(box.items(), key=lambda item: item[0]):
+        # Two variants of one name stand side by side where what it means has changed.
+        name = f"{axis.name} [{axis.variant[:_VARIANT]}]" if named[axis.name] > 1 else axis.name
         if axis.opinion:
             told = " or ".join(word for word, part in _ANSWERS.items() if values & part)
-            words.append(f"({axis.name}) is {told}")
+            words.append(f"({name}) is {told}")
         else:
             kind = FieldType(axis.base)
-            words.append(described(values, axis.name, partial(show, kind)))
+            words.append(described(values, name, partial(show, kind)))
     return " and ".join(words)
+
+
+_VARIANT = 16
+"""Characters of what tells two variants apart: of a time zone, a default, a rule's fingerprint."""
 
 
 _ANSWERS = {"true": among(["true"]), "not true": among(["false"]), "unknown": ABSENT}
@@ -164,7 +176,9 @@ def _leaf(leaf: Leaf, *, truth: bool) -> Region:
     if leaf.operator == "exists":
         there = (leaf.texts == ("true",)) is truth
         return ({axis: PRESENT if there else ABSENT},)
-    values = None if leaf.reference is not None or leaf.type.many else _values(leaf)
+    # Of a rule nothing is known but what it is called.
+    single = leaf.reference is None and not leaf.type.many and not rule_read(name)
+    values = _values(leaf) if single else None
     if values is None:
         reads = (name, ".".join(leaf.reference)) if leaf.reference else (name,)
         return (opinion(written(in_one_order(leaf)), reads, truth=truth, base=str(leaf.type)),)

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from authorizer.errors import Place
 from authorizer.policy.pbac.declared import AllOf, AnyOf, Condition, Leaf, Negation
+from authorizer.policy.pbac.form import rule_of
 from authorizer.policy.pbac.types import FieldType
 
 Path = tuple[int, ...]
@@ -63,7 +64,10 @@ def written(condition: Condition) -> str:
         return "(" + joint.join(map(written, condition.parts)) + ")"
     if isinstance(condition, Negation):
         return f"not {written(condition.part)}"
-    left = f"{condition.side}.{condition.field} {condition.operator}"
+    rule = rule_of(condition.field)
+    if rule and (condition.operator, condition.texts) == ("eq", ("true",)):
+        return f"rego {rule}"
+    left = f"{rule or f'{condition.side}.{condition.field}'} {condition.operator}"
     if condition.reference is not None:
         return f"{left} ${'.'.join(condition.reference)}"
     listed = condition.operator in {"in", "not_in", "between", "outside"}

@@ -22,6 +22,7 @@ from authorizer.policy.pbac.declared import (
     Catalog,
     Claims,
     Condition,
+    Decider,
     Duty,
     Eligibility,
     Emit,
@@ -139,7 +140,14 @@ def _application(
         claims=_claims(one.claims, place),
         emit=_emit(one.emit, place),
         unmapped=one.unmapped,
+        issuers=tuple(one.issuers),
+        credentials=one.credentials,
+        decider=None if one.decider is None else _decider(one.decider, place),
     )
+
+
+def _decider(decider: form.DeciderForm, place: Place) -> Decider:
+    return Decider(decider.entrypoint, decider.input, decider.plan, place)
 
 
 def _route(route: form.RouteForm) -> Route:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from authorizer.policy.pbac.form import rule_of
 from authorizer.policy.pbac.rows import Case
 from authorizer.policy.pbac.templates import SIDE_INDEX, Params, Part, Sides
 from authorizer.policy.pbac.types import FieldType, show
@@ -57,6 +58,8 @@ def describe(node: Mapping[str, Any], params: Params, types: Types) -> str:
     if "right" in node:
         return f"{left} {node['op']} ${'.'.join(node['right'])}"
     value = params[node["param"]]
+    if rule := rule_of(node["left"][1]):
+        return f"rego {rule}"
     if node["op"] == "exists":
         return f"{left} exists {'true' if value else 'false'}"
     kind = types[node["type"]]
@@ -75,4 +78,4 @@ def _unknown_fields(node: Mapping[str, Any], sides: Sides) -> list[str]:
     fields = [node["left"], *([node["right"]] if "right" in node else [])]
     if node["op"] == "exists":
         return []
-    return [f"{side}.{name}" for side, name in fields if sides[SIDE_INDEX[side]].get(name) is None]
+    return [rule_of(name) or f"{side}.{name}" for side, name in fields if sides[SIDE_INDEX[side]].get(name) is None]

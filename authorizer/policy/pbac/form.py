@@ -15,6 +15,11 @@ RULE = "rego:"
 """Begins the name of the attribute of the moment that is what a Rego rule says; no field has a colon in its name."""
 
 
+def rule_of(name: str) -> str:
+    """Return the Rego rule that an attribute of the moment stands for, as ``data.acme.ok``, or ""."""
+    return f"data.{name.removeprefix(RULE).replace('/', '.')}" if name.startswith(RULE) else ""
+
+
 class TypeForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A field type; the fields are those of ``types.FieldType``."""
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from authorizer.policy.pbac.form import rule_of
 from authorizer.policy.pbac.index import open_candidates
 from authorizer.policy.pbac.question import Question
 from authorizer.policy.pbac.rows import Case
@@ -24,8 +25,12 @@ _duration = converter(FieldType("duration"))
 
 
 def looks_at(right: RightTable) -> tuple[str, ...]:
-    """Return the attributes that policies about a right look at, as ``side.field``; the caller's tokens count too."""
-    return tuple(sorted(f"{_NAMES[side]}.{name}" for side, name in {*right.reads, *right.requires}))
+    """Return the attributes that policies about a right look at, as ``side.field``; the caller's tokens count too.
+
+    A Rego rule stands there by its own name: it may look at all that it is told.
+    """
+    fields = {*right.reads, *right.requires}
+    return tuple(sorted(rule_of(name) or f"{_NAMES[side]}.{name}" for side, name in fields))
 
 
 def lasts(
@@ -38,11 +43,11 @@ def lasts(
     fields: frozenset[str],
     zone: ZoneInfo | None,
 ) -> float:
-    """Return for how many seconds a verdict holds at least; 0 where a policy looks at ``env.risk``.
+    """Return for how many seconds a verdict holds at least; 0 where a policy looks at ``env.risk`` or asks a Rego rule.
 
     ``fields`` of the resource are left open.
     """
-    if (_ENV, "risk") in right.reads:
+    if any(side == _ENV and (name == "risk" or rule_of(name)) for side, name in right.reads):
         return 0.0
     now = question.now
     age = _duration(question.env.get("auth_age"))

@@ -79,7 +79,7 @@ class Program:
     def lasts(self, question: Question) -> float:
         """Return for how many seconds the verdict on a question holds at least, if nothing but time passes.
 
-        It is 0 where a policy looks at ``env.risk``, and infinite where nothing hangs on the moment.
+        It is 0 where a policy looks at ``env.risk`` or asks a rule, and infinite where nothing hangs on the moment.
         """
         route = self._tables[question.route.index]
         asked = read(route, question)

@@ -50,11 +50,24 @@ class Report(Struct, frozen=True):
         return tuple(one for one in self.outcomes if one.failure)
 
     @property
+    def skipped(self) -> int:
+        """How many tests were not run."""
+        return sum(one.skipped for one in self.outcomes)
+
+    @property
+    def passed(self) -> int:
+        """How many tests passed."""
+        return len(self.outcomes) - len(self.failed) - self.skipped
+
+    @property
     def summary(self) -> str:
         """One line."""
-        skipped = sum(one.skipped for one in self.outcomes)
-        passed = len(self.outcomes) - len(self.failed) - skipped
-        return f"{passed} passed, {len(self.failed)} failed" + (f", {skipped} skipped" if skipped else "")
+        return summary(self.passed, len(self.failed), self.skipped)
+
+
+def summary(passed: int, failed: int, skipped: int) -> str:
+    """Return the last line of a run."""
+    return f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else "")
 
 
 def run(
