@@ -37,7 +37,7 @@ class Common:
 
 
 class Peer(asyncio.Protocol):
-    """A gateway's connection. Each read is answered in one write, before the next read."""
+    """A gateway's connection. All of a read is answered before the next read, a few calls with each write."""
 
     def __init__(self, common: Common, max_age: float, greet: Callable[[asyncio.Transport], str]) -> None:
         self._common = common

@@ -129,6 +129,7 @@ class Connection:
     def lose(self) -> None:
         """Let go of everything: the peer is gone, or nothing more is to be done for it."""
         self.finished = True
+        self.blocked = False
         self.alarm = inf
         self._tail = b""
         self._block = None
@@ -177,10 +178,10 @@ class Connection:
         out, known, now, limits = self._out, self._heads.known, self._now, self._limits
         opened = self._streams.open
         most_out, most_streams = limits.output_bytes, limits.concurrent_streams
-        most_frame = frames.HEAD_BYTES + limits.frame_bytes
+        most_frame, most_calls = frames.HEAD_BYTES + limits.frame_bytes, limits.calls_per_turn
         calls = 0
         while size - position >= frames.HEAD_BYTES:
-            if out.size > most_out:
+            if out.size > most_out or calls >= most_calls:
                 self.blocked = True
                 break
             high, low, kind, number = _HEAD(buffer, position)

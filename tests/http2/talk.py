@@ -113,7 +113,11 @@ class Peer:
     def say(self, *parts: bytes) -> list[Frame]:
         """Send bytes; return the frames that came back."""
         self.connection.receive(b"".join(parts), self.now)
-        return self.hear()
+        came = self.hear()
+        while self.connection.blocked:
+            self.connection.receive(b"", self.now)
+            came += self.hear()
+        return came
 
     def wait(self, seconds: float) -> list[Frame]:
         """Let time pass, as a door would: a tick at each alarm."""

@@ -39,6 +39,26 @@ def test_calls_are_answered_in_one_go_and_in_their_order():
     assert peer.connection._heads.known
 
 
+def test_answers_go_out_a_few_at_a_time():
+    peer = Peer(Limits(calls_per_turn=3))
+    peer.say(peer.call(1, b"the long way"))
+    peer.connection.receive(b"".join(peer.call(number, b"x") for number in range(3, 23, 2)), peer.now)
+    turns = []
+    while peer.connection.blocked:
+        turns.append(len([frame for frame in peer.hear() if frame.flags & 1]))
+        peer.connection.receive(b"", peer.now)
+    assert turns == [3, 3, 3]
+    assert len([frame for frame in peer.hear() if frame.flags & 1]) == 1
+
+
+def test_what_has_ended_is_not_blocked():
+    peer = Peer(Limits(calls_per_turn=3))
+    peer.connection.receive(b"".join(peer.call(number, b"x") for number in range(1, 23, 2)), peer.now)
+    assert peer.connection.blocked
+    peer.connection.lose()
+    assert not peer.connection.blocked
+
+
 def test_headers_first_and_data_later():
     peer = Peer()
     peer.say(*(peer.headers(number) for number in range(1, 33, 2)))
