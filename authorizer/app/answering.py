@@ -8,6 +8,7 @@ from pathlib import Path
 
 from authorizer import __version__
 from authorizer.app.activation import Activation
+from authorizer.app.busy_poll import BusyPoll
 from authorizer.app.credentials import options, read_secret, replays
 from authorizer.app.needs import Needs
 from authorizer.app.stopping import Stopping
@@ -47,6 +48,7 @@ class Answering:
         self.metrics = Metrics(__version__)
         self._logs = outlets.decision_logs(settings, self.metrics, clock, stdout, worker)
         self._traces = outlets.traces(settings, self.metrics, clock)
+        self._poll = BusyPoll(settings.busy_poll_microseconds / 1e6) if settings.busy_poll_microseconds else None
         self._needs = Needs(replays(settings), clock)
         self.authorizer = Authorizer(
             clock=clock,
@@ -73,6 +75,8 @@ class Answering:
             log.observe(request, decision, seconds)
         if self._traces is not None:
             self._traces.observe(request, decision, seconds)
+        if self._poll is not None:
+            self._poll.decided()
 
     def note(self) -> None:
         """Start to write decisions and spans, and to measure the event loop."""

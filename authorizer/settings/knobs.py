@@ -299,6 +299,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             ge=1, le=256, description="processes that answer; more than one run under a supervisor, see docs/workers.md"
         ),
     ] = 1
+    busy_poll_microseconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="stays awake for the next check where checks come this quickly one after another; up to a core"
+            " for less latency, see docs/sizing.md; 0: sleeps",
+        ),
+    ] = 0
     drain_seconds: Annotated[Seconds, Meta(description="keeps answering for this long after SIGTERM")] = 5
     identity_headers: Annotated[
         dict[str, IdentitySource],

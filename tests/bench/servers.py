@@ -10,12 +10,13 @@ from pathlib import Path
 import grpc
 from aiohttp import web
 
+from authorizer.app.busy_poll import BusyPoll
 from authorizer.doors import ext_authz, forward_auth, forward_auth_peers, grpcio, native
 from authorizer.doors.http1 import open_http
 from authorizer.doors.wire import ext_authz_pb2
 from authorizer.model import KINDS
 from authorizer.pdp.snapshot import Options, build
-from authorizer.service import Authorizer
+from authorizer.service import Authorizer, Observer
 from tests.bench.world import NOW
 
 try:
@@ -26,18 +27,28 @@ except ImportError:
 FLOOR = Path(__file__).resolve().parents[3] / "shared" / "bench" / "floor.py"
 
 
-def _authorizer(documents: Path) -> Authorizer:
+BUSY_POLL = 400e-6
+
+
+def _authorizer(documents: Path, observe: Observer = lambda *_: None) -> Authorizer:
     snapshot = build(
         json.loads(documents.read_text()),
         dict.fromkeys(KINDS, "bench"),
         Options(identity_headers={"x-auth-subject": "subject"}),
     )
-    return Authorizer(snapshot, clock=lambda: float(NOW))
+    return Authorizer(snapshot, clock=lambda: float(NOW), observe=observe)
 
 
 async def native_grpc(port: int, documents: Path) -> None:
     """Our gRPC door on our own engine."""
     await native.start(_authorizer(documents), f"127.0.0.1:{port}")
+    await asyncio.Event().wait()
+
+
+async def native_busy(port: int, documents: Path) -> None:
+    """The same with ``busy_poll_microseconds`` set."""
+    poll = BusyPoll(BUSY_POLL)
+    await native.start(_authorizer(documents, lambda *_: poll.decided()), f"127.0.0.1:{port}")
     await asyncio.Event().wait()
 
 
@@ -98,7 +109,7 @@ def floor(port: int) -> None:
     runpy.run_path(str(FLOOR), run_name="__main__")
 
 
-KINDS_OF_SERVER = {f.__name__: f for f in (native_grpc, grpcio_grpc, ours_http, echo_grpc, echo_http)}
+KINDS_OF_SERVER = {f.__name__: f for f in (native_grpc, native_busy, grpcio_grpc, ours_http, echo_grpc, echo_http)}
 
 if __name__ == "__main__":
     if sys.argv[1] == "floor":

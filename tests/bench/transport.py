@@ -4,6 +4,9 @@ Direct: h2load, one connection of 1 and of 16 streams, with the server's CPU tim
 wrk with 1 and with 16 clients; what the check adds is the difference to a listener that does not ask. The server has
 a core to itself, Envoy and the load share the other. The floor is the experiment of ../shared/bench: an asyncio HTTP/2
 echo without limits and without a decision. Where ``opa-envoy`` is on the path, OPA-Envoy is measured beside them.
+
+Ours runs twice: with ``busy_poll_microseconds`` as docs/sizing.md has it for least latency, and with the defaults, by
+which it sleeps between checks (rows ending in ``_sleeping``).
 """
 
 import json
@@ -30,7 +33,7 @@ Figures = dict[str, float]
 def run() -> dict[str, Row]:
     """Measure in interleaved rounds; medians."""
     load.need("h2load", "wrk")
-    kinds = ["native_grpc", "grpcio_grpc", "echo_grpc", *(["floor"] if FLOOR.exists() else [])]
+    kinds = ["native_busy", "native_grpc", "grpcio_grpc", "echo_grpc", *(["floor"] if FLOOR.exists() else [])]
     world = estate.make()
     token = world.token()
     found: dict[str, list[Figures]] = {}
@@ -49,11 +52,13 @@ def run() -> dict[str, Row]:
             for kind, port in listeners.items():
                 found.setdefault(kind, []).append(_behind_envoy(port, token))
     medians = {kind: _medians(rounds) for kind, rounds in found.items()}
-    rows = _rows(medians, "echo_grpc", "bare grpc.aio echo", "")
-    if "floor" in medians:
-        rows |= _rows(medians, "floor", "floor's echo", "_floor")
-    if "opa" in medians:
-        rows |= _rows(medians, "opa", "OPA-Envoy, the same policy", "_opa")
+    rows = {}
+    for ours, mode in (("native_busy", ""), ("native_grpc", "_sleeping")):
+        rows |= _rows(medians, ours, "echo_grpc", "bare grpc.aio echo", mode)
+        if "floor" in medians:
+            rows |= _rows(medians, ours, "floor", "floor's echo", f"{mode}_floor")
+        if "opa" in medians:
+            rows |= _rows(medians, ours, "opa", "OPA-Envoy, the same policy", f"{mode}_opa")
     return rows | _grpcio(medians)
 
 
@@ -74,8 +79,8 @@ def _medians(rounds: list[Figures]) -> Figures:
     return {name: statistics.median(figures[name] for figures in rounds if name in figures) for name in names}
 
 
-def _rows(medians: Mapping[str, Figures], against: str, title: str, suffix: str) -> dict[str, Row]:
-    ours, base, bare = medians["native_grpc"], medians[against], medians["no_check"]["envoy1"]
+def _rows(medians: Mapping[str, Figures], kind: str, against: str, title: str, suffix: str) -> dict[str, Row]:
+    ours, base, bare = medians[kind], medians[against], medians["no_check"]["envoy1"]
     rows = {}
     for name, unit in (
         ("direct1", "1/s"),
