@@ -207,12 +207,13 @@ def judge(
             why = msgspec.structs.replace(reason("bad_attribute"), detail=str(typed))
             return _known(deny(why, ""), snapshot, guard, identity)
         identity.typed[route.application] = subject = typed
-    verdict = snapshot.program.decide(
-        Question(route=route, tokens=subject.tokens, assignee=subject.fields, resource=resource, env=env, now=now)
+    question = Question(
+        route=route, tokens=subject.tokens, assignee=subject.fields, resource=resource, env=env, now=now
     )
+    verdict = snapshot.program.decide(question)
     if verdict.allow and all(duty.type in snapshot.options.performs for duty in verdict.obligations):
         return allow(snapshot, guard, identity, verdict)
-    denied = _denied(snapshot, guard, identity, verdict)
+    denied = _denied(snapshot, guard, identity, verdict, question)
     fault = env.get(rego.FAULT)
     if not isinstance(fault, str):
         return denied
@@ -376,7 +377,7 @@ def allow(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict
     )
 
 
-def _denied(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict) -> Decision:
+def _denied(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict, question: Question) -> Decision:
     """Make the denial of a verdict. Without a credential the first thing to say is: log in."""
     route = guard.route
     if verdict.allow:
@@ -401,24 +402,31 @@ def _denied(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdi
         step_up=step_up,
         obligations=verdict.obligations,
         advice=verdict.advice,
-        challenge=_challenged(snapshot, guard, identity, why, step_up),
+        challenge=_challenged(snapshot, question, identity, why, step_up),
         revision=snapshot.revision,
     )
 
 
-def _challenged(snapshot: Snapshot, guard: Guard, identity: Identity, why: Reason, step_up: StepUp | None) -> str:
-    """Return the challenge of a verdict: which login is needed, or which scopes, where a token lacks them."""
+def _challenged(snapshot: Snapshot, question: Question, identity: Identity, why: Reason, step_up: StepUp | None) -> str:
+    """Return the challenge of a verdict: which login is needed, or which scopes, if they are all that is lacking."""
     realm = snapshot.options.realm
     if why.status == 401:
         return challenge(why, realm=realm, step_up=step_up)
-    scopes = guard.route.scopes
-    if why.code != "no_matching_policy" or not scopes or not identity.issuer:
+    scopes = question.route.scopes
+    issuer = snapshot.trust.issuers.get(identity.issuer)
+    if why.code != "no_matching_policy" or not scopes or issuer is None:
         return ""
-    held = identity.typed[guard.route.application].tokens
-    if held.issuperset(assignee_token("scope", scope) for scope in scopes):
+    if not all(scope.startswith(issuer.namespace) and not scope.startswith(issuer.foreign) for scope in scopes):
+        return ""  # another issuer's
+    tokens = identity.tokens.union(assignee_token("scope", scope) for scope in scopes)
+    able = snapshot.program.subject(question.route.application, msgspec.structs.replace(identity, tokens=tokens))
+    if isinstance(able, BadAttribute) or able.tokens == question.tokens:
+        return ""
+    with_scopes = msgspec.structs.replace(question, tokens=able.tokens, assignee=able.fields)
+    if not snapshot.program.decide(with_scopes).allow:
         return ""
     # The caller knows its issuer's scopes without the namespace that they have here.
-    asked = [scope.removeprefix(identity.namespace) for scope in scopes]
+    asked = [scope.removeprefix(issuer.namespace) for scope in scopes]
     return scope_challenge(asked, by_proof=bool(identity.bound_key), realm=realm)
 
 
