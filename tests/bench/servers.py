@@ -1,6 +1,7 @@
 """``python -m tests.bench.servers KIND PORT DOCUMENTS``: one server under load, ours or a baseline, on loopback."""
 
 import asyncio
+import gc
 import json
 import runpy
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import grpc
 from aiohttp import web
 
+from authorizer.app.answering import YOUNG_OBJECTS
 from authorizer.app.busy_poll import BusyPoll
 from authorizer.doors import ext_authz, forward_auth, forward_auth_peers, grpcio, native
 from authorizer.doors.http1 import open_http
@@ -36,6 +38,9 @@ def _authorizer(documents: Path, observe: Observer = lambda *_: None) -> Authori
         dict.fromkeys(KINDS, "bench"),
         Options(identity_headers={"x-auth-subject": "subject"}),
     )
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 10, 10)  # as in ``app.answering``
     return Authorizer(snapshot, clock=lambda: float(NOW), observe=observe)
 
 
