@@ -197,12 +197,28 @@ PathKind = Literal["exact", "prefix", "segments", "regex", "template", "any"]
 
 
 class ApiRoute(Struct, frozen=True, kw_only=True):
-    """One way into an API, as a gateway's configuration tells it. ``methods`` empty means every method."""
+    """One way into an API, as a gateway's configuration tells it. ``methods`` empty means every method.
+
+    ``seen`` is what the API sees in the place of ``path``; None: the path itself, or with the flag ``rewrite`` unknown.
+    """
 
     path: str
     kind: PathKind
     methods: tuple[str, ...] = ()
     cluster: str = ""
+    flags: tuple[str, ...] = ()
+    seen: str | None = None
+
+
+class ApiOperation(Struct, frozen=True, kw_only=True):
+    """What an API says that it can do. ``path`` is what clients ask the gateway for: ``{name}`` takes one segment.
+
+    ``id`` is how its description calls it, "" for no name. ``flags`` are words like those of a route.
+    """
+
+    method: str
+    path: str
+    id: str = ""
     flags: tuple[str, ...] = ()
 
 
@@ -220,6 +236,7 @@ class Api(Struct, frozen=True, kw_only=True):
     """An API behind a gateway. ``flags`` are stable words such as ``ext_authz_disabled``; ``sources`` name who told.
 
     ``bound`` is what its owner bound it to: pairs of ``workspace``, ``application`` or ``policy_set`` and a name.
+    ``operations`` are those that a description of the API names, if there is one.
     """
 
     id: str
@@ -229,6 +246,7 @@ class Api(Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...]
     flags: tuple[str, ...] = ()
     bound: tuple[tuple[str, str], ...] = ()
+    operations: tuple[ApiOperation, ...] = ()
 
     @property
     def asking(self) -> Asking:

@@ -1,4 +1,4 @@
-"""Write the protobuf classes of authorizer/doors/wire from the .proto files beside this program.
+"""Write the protobuf classes of the wire directories in authorizer from the .proto files beside this program.
 
 ``--check`` writes nothing and exits with 1 if a committed class is not what would be written.
 """
@@ -13,7 +13,7 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parent
 REPOSITORY = PROTOS.parent
-WIRE = Path("authorizer/doors/wire")
+WIRES = (Path("authorizer/discovery/wire"), Path("authorizer/doors/wire"))
 
 
 def generate(target: Path) -> None:
@@ -25,9 +25,14 @@ def generate(target: Path) -> None:
         raise RuntimeError("protoc refused a file")
 
 
-def produced(root: Path) -> dict[str, str]:
-    """Read the generated files below ``root``: name -> text."""
-    return {path.name: path.read_text("utf-8") for path in (root / WIRE).glob("*_pb2.py*") if path.suffix != ".pyc"}
+def produced(root: Path) -> dict[Path, str]:
+    """Read the generated files below ``root``: path from there -> text."""
+    return {
+        path.relative_to(root): path.read_text("utf-8")
+        for wire in WIRES
+        for path in (root / wire).glob("*_pb2.py*")
+        if path.suffix != ".pyc"
+    }
 
 
 def main() -> int:
@@ -42,15 +47,15 @@ def main() -> int:
     stale = sorted(name for name in fresh.keys() | committed.keys() if fresh.get(name) != committed.get(name))
     if check:
         for name in stale:
-            print(f"{WIRE / name}: not what the .proto files say; run protos/generate.py")
+            print(f"{name}: not what the .proto files say; run protos/generate.py")
         return 1 if stale else 0
     for name in stale:
-        path = REPOSITORY / WIRE / name
+        path = REPOSITORY / name
         if name in fresh:
             path.write_text(fresh[name], "utf-8")
         else:
             path.unlink()
-        print(WIRE / name)
+        print(name)
     return 0
 
 

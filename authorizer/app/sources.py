@@ -17,7 +17,7 @@ from authorizer.control_plane import client
 from authorizer.directory import Watch
 from authorizer.model import KINDS
 from authorizer.service import Authorizer
-from authorizer.settings import Settings
+from authorizer.settings import Discovery, Settings
 from authorizer.telemetry.metrics import Metrics
 
 Told = Callable[[client.Progress], None]
@@ -44,7 +44,7 @@ async def listen(hearer: Hearer, stack: AsyncExitStack, told: Told = _nobody) ->
     if settings.policies:
         await _to_directory(hearer)
     link = await _to_control_plane(hearer, stack, told) if settings.control_plane.url else None
-    if settings.discovery.envoy_admin or settings.discovery.kubernetes:
+    if _discovers(settings.discovery):
         reporting = Reporting(link, _name(settings), lambda: hearer.authorizer.snapshot.revision, hearer.metrics)
         hearer.tasks.spawn("discovery", following(settings.discovery, reporting))
 
@@ -72,6 +72,10 @@ async def _to_control_plane(hearer: Hearer, stack: AsyncExitStack, told: Told) -
     report = partial(feeds.report_status, feed, link, labels, hearer.metrics)
     hearer.tasks.spawn("status", partial(client.report_forever, report, feed.news, every=plane.status_seconds))
     return link
+
+
+def _discovers(settings: Discovery) -> bool:
+    return bool(settings.envoy_admin or settings.kubernetes or settings.kong or settings.traefik or settings.described)
 
 
 def _name(settings: Settings) -> str:

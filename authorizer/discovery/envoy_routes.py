@@ -8,6 +8,7 @@ from authorizer.discovery.proto_json import Json, field, flag, message, messages
 from authorizer.model import Api, ApiRoute, PathKind
 
 _URI_TEMPLATE = "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig"
+_LITERAL: tuple[PathKind, ...] = ("exact", "prefix", "segments")
 _METHODS = re.compile(r"\^?\(?([A-Za-z-]{1,32}(?:\|[A-Za-z-]{1,32}){0,31})\)?\$?", re.ASCII)
 _REWRITES = ("prefix_rewrite", "regex_rewrite", "path_rewrite_policy", "path_rewrite")
 
@@ -59,8 +60,14 @@ def _route(entry: Json, guards: Mapping[str, Switch]) -> ApiRoute:
         flags.add("grpc_only")
     if flag(match, "case_sensitive") is False:
         flags.add("case_insensitive")
+    literal = kind in _LITERAL
     return ApiRoute(
-        path=path, kind=kind, methods=methods, cluster=cluster, flags=tuple(sorted(flags | narrowed | target_flags))
+        path=path,
+        kind=kind,
+        methods=methods,
+        cluster=cluster,
+        flags=tuple(sorted(flags | narrowed | target_flags)),
+        seen=(text(message(entry, "route"), "prefix_rewrite") or None) if literal else None,
     )
 
 

@@ -35,6 +35,7 @@ ON_APIS: Mapping[str, str] = {
     "in_cluster": "the mesh leads to it: clients inside the cluster, and a gateway only if one is named too",
     "in_mesh": "it is a part of the mesh that is no service of this cluster",
     "outside": "it is outside of the cluster",
+    "only_described": "a description tells of it; no gateway is known to serve it",
     "delegate": "another virtual service sends it requests: that one has the hosts",
 }
 
@@ -79,4 +80,12 @@ ON_ROUTES: Mapping[str, str] = {
     "contested": "another object has the same host and path: which of them serves is the gateway's choice",
 }
 
-MEANING: Mapping[str, str] = {**ON_APIS, **ON_ROUTES}
+ON_OPERATIONS: Mapping[str, str] = {
+    "unreached": "no route of the gateway leads to it",
+    "path_unknown": "the gateway rewrites the path, so what clients ask for is not known, only what the API sees",
+    "unwritable": "no policy can name its path",
+    "described_twice": "two descriptions, or two operations of one, name the same request differently",
+    "streamed": "one decision holds for a whole stream of messages",
+}
+
+MEANING: Mapping[str, str] = {**ON_APIS, **ON_ROUTES, **ON_OPERATIONS}

@@ -58,8 +58,7 @@ def _both(declared: Api, served: Api) -> Api:
     routes: dict[tuple[str, str, tuple[str, ...]], ApiRoute] = {}
     for route in (*declared.routes, *served.routes):
         key = (route.path.rstrip("/") if route.kind == "segments" else route.path, route.kind, route.methods)
-        known = routes.get(key)
-        routes[key] = route if known is None else replace(known, flags=tuple(sorted({*known.flags, *route.flags})))
+        routes[key] = _one(routes[key], route) if key in routes else route
     flags = {*declared.flags, *served.flags}
     if "listener_unknown" not in served.flags:
         flags -= {"ask_unknown"}
@@ -71,3 +70,8 @@ def _both(declared: Api, served: Api) -> Api:
         sources=tuple(sorted({*declared.sources, *served.sources})),
         flags=tuple(sorted(flags)),
     )
+
+
+def _one(known: ApiRoute, other: ApiRoute) -> ApiRoute:
+    seen = other.seen if known.seen is None else known.seen
+    return replace(known, flags=tuple(sorted({*known.flags, *other.flags})), seen=seen)

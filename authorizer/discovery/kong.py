@@ -5,6 +5,7 @@ matches the beginning of a path; any other is a plain prefix.
 """
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from authorizer.discovery.kubernetes.reading import Reading
 from authorizer.discovery.proto_json import Json, flag, message, messages, text, texts
@@ -37,7 +38,7 @@ def read(config: Json) -> Reading:
     for index, service in enumerate(messages(config, "services")):
         name = _name(service, f"service {index}")
         own = [*messages(service, "routes"), *(each for each in loose if _meant(each) in _names(service))]
-        for api in _apis(f"service {name}", name, own, asked | _plugins(service), notes):
+        for api in _apis(f"service {name}", name, own, asked | _plugins(service), notes, _path(service)):
             apis.setdefault(api.id, api)
     known = {name for service in messages(config, "services") for name in _names(service)}
     for index, route in enumerate(loose):
@@ -48,14 +49,20 @@ def read(config: Json) -> Reading:
     return Reading(tuple(apis[key] for key in sorted(apis)), tuple(notes))
 
 
-def _apis(place: str, name: str, routes: list[Json], asked: set[str], notes: dict[str, None]) -> Iterator[Api]:
-    """Yield an API for each set of hosts; a service that no route leads to serves nothing and is none."""
+def _apis(
+    place: str, name: str, routes: list[Json], asked: set[str], notes: dict[str, None], base: str = ""
+) -> Iterator[Api]:
+    """Yield an API for each set of hosts; a service that no route leads to serves nothing and is none.
+
+    ``base`` is the path of the service, which Kong puts before the path that it sends.
+    """
     by_hosts: dict[tuple[str, ...], list[ApiRoute]] = {}
     for route in routes:
         label = f"{place}, route {_name(route, '-')}"
         for unknown in sorted(route.keys() - _KNOWN):
             notes[f"kong {label}: the field {unknown!r} is not known"] = None
-        by_hosts.setdefault(tuple(sorted(texts(route, "hosts"))) or ("*",), []).extend(_routes(name, route, asked))
+        hosts = tuple(sorted(texts(route, "hosts"))) or ("*",)
+        by_hosts.setdefault(hosts, []).extend(_routes(name, route, asked, base))
     for hosts, ways in by_hosts.items():
         yield Api(
             id="/".join(("kong", place.replace(" ", "/"), ",".join(hosts))),
@@ -67,8 +74,9 @@ def _apis(place: str, name: str, routes: list[Json], asked: set[str], notes: dic
         )
 
 
-def _routes(cluster: str, route: Json, asked: set[str]) -> Iterator[ApiRoute]:
-    flags = {"rewrite"} if flag(route, "strip_path") is not False and route.get("paths") else set()
+def _routes(cluster: str, route: Json, asked: set[str], base: str) -> Iterator[ApiRoute]:
+    strips = flag(route, "strip_path") is not False and bool(route.get("paths"))
+    flags = {"rewrite"} if strips or base else set()
     plugins = asked | _plugins(route)
     # Which authorizer a plugin asks is in a configuration of its own kind.
     flags.add("ext_authz_unread" if plugins & _ASKING else "ask_unknown" if plugins else "ext_authz_absent")
@@ -89,7 +97,9 @@ def _routes(cluster: str, route: Json, asked: set[str]) -> Iterator[ApiRoute]:
             # Kong anchors at the beginning only: whatever follows is taken too.
             yield ApiRoute(path=f"{path[1:]}.*", kind="regex", methods=methods, cluster=cluster, flags=_sorted(flags))
         else:
-            yield ApiRoute(path=path, kind="prefix", methods=methods, cluster=cluster, flags=_sorted(flags))
+            seen = (base or "/") if strips else f"{base}{path}" if base else None
+            more = _sorted(flags)
+            yield ApiRoute(path=path, kind="prefix", methods=methods, cluster=cluster, flags=more, seen=seen)
 
 
 def _sorted(flags: set[str], *more: str) -> tuple[str, ...]:
@@ -102,6 +112,14 @@ def _plugins(holder: Json) -> set[str]:
         for each in messages(holder, "plugins")
         if flag(each, "enabled") is not False and not any(each.get(owner) for owner in ("service", "route", "consumer"))
     }
+
+
+def _path(service: Json) -> str:
+    """Return the path of a service without its last slash: as ``path``, or a part of ``url``."""
+    try:
+        return (text(service, "path") or urlsplit(text(service, "url")).path).rstrip("/")
+    except ValueError:
+        raise DiscoveryError("AZ602", "the url of a service is no address") from None
 
 
 def _name(holder: Json, otherwise: str) -> str:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from authorizer.discovery.kubernetes.reading import Reading
 from authorizer.discovery.proto_json import Json, message, text, texts
 from authorizer.errors import DiscoveryError
@@ -61,7 +63,8 @@ def read(config: Json, providers: Sequence[str]) -> Reading:
         by_hosts: dict[tuple[str, ...], list[ApiRoute]] = {}
         for matchers in found:
             for hosts, route in _ways(matchers, text(router, "service"), flags):
-                by_hosts.setdefault(hosts, []).append(route)
+                seen = _seen(middlewares, texts(router, "middlewares"), route)
+                by_hosts.setdefault(hosts, []).append(replace(route, seen=seen))
         for hosts, routes in by_hosts.items():
             apis.append(
                 Api(
@@ -189,9 +192,8 @@ def _middlewares(known: Json, names: Sequence[str], providers: frozenset[str], d
     flags: set[str] = set()
     asking: set[str] = set()
     for name in names:
-        bare, _, provider = name.partition("@")
-        held = message(known, bare)
-        if not held or provider not in {"", "file"} or depth > _MAX_CHAIN:
+        held = _known(known, name)
+        if not held or depth > _MAX_CHAIN:
             asking.add("ask_unknown")
             continue
         flags |= {_CHANGES[kind] for kind in held if kind in _CHANGES}
@@ -206,6 +208,29 @@ def _middlewares(known: Json, names: Sequence[str], providers: frozenset[str], d
     if "ext_authz_http" in asking:
         return flags | {"ext_authz_http"}
     return flags | (asking or {"ext_authz_absent"})
+
+
+def _known(middlewares: Json, name: str) -> Json:
+    """Return a middleware by its full name, or by its bare one in a file; an empty one where it is elsewhere."""
+    bare, _, provider = name.partition("@")
+    return message(middlewares, name) or (message(middlewares, bare) if provider in {"", "file"} else {})
+
+
+def _seen(known: Json, names: Sequence[str], route: ApiRoute) -> str | None:
+    """Return what the API sees in the place of a plain path, if one middleware of the router's own changes it."""
+    held = [_known(known, name) for name in names]
+    changing = [each for each in held if _CHANGES.keys() & each.keys() or "chain" in each or not each]
+    if len(changing) != 1 or route.kind not in {"exact", "prefix"}:
+        return None
+    if added := text(message(changing[0], "addPrefix"), "prefix"):
+        return f"/{added.strip('/')}{route.path}"
+    for prefix in texts(message(changing[0], "stripPrefix"), "prefixes"):
+        bare = prefix.rstrip("/")
+        if route.path.rstrip("/") == bare:
+            return "/"
+        if route.path.startswith(f"{bare}/"):
+            return route.path.removeprefix(bare)
+    return None
 
 
 def _host(address: str) -> set[str]:

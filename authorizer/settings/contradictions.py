@@ -20,6 +20,8 @@ _CLIENT_FILES = {
     "tls_client_auth": ("certificate_file", "key_file"),
 }
 
+MAX_DESCRIBED = 200
+
 _STORE = re.compile(r"rediss?://[A-Za-z0-9.:\[\]_-]+(?:/\d{1,3})?|unix:///[^?#@\s]+")
 
 
@@ -61,6 +63,7 @@ def contradictions(settings: Settings, place: Any) -> list[Problem]:
         )
     problems += _credentials(settings, place)
     problems += _telemetry(settings, place)
+    problems += _discovery(settings, place)
     if not settings.ext_authz.listen and not settings.forward_auth.listen:
         problems.append(Problem("AZ106", "no door is open", place(()), "set ext_authz.listen or forward_auth.listen"))
     problems += [
@@ -75,6 +78,34 @@ def contradictions(settings: Settings, place: Any) -> list[Problem]:
         for name, source in settings.identity_headers.items()
         if name in FRAMING | {"cookie"} or (name in shown) is not (source == "credential")
     ]
+    return problems
+
+
+def _discovery(settings: Settings, place: Any) -> list[Problem]:
+    problems = []
+    found = settings.discovery
+    if len(found.described) > MAX_DESCRIBED:
+        problems.append(
+            Problem("AZ105", f"discovery.described has more than {MAX_DESCRIBED} members",
+                    place(("discovery", "described")), "annotate Services instead")
+        )  # fmt: skip
+    for name, said in found.described.items():
+        if sum(map(bool, (said.file, said.url, said.grpc))) != 1:
+            problems.append(
+                Problem("AZ106", f"discovery.described.{name} is not in one place",
+                        place(("discovery", "described", name)), "set one of file, url and grpc")
+            )  # fmt: skip
+        elif not said.api and not said.file:
+            # A document that an API serves speaks for that API only, whatever hosts it names.
+            problems.append(
+                Problem("AZ106", f"discovery.described.{name} does not say which API it speaks of",
+                        place(("discovery", "described", name)), "set api")
+            )  # fmt: skip
+    if found.annotated and not found.kubernetes:
+        problems.append(
+            Problem("AZ106", "there are no annotations to read", place(("discovery", "annotated")),
+                    "set discovery.kubernetes")
+        )  # fmt: skip
     return problems
 
 

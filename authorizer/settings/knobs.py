@@ -212,17 +212,40 @@ class ControlPlane(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     status_seconds: Annotated[Seconds, Meta(description="delay between status reports")] = 10
 
 
+class DescribedApi(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where an API describes its operations: one of `file`, `url` and `grpc`."""
+
+    api: Annotated[
+        str, Meta(description="its name, id, host or service as discovery shows it; empty: by its hosts")
+    ] = ""
+    file: Annotated[FilePath, Meta(description="an OpenAPI 3 or Swagger 2 document")] = ""
+    url: Annotated[str, Meta(description="where the API answers with one")] = ""
+    grpc: Annotated[str, Meta(description="HOST:PORT of a gRPC server with reflection")] = ""
+    ca_file: Annotated[FilePath, Meta(description="PEM file of its authority; gRPC without one is in the clear")] = ""
+
+
 class Discovery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the APIs behind the gateway are read from."""
 
     envoy_admin: Annotated[str, Meta(description="URL of Envoy's admin port, or unix:/PATH; empty for none")] = ""
-    interval_seconds: Annotated[Seconds, Meta(description="delay between readings of Envoy")] = 10
+    kong: Annotated[str, Meta(description="URL of Kong's Admin API; empty for none")] = ""
+    traefik: Annotated[str, Meta(description="URL of Traefik's API; empty for none")] = ""
+    ca_file: Annotated[
+        FilePath, Meta(description="PEM file of Kong's and Traefik's authority; empty: the system's")
+    ] = ""
+    interval_seconds: Annotated[Seconds, Meta(description="delay between readings of a gateway")] = 10
     kubernetes: Annotated[str, Meta(description="in-cluster, or the path of a kubeconfig; empty for none")] = ""
     namespaces: Annotated[tuple[str, ...], Meta(description="namespaces that are watched; empty for all")] = ()
     asked_as: Annotated[
         tuple[str, ...],
         Meta(description="what gateways call the authorizer: a provider, service or host"),
     ] = ("authorizer",)
+    described: Annotated[
+        dict[str, DescribedApi],
+        Meta(description="name -> where an API describes its operations, with `file`, `url` or `grpc`"),
+    ] = {}
+    annotated: Annotated[bool, Meta(description="read what the annotations of Services say about that")] = False
+    describe_seconds: Annotated[Seconds, Meta(description="delay between readings of a description")] = 60
 
 
 class Drop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -216,7 +216,7 @@ def _catalogue(metrics: Metrics) -> Iterator[Metric]:
     yield feeds
     yield failures
     if metrics.discovery_notes is not None:
-        meaning = "What could not be read of a cluster, or not be told as an API."
+        meaning = "What could not be read, or not be told as an API or an operation."
         yield _gauge("authorizer_discovery_notes", meaning, metrics.discovery_notes)
     if metrics.apis:
         discovered, without_policy = metrics.apis

@@ -180,9 +180,11 @@ class Metrics:
         self.plane_calls[key] = self.plane_calls.get(key, 0) + 1
 
     def read_gateway(self, source: str, *, failed: bool) -> None:
-        """Note whether a gateway could be asked for its APIs."""
-        failures = self.gateway.failures.get(source, 0) if self.gateway else 0
-        self.gateway = Feeds({(source, "failing" if failed else "current"): 1}, {source: failures + failed})
+        """Note whether a gateway could be asked for its APIs, or an API for its operations."""
+        known = self.gateway or Feeds({}, {})
+        states = {key: count for key, count in known.states.items() if key[0] != source}
+        states[source, "failing" if failed else "current"] = 1
+        self.gateway = Feeds(states, {**known.failures, source: known.failures.get(source, 0) + failed})
 
     def discovered(self, apis: int, without_policy: int | None) -> None:
         """Note how many APIs the gateways serve and how many of them no policy guards, if that is known."""

@@ -130,7 +130,8 @@ async def test_apis_are_sent_as_they_are(inbox: Inbox, link: Link) -> None:
     path, body = inbox.posts[0]
     assert path == "/v1/apis"
     assert body[0]["hosts"] == ["orders.example"]
-    assert body[0]["routes"][0] == {"path": "/orders", "kind": "prefix", "methods": ["GET"], "cluster": "", "flags": []}
+    sent = {"path": "/orders", "kind": "prefix", "methods": ["GET"], "cluster": "", "flags": [], "seen": None}
+    assert body[0]["routes"] == [sent]
 
 
 async def test_news_are_gathered_and_failures_logged_once(caplog: pytest.LogCaptureFixture) -> None:

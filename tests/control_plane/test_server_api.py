@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import io
 import json
 import time
 from contextlib import asynccontextmanager
@@ -478,6 +479,30 @@ async def test_apis_are_kept_a_reporter_and_shown_once(plane: Plane) -> None:
     assert [(row["id"], row["reporters"]) for row in shown["apis"]] == [("a", ["one", "two"])]
     assert shown["apis"][0]["routes"][0]["guard"] == "unguarded"
     assert shown["routes"] == {"whole": 0, "partial": 0, "unguarded": 1}
+
+
+async def test_operations_are_guarded_one_by_one(plane: Plane) -> None:
+    policy = "kind: Application\nid: a\nmodel: pbac\nrights: {r: {}}\nhttp: {hosts: [h], routes: {'GET /a/{id}': {right: r}}}\n"
+    assert (await plane.put("a.yaml", policy))[0] == 200
+    told = [
+        ("GET", "/a/{x}", []),
+        ("PUT", "/a/{x}", []),
+        ("GET", "/a/{y}", ["path_unknown"]),
+        ("GET", "/b", ["unreached"]),
+    ]
+    operations = [{"method": method, "path": path, "id": "", "flags": flags} for method, path, flags in told]
+    api = {**API, "hosts": ["h"], "routes": [], "operations": operations}
+    guarded = {**api, "id": "b", "operations": [operations[0], operations[3]]}
+    _, _, body = await plane.ask("POST", "/v1/apis", role="authorizer", json=[api, guarded])
+    assert body["unguarded"] == 1
+    shown = await plane.get("/v1/apis")
+    assert [(one["guard"], one["why"]) for one in shown["apis"][0]["operations"]] == [
+        ("whole", ""), ("unguarded", ""), ("unguarded", "in_doubt"), ("unguarded", ""),
+    ]  # fmt: skip
+    assert shown["operations"] == {"whole": 2, "partial": 0, "unguarded": 4}
+    short = {"method": "GET", "path": "/"}
+    many = io.BytesIO(json.dumps([{**api, "operations": [short] * 100_001}]).encode())
+    assert (await plane.ask("POST", "/v1/apis", role="authorizer", data=many))[0] == 400
 
 
 async def test_a_document_that_would_not_be_read_is_refused(plane: Plane) -> None:

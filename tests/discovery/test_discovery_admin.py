@@ -135,6 +135,43 @@ def test_the_verb_prints_a_table_and_json(tmp_path: Path, capsys: pytest.Capture
     assert printed["apis"][0]["routes"][0]["path"] == "/orders"
 
 
+DESCRIBED = """
+swagger: "2.0"
+host: shop.example
+basePath: /orders
+paths: {"/{id}": {get: {operationId: getOrder}}, "/{a}-{b}": {get: {}}}
+"""
+
+
+def test_the_verb_shows_operations_of_apis_and_of_descriptions_alone(tmp_path, capsys) -> None:
+    (tmp_path / "dump.json").write_text(json.dumps(DUMP))
+    (tmp_path / "o.yaml").write_text(DESCRIBED)
+    args = command("--file", str(tmp_path / "dump.json"), "--openapi", f"orders={tmp_path}/o.yaml", "--output", "json")
+    assert args.run(args) == 0
+    (api,) = json.loads(capsys.readouterr().out)["apis"]
+    assert [(one["path"], one["flags"]) for one in api["operations"]] == [
+        ("/orders/{id}", []),
+        ("/orders/{a}-{b}", ["unwritable"]),
+    ]
+    args = command("--openapi", str(tmp_path / "o.yaml"))
+    assert args.run(args) == 0
+    printed = capsys.readouterr().out
+    assert "operation getOrder" in printed
+    assert "1 APIs, 0 routes, 2 operations" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [([], "AZ606"), (["--openapi", "http://127.0.0.1:1/o"], "AZ610"), (["--grpc", "127.0.0.1:1"], "AZ610"),
+     (["--grpc", "a=127.0.0.1:1"], "AZ613"), (["--kong", "http://127.0.0.1:1"], "AZ611"),
+     (["--traefik", "http://127.0.0.1:1"], "AZ611"), (["--openapi", "a=http://127.0.0.1:1/o"], "AZ611")],
+)  # fmt: skip
+def test_what_cannot_be_asked_is_coded(words, code) -> None:
+    args = command(*words)
+    with pytest.raises(DiscoveryError, match=code):
+        args.run(args)
+
+
 def test_an_unreadable_file_is_coded(tmp_path: Path) -> None:
     args = command("--file", str(tmp_path / "none"))
     with pytest.raises(DiscoveryError, match="AZ606"):

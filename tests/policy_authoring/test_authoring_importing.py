@@ -72,9 +72,9 @@ def test_openapi():
     assert "where: {all: [{is: {scope: orders.read}}]}" in found.text
     assert "id: shop_api\n" in found.text
     assert found.notes == (
-        "GET /orders/{order-id}#again: the same requests as GET /orders/{order-id}, whose right it shares",
         "GET /orders/{a}.{b}: left out: 'a}.{b' is not a parameter name: letters, digits and '_' only, no digit first",
         "'key' without scopes is asked for: granted to nobody by that",
+        "GET /orders/{order-id}#again: the same requests as GET /orders/{order-id}, whose right it shares",
         "shop_api: 1 of 3 operations are granted to nobody: write to whom",
         "shop_api-keys.example: 1 of 1 operations are granted to nobody: write to whom",
     )

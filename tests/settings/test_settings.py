@@ -134,6 +134,10 @@ def test_every_problem_is_told_at_once_at_its_place():
         ("policies: p\next_authz: {tls: {certificate: c.pem, key: k.pem, client_names: [a]}}\n", "AZ106"),
         ("policies: p\next_authz: {engine: grpcio, tls: {certificate: c.pem, key: k.pem}}\n", "AZ106"),
         ("policies: p\ncontrol_plane: {url: 'http://c'}\n", "AZ106"),
+        ("policies: p\ndiscovery: {described: {a: {api: a}}}\n", "AZ106"),
+        ("policies: p\ndiscovery: {described: {a: {api: a, file: f, url: 'http://u'}}}\n", "AZ106"),
+        ("policies: p\ndiscovery: {described: {a: {url: 'http://u/o.json'}}}\n", "AZ106"),
+        ("policies: p\ndiscovery: {annotated: true}\n", "AZ106"),
         ("policies: p\next_authz: {listen: ''}\nforward_auth: {listen: ''}\n", "AZ106"),
     ],
 )

@@ -4,6 +4,7 @@ Every failure is a ControlPlaneError; no message carries the credential.
 """
 
 import asyncio
+import io
 import logging
 import re
 import ssl
@@ -101,12 +102,14 @@ async def exchange(
     Raises ControlPlaneError AZ501-AZ509.
     """
     sent = {**(headers or {}), **await _credential(link.endpoint)}
+    data = None
     if body is not None:
         sent[hdrs.CONTENT_TYPE] = "application/json"
+        data = io.BytesIO(body)  # sent piece by piece: a catalogue is large
     try:
         async with (
             asyncio.timeout(link.endpoint.answer_seconds + wait),
-            link.session.request(method, link.base / path, headers=sent, data=body, allow_redirects=False) as response,
+            link.session.request(method, link.base / path, headers=sent, data=data, allow_redirects=False) as response,
         ):
             return await _answer(response, limit)
     except TimeoutError:

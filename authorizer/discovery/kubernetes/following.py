@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import aiohttp
+from msgspec.structs import replace
 
 from authorizer.discovery.kubernetes import reading
 from authorizer.discovery.kubernetes.access import Access
@@ -91,7 +92,7 @@ class Following:
         if self._current is not None and self._current[0] == changes:
             return self._current[1]
         found = await asyncio.to_thread(reading.read, self.objects(), self._providers, whole=self.whole)
-        self._current = changes, Reading(found.apis, (*found.notes, *self._unseen()))
+        self._current = changes, replace(found, notes=(*found.notes, *self._unseen()))
         return self._current[1]
 
     def _unseen(self) -> Iterator[str]:

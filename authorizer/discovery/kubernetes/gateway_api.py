@@ -88,6 +88,7 @@ def read(seen: Cluster, kind: Kind, key: Key, route: Json) -> Iterator[Api]:
                     methods=one.methods,
                     cluster=",".join(names),
                     flags=tuple(sorted(more)),
+                    seen=_seen(rule, one.kind),
                 )
             )
     if not found:
@@ -170,6 +171,17 @@ def _filters(seen: Cluster, place: str, rule: Json) -> set[str]:
         elif _FILTERS[kind]:
             flags.add(_FILTERS[kind])
     return flags
+
+
+def _seen(rule: Json, kind: PathKind) -> str | None:
+    """Return what the API sees in the place of what matched, if one filter for all its backends says so."""
+    said = [message(message(each, "urlRewrite"), "path") for each in messages(rule, "filters")]
+    changes = [path for path in said if path]
+    if len(changes) != 1:
+        return None
+    if text(changes[0], "type") == "ReplacePrefixMatch" and kind in {"segments", "prefix"}:
+        return text(changes[0], "replacePrefixMatch") or "/"
+    return text(changes[0], "replaceFullPath") or None if kind == "exact" else None
 
 
 def _backends(seen: Cluster, kind: Kind, key: Key, rule: Json) -> tuple[list[Key], tuple[str, ...], set[str]]:

@@ -61,9 +61,10 @@ def read(seen: Cluster, key: Key, value: Json) -> Iterator[Api]:
         services, names, rule_flags = _targets(seen, key, rule)
         rule_flags |= strange(seen, place, rule, _HTTP)
         behind.setdefault(names, services)
+        rewrite = text(message(rule, "rewrite"), "uri") or None
         for match in messages(rule, "match") or [{}]:
             more = rule_flags | strange(seen, place, match, frozenset(_MATCH))
-            found.setdefault(names, []).append(_route(match, ",".join(names), more))
+            found.setdefault(names, []).append(_route(match, ",".join(names), more, rewrite))
     if messages(spec, "tls") or messages(spec, "tcp"):
         seen.note(place, "connections are routed too (tls, tcp): nothing of them can be decided by request")
         flags.add("connections_routed")
@@ -101,7 +102,7 @@ def entry(seen: Cluster, key: Key, value: Json) -> Iterator[Api]:
     )
 
 
-def _route(match: Json, cluster: str, flags: set[str]) -> ApiRoute:
+def _route(match: Json, cluster: str, flags: set[str], rewrite: str | None) -> ApiRoute:
     flags = flags | {_MATCH[name] for name in match if _MATCH.get(name) and match[name]}
     if flag(match, "ignoreUriCase"):
         flags.add("case_insensitive")
@@ -110,7 +111,8 @@ def _route(match: Json, cluster: str, flags: set[str]) -> ApiRoute:
     if method := message(match, "method"):
         methods = (text(method, "exact"),) if text(method, "exact") else ()
         flags |= set() if methods else {"method_unread"}
-    return ApiRoute(path=path, kind=kind, methods=methods, cluster=cluster, flags=tuple(sorted(flags)))
+    seen = rewrite if kind in {"exact", "prefix"} else None
+    return ApiRoute(path=path, kind=kind, methods=methods, cluster=cluster, flags=tuple(sorted(flags)), seen=seen)
 
 
 def _path(uri: Json, flags: set[str]) -> tuple[str, PathKind]:

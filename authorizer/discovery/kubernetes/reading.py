@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from authorizer.discovery.kubernetes import gateway_api, ingress, istio, services
+from authorizer.discovery.describing import Place
+from authorizer.discovery.kubernetes import described, gateway_api, ingress, istio, services
 from authorizer.discovery.kubernetes.kinds import (
     GRPC_ROUTE,
     HTTP_ROUTE,
@@ -41,10 +42,14 @@ _NARROWED = frozenset(
 
 
 class Reading(Struct, frozen=True):
-    """What was found: APIs by id, and in ``notes`` what could not be told as an API, each said once."""
+    """What was found: APIs by id, and in ``notes`` what could not be told as an API, each said once.
+
+    ``described`` are the places where services say that they describe their operations.
+    """
 
     apis: tuple[Api, ...] = ()
     notes: tuple[str, ...] = ()
+    described: tuple[Place, ...] = ()
 
 
 def read(objects: Mapping[Kind, Mapping[Key, Json]], providers: Iterable[str], *, whole: bool) -> Reading:
@@ -64,14 +69,16 @@ def read(objects: Mapping[Kind, Mapping[Key, Json]], providers: Iterable[str], *
                     raise DiscoveryError("AZ603", f"the cluster has more than {MAX_ROUTES} routes")
                 found.append(api)
     routed = frozenset(_routed(found))
+    places: tuple[Place, ...] = ()
     try:
         found += services.apis(seen, routed)
+        places = described.places(seen)
     except DiscoveryError as error:
         seen.note("Services", error.message)
     notes = sorted(seen.notes)
     if len(notes) > MAX_NOTES:
         notes = [*notes[:MAX_NOTES], f"{len(notes) - MAX_NOTES} more"]
-    return Reading(tuple(sorted(_contested(found), key=lambda api: api.id)), tuple(notes))
+    return Reading(tuple(sorted(_contested(found), key=lambda api: api.id)), tuple(notes), places)
 
 
 def _read(seen: Cluster, kind: Kind, key: Key, value: Json, reader: _Reader) -> list[Api]:

@@ -6,7 +6,8 @@
 - Changes: ``difference`` is what one gives and takes. ``ranges`` and ``regions`` are sets of values and of requests,
   ``extents`` those of policies, ``meanings`` what policies say; ``operations`` compares what leads to rights.
 - Texts: ``layout`` and ``comments`` lay documents out, ``expansion`` and ``writing`` write short forms out,
-  ``importing`` reads what others wrote, ``unpacking`` reads bundles. ``surgery`` takes conditions apart.
+  ``importing`` reads what others wrote, ``descriptions`` what an API says of itself, ``unpacking`` bundles. ``surgery``
+  takes conditions apart.
 
 Decisions are always the engine's: whoever calls hands in how a compiled form answers a case.
 """
