@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from authorizer.discovery import envoy
 from authorizer.discovery.admin import fetch
-from authorizer.discovery.joining import join
 from authorizer.model import Api
 
 
@@ -26,11 +25,6 @@ class Catalogue(Struct, frozen=True):
 def catalogue(apis: tuple[Api, ...], notes: tuple[str, ...] = ()) -> Catalogue:
     """Name a set of APIs by the SHA-256 of its JSON form."""
     return Catalogue(apis, hashlib.sha256(msgspec.json.encode(apis)).hexdigest(), notes)
-
-
-def together(declared: tuple[Api, ...], served: tuple[Api, ...], notes: tuple[str, ...] = ()) -> Catalogue:
-    """Return one catalogue of what objects declare and what a gateway serves."""
-    return catalogue(join(declared, served), notes)
 
 
 async def discover_once(admin: str, previous: str = "") -> tuple[Catalogue, bool]:

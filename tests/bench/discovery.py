@@ -5,7 +5,8 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from authorizer.discovery.catalogue import together
+from authorizer.discovery.catalogue import catalogue
+from authorizer.discovery.joining import join
 from authorizer.discovery.kubernetes import objects, reading
 from authorizer.discovery.kubernetes.kinds import ENDPOINT_SLICE, GATEWAY, HTTP_ROUTE, SERVICE, Kind, kept
 from tests.bench.report import Row, lower_is_better
@@ -23,7 +24,7 @@ def run() -> dict[str, Row]:
     times = []
     for _ in range(5):
         started = perf_counter()
-        told = together(reading.read(found, ["authorizer"], whole=True).apis, ())
+        told = catalogue(join(reading.read(found, ["authorizer"], whole=True).apis, ()))
         times.append((perf_counter() - started) * 1e3)
     assert sum(len(api.routes) for api in told.apis) == ROUTES
     cost = median(times)
