@@ -8,6 +8,7 @@ from authorizer.policy.documents import ListNode, MapNode, Node, Scalar, shorten
 
 MAX_NAME = 256
 _SUGGESTED = 200  # problems that get a suggestion: each costs a comparison with all known names
+_FEW = 12
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
 
@@ -35,9 +36,11 @@ class Findings:
         return any(problem.severity == "error" for problem in self.problems)
 
     def unknown(self, code: str, place: Place, what: str, word: str, known: Iterable[str], where: str = "") -> None:
-        """Note an unknown name, with the nearest known one."""
-        near = suggestion(word, known) if len(self.problems) < _SUGGESTED else ""
-        self.error(code, place, f"unknown {what} {word!r}{where}" + (f"; {near}" if near else ""))
+        """Note an unknown name, with the nearest known one, or all where none is near and there are few."""
+        names = sorted(known)
+        near = suggestion(word, names) if len(self.problems) < _SUGGESTED else ""
+        few = "known: " + ", ".join(names) if not near and 0 < len(names) <= _FEW else ""
+        self.error(code, place, f"unknown {what} {word!r}{where}" + (f"; {near}" if near else ""), few)
 
     def mapping(self, node: Node | None, what: str, hint: str = "") -> MapNode | None:
         """Return ``node`` as a mapping; nothing at all is None without a problem."""

@@ -10,6 +10,7 @@ from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac import dead, lint
 from authorizer.policy.pbac.applications import read_applications
 from authorizer.policy.pbac.compile import compile_form
+from authorizer.policy.pbac.crossing import crossing_routes
 from authorizer.policy.pbac.declared import Estate
 from authorizer.policy.pbac.eligibility import read_eligibility
 from authorizer.policy.pbac.emit import clashing
@@ -68,6 +69,7 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
         dead.never_granting(applications, policies, findings)
         dead.needless(catalog, applications, policies, findings)
         dead.unreachable(applications, findings)
+        crossing_routes(applications, findings)
     if findings.failed:
         return Compiled(ordered(findings.problems))
     data = compile_form(catalog, applications, policies, eligibility)

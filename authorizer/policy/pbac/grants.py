@@ -65,7 +65,12 @@ def read_right(
             return None
         return Target(application, "all", "", tuple(application.rights.values()))
     if name not in application.rights:
-        findings.unknown("R004", node.place, "right", name, application.rights, f" in {application.id!r}")
+        local = sorted(one.name for one in application.rights.values() if one.stands_for == name)
+        if local:
+            hint = "grant the local one: " + ", ".join(local)
+            findings.error("R004", node.place, f"{name!r} is a global right, which is for reports", hint)
+        else:
+            findings.unknown("R004", node.place, "right", name, application.rights, f" in {application.id!r}")
         return None
     return Target(application, "right", name, (application.rights[name],))
 

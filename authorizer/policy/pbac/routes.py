@@ -9,6 +9,7 @@ from authorizer.errors import Place
 from authorizer.grammar import TOKEN
 from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac.declared import Application, Field, Right, Route, Source
+from authorizer.policy.pbac.rules import EVERYBODY, WORDS
 from authorizer.policy.pbac.types import converter
 from authorizer.policy.reading import Findings
 from authorizer.policy.templates import TemplateError, keys, parameters, parse_host, parse_method, parse_template
@@ -108,7 +109,10 @@ def _read_route(
         return None
     what = f"route {key.text!r}"
     absent = isinstance(node, Scalar) and node.absent
-    declared = None if absent else findings.fields(node, what, ROUTE_KEYS)
+    if isinstance(node, Scalar) and not absent:
+        findings.choice(node, "rule", EVERYBODY, "A018")
+        return None
+    declared = None if absent else findings.fields(node, what, (*ROUTE_KEYS, *WORDS))
     named = declared.get("right") if declared else None
     right = key.text
     linked: frozenset[str] = frozenset()

@@ -99,7 +99,7 @@ def _read_type(node: MapNode, what: str, findings: Findings) -> FieldType | None
     values = findings.texts(node.get("values"), "values")
     ordered = findings.flag(node.get("ordered"), "ordered")
     if (base == "enum") != bool(values):
-        message = "an enum needs values" if base == "enum" else f"a {base} has no values"
+        message = "an enum needs values" if base == "enum" else f"the type {base} has no values"
         findings.error("A006", node.place, f"{what}: {message}")
         return None
     if ordered and base != "enum":

@@ -11,6 +11,7 @@ from authorizer.policy.plan.builtins.graphql_schema import (
     Schema,
     inner_name,
     is_required,
+    looped,
     named,
 )
 from authorizer.policy.plan.builtins.graphql_syntax import Node
@@ -43,7 +44,8 @@ class _Validation:
         _check_unique([each["Name"] for each in self.operations if each["Name"]], "operations")
         if len(self.operations) > 1 and not all(each["Name"] for each in self.operations):
             raise unfit("an anonymous operation is not the only one")
-        self._check_cycles()
+        if looped({name: self._spreads(each["SelectionSet"]) for name, each in self.by_name.items()}):
+            raise unfit("a fragment spreads itself")
         used: set[str] = set()
         for operation in self.operations:
             self.walked = set()
@@ -55,23 +57,6 @@ class _Validation:
         for fragment in self.fragments:
             self.walked = set()
             self._fragment(fragment)
-
-    def _check_cycles(self) -> None:
-        done: set[str] = set()
-        for start in self.by_name:
-            stack: list[tuple[str, bool]] = [(start, False)]
-            path: set[str] = set()
-            while stack:
-                name, left = stack.pop()
-                if left:
-                    path.discard(name)
-                    done.add(name)
-                elif name in path:
-                    raise unfit("a fragment spreads itself")
-                elif name not in done and name in self.by_name:
-                    path.add(name)
-                    stack.append((name, True))
-                    stack += [(each, False) for each in self._spreads(self.by_name[name]["SelectionSet"])]
 
     def _spreads(self, selections: Sequence[Node]) -> list[str]:
         found: list[str] = []

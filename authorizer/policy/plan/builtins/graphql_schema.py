@@ -3,8 +3,9 @@
 What is checked is what github.com/vektah/gqlparser checks. Everything is a dictionary by name, built once a schema.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
 from authorizer.policy.plan.builtins.graphql_syntax import NULL, Node, parse_schema
@@ -280,27 +281,25 @@ class Schema:
 
     def _check_cycles(self) -> None:
         """Refuse input objects that need a value of their own type."""
-        done: set[str] = set()
-        for start in (name for name, definition in self.types.items() if definition["Kind"] == "INPUT_OBJECT"):
-            stack: list[tuple[str, bool]] = [(start, False)]
-            path: set[str] = set()
-            while stack:
-                name, left = stack.pop()
-                if left:
-                    path.discard(name)
-                    done.add(name)
-                elif name in path:
-                    raise _invalid(f"{name} needs a value of its own type")
-                elif name not in done:
-                    path.add(name)
-                    stack.append((name, True))
-                    stack += [(each, False) for each in self._needs(name)]
+        inputs = [name for name, definition in self.types.items() if definition["Kind"] == "INPUT_OBJECT"]
+        name = looped({name: self._needs(name) for name in inputs})
+        if name:
+            raise _invalid(f"{name} needs a value of its own type")
 
     def _needs(self, name: str) -> list[str]:
         fields = self.types[name].get("Fields", [])
         self.context.budget.charge(1 + len(fields))
         needed = (each["Type"].get("NamedType", "") for each in fields if each["Type"].get("NonNull"))
         return [each for each in needed if self.kind(each) == "INPUT_OBJECT"]
+
+
+def looped(edges: Mapping[str, Iterable[str]]) -> str:
+    """Return a name that leads back to itself, or ""."""
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        return str(error.args[1][0])
+    return ""
 
 
 def _invalid(why: str) -> BuiltinError:
