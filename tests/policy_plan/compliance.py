@@ -11,7 +11,7 @@ from authorizer.policy.plan import Budget, BudgetError, Context, EvaluationError
 from authorizer.policy.plan.values import UNDEFINED, BuiltinError, Set, compare, json_text, key, set_of, unkey
 
 ARCHIVE = Path(__file__).parents[3] / "shared" / "checks" / "rego-ir"
-NOW = 1_700_000_000_000_000_000
+NOW = 1_780_000_000_000_000_000
 
 
 def cases():
@@ -52,6 +52,8 @@ def value_of(term):
                 return -walk(inner)
             case ast.List(elts=elements):
                 return [walk(each) for each in elements]
+            case ast.Call(func=ast.Name(id="set"), args=[]):
+                return set_of(())
             case ast.Set(elts=elements):
                 return set_of(walk(each) for each in elements)
             case ast.Dict(keys=keys, values=values):

@@ -52,7 +52,7 @@ def call(name, *operands, units=500_000):
         ("net.cidr_contains_matches", (["10.0.0.0/8"] * 200, ["10.0.0.1"] * 200)),
         ("json.unmarshal", (NESTED,)),
         ("json.unmarshal", ("9" * 5000,)),
-        ("json.unmarshal", ("1e4000000",)),
+        ("json.unmarshal", ("1e20000",)),
         ("yaml.unmarshal", (NESTED,)),
         ("yaml.unmarshal", (BOMB,)),
         ("graphql.parse_query", ("{a" * 5000,)),

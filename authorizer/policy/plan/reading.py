@@ -19,7 +19,7 @@ MAX_DIGITS: Final = 1_000
 """Characters of a number, and its power of ten."""
 MAX_PARAMETERS: Final = 200
 
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
+_NUMBER: Final = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 
 
 def read(document: object) -> Plan:
@@ -67,7 +67,10 @@ def _check_kinds(blocks: Sequence[Block], refused: str, where: str) -> None:
 
 
 def number(text: str) -> int | float:
-    """Return the number that a JSON text says: exact when it is whole. Raises ValueError, also for one too long."""
+    """Return the number that a text says, exact when it is whole: JSON's, or one that begins with the point.
+
+    Raises ValueError, also for one too long.
+    """
     if len(text) > MAX_DIGITS or not _NUMBER(text):
         raise ValueError("not a number, or too long")
     try:
@@ -77,7 +80,7 @@ def number(text: str) -> int | float:
     if abs(exact.adjusted()) > MAX_DIGITS:
         raise ValueError("too large")
     real = float(exact)
-    return int(exact) if exact == exact.to_integral_value() and (abs(real) >= 2**53 or "e" in text.lower()) else real
+    return int(exact) if exact == exact.to_integral_value() and (abs(real) >= 2**53) else real
 
 
 class _Reader:

@@ -7,9 +7,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
 from msgspec import Struct
 
+from authorizer.policy.plan.builtins.yaml_text import read
+from authorizer.policy.plan.context import BudgetError
+from authorizer.policy.plan.values import BuiltinError
 from authorizer.policy.rego.problems import Findings
 from authorizer.policy.rego.syntax import (
     ArrayTerm,
@@ -27,6 +29,7 @@ from authorizer.policy.rego.syntax import (
 
 _MAX_BLOCK = 64 * 1024
 _SCOPES = frozenset({"rule", "document", "package", "subpackages"})
+_ENTRYPOINTS = frozenset({"document", "package"})
 _PLAIN = ("title", "description", "organizations", "custom", "labels")
 _ALIAS = re.compile(r"(?m)(?:^|[:\-\[{,]\s*)[&*]")
 _AUTHOR = re.compile(r"(?P<name>[^<]*?)\s*(?:<(?P<email>[^>]*)>)?\s*")
@@ -47,6 +50,15 @@ class Annotations:
     def __init__(self, modules: Sequence[Module], findings: Sequence[Findings]) -> None:
         self._modules = modules
         self._notes = [list(_notes_of(module, found)) for module, found in zip(modules, findings, strict=True)]
+        known: set[tuple[bool, tuple[str, ...]]] = set()
+        for notes, found in zip(self._notes, findings, strict=True):
+            for note in notes:
+                if note.scope != "rule":
+                    place = (note.scope == "package", note.path)
+                    if place in known:
+                        name = ".".join(("data", *note.path))
+                        found.add("G401", f"metadata of scope {note.scope} for {name} twice", (note.row, 1), "keep one")
+                    known.add(place)
 
     def term_for(self, index: int) -> Callable[[Rule, str, At], Term]:
         """Return what answers the calls of ``rego.metadata`` in the rules of a module."""
@@ -125,16 +137,16 @@ def _notes_of(module: Module, findings: Findings) -> Iterator[_Note]:
             findings.add("G107", "metadata that is too large, or has an anchor or alias", (row, 1), "write it out")
             continue
         try:
-            told = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError):
+            told = read(text)
+        except (BuiltinError, BudgetError):
             findings.add("G107", "metadata that is not YAML", (row, 1), "a mapping in the comments below")
             continue
-        if not isinstance(told, dict) or not all(isinstance(name, str) for name in told):
+        if not isinstance(told, dict):
             findings.add("G107", "metadata that is not a mapping", (row, 1), "`# title: text`")
             continue
         note = _note(module, row, told)
         if note is None:
-            findings.add("G107", "metadata that stands on nothing, or with an unknown scope", (row, 1))
+            findings.add("G107", "metadata that stands on nothing, or with a scope that it cannot have", (row, 1))
         else:
             yield note
 
@@ -143,13 +155,19 @@ def _note(module: Module, row: int, told: Mapping[str, Any]) -> _Note | None:
     rule = next((one for one in module.rules if one.at[0] > row), None)
     on_package = module.at[0] > row
     scope = told.get("scope") or ("package" if on_package else "document" if told.get("entrypoint") else "rule")
-    if scope not in _SCOPES or (not on_package and rule is None):
+    if scope not in _SCOPES or (not on_package and (rule is None or _before_import(module, row, rule))):
+        return None
+    if told.get("entrypoint") and scope not in _ENTRYPOINTS:
         return None
     on_rule = scope in {"rule", "document"}
     if on_rule == on_package:
         return None
     path = (*module.package, *_fixed(rule)) if on_rule and rule is not None else module.package
     return _Note(scope, path, row, {"scope": scope, **_members(told)})
+
+
+def _before_import(module: Module, row: int, rule: Rule) -> bool:
+    return any(row < one.at[0] < rule.at[0] for one in module.imports)
 
 
 def _members(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Checks that calls, unifications and references can ever succeed, by the types that the source tells."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from authorizer.policy.plan.builtins.signatures import SIGNATURES
 from authorizer.policy.rego.problems import Findings
@@ -13,6 +13,7 @@ from authorizer.policy.rego.syntax import (
     Comprehension,
     Every,
     Expr,
+    Nested,
     Number,
     ObjectTerm,
     Ref,
@@ -54,6 +55,7 @@ class TypeChecker:
     def __init__(self, tree: RuleTree) -> None:
         self._tree = tree
         self._rules: dict[str, list[Type]] = {}
+        self._taken: dict[str, list[tuple[Type, ...]]] = {}
         self._known: dict[str, Type] = {}
         self._findings = Findings("", ())
 
@@ -63,9 +65,9 @@ class TypeChecker:
         types = self._rules.setdefault(name, [])
         for branch in (rule, *rule.elses):
             self._known = {}
-            for arg in branch.args or ():
-                self._take(arg, ANY)
             self._body(branch.body)
+            if branch.args is not None:  # each is what the body takes it for
+                self._taken.setdefault(name, []).append(tuple(map(self._type, branch.args)))
             if branch.key is not None:
                 types.append(set_of(self._type(branch.key)))
             elif branch.value is not None:
@@ -84,15 +86,18 @@ class TypeChecker:
         elif isinstance(what, Call):
             self._call(what)
         elif isinstance(what, Every):
-            domain = elements(self._type(what.domain))
-            key, value = domain or (ANY, ANY)
-            for name, found in ((what.key, key), (what.value, value)):
-                if name is not None:
-                    self._known[name.name] = found
-            self._body(what.body)
+            self._type(what.domain)
+            self._inner_body(what.body, [one.name for one in (what.key, what.value) if one is not None])
+        elif isinstance(what, Nested):
+            self._inner_body(what.body, ())
         else:
             assert not isinstance(what, DECLARATIONS)
             self._type(what)
+
+    def _inner_body(self, body: Body, names: Iterable[str]) -> None:
+        outer, self._known = self._known, self._known | dict.fromkeys(names, ANY)
+        self._body(body)
+        self._known = outer
 
     def _unknown(self, expr: Expr) -> None:
         names: set[str] = set()
@@ -154,17 +159,20 @@ class TypeChecker:
         name = term_text(call.operator)
         known = _DECLARED.get(name)
         if name.startswith("data.") or known is None:
-            taken = self._tree.arity(call)
-            result = self._of_rule(name)
+            clauses = self._taken.get(name, [])
+            wanted: Sequence[Type] = [either(column) for column in zip(*clauses, strict=True)]
+            taken, result = self._tree.arity(call), self._of_rule(name)
         else:
             wanted, result = known
             taken = len(wanted)
-            for position, (arg, one) in enumerate(zip(call.args, wanted, strict=False), 1):
-                if not meet(self._type(arg), one):
-                    given = self._type(arg)
-                    self._findings.add("G405", f"{name} takes {one} as argument {position}, not {given}", arg.at)
             if SIGNATURES[name].relation:
                 result = ANY
+        for position, (arg, one) in enumerate(zip(call.args, wanted, strict=False), 1):
+            if isinstance(arg, Var) and arg.name not in self._known:
+                self._known[arg.name] = one
+            elif not meet(self._type(arg), one):
+                given = self._type(arg)
+                self._findings.add("G405", f"{name} takes {one} as argument {position}, not {given}", arg.at)
         for arg in call.args[:taken]:
             self._type(arg)
         for arg in call.args[taken:]:
@@ -258,7 +266,10 @@ class TypeChecker:
             name = Ref(ref.head, ref.path[:length], ref.at)
             rules = self._tree.rules_at(name)
             if rules:
-                if any(rule.args is not None or not is_whole(rule) for rule in rules):
+                if any(rule.args is not None for rule in rules):
+                    self._findings.add("G404", f"{term_text(name)} is a function", ref.at, "call it")
+                    break
+                if not all(map(is_whole, rules)):
                     break
                 return self._of_rule(term_text(name)), ref.path[length:]
         for step in ref.path:

@@ -9,6 +9,7 @@ from itertools import count
 
 from msgspec.structs import replace
 
+from authorizer.policy.plan.builtins.signatures import SIGNATURES
 from authorizer.policy.rego.problems import Findings
 from authorizer.policy.rego.syntax import (
     CONSTANTS,
@@ -22,6 +23,7 @@ from authorizer.policy.rego.syntax import (
     Comprehension,
     Every,
     Expr,
+    Nested,
     Number,
     ObjectTerm,
     Ref,
@@ -37,6 +39,9 @@ from authorizer.policy.rego.syntax import (
     always,
     term_text,
 )
+
+_KEPT = ("internal.", "rego.metadata.")
+"""Functions that the compiler answers itself."""
 
 
 class Flattener:
@@ -109,6 +114,8 @@ class Flattener:
         elif isinstance(what, Every):
             domain = self._hoisted(self.term(what.domain, extra), extra)
             what = Every(what.key, what.value, domain, self.body(what.body), what.at)
+        elif isinstance(what, Nested):
+            what = Nested(self.body(what.body), what.own, what.at)
         else:
             assert not isinstance(what, DECLARATIONS)
             what = self.term(what, extra)
@@ -123,8 +130,12 @@ class Flattener:
             value = Ref(value, (), value.at)
         root = target.head.name if isinstance(target.head, Var) else ""
         replaces_function = self._is_function(target)
-        if root not in {"input", "data"} and not replaces_function:
-            self._findings.add("G202", "`with` replaces input, data or a function", target.at)
+        if root not in {"input", "data"}:
+            name = term_text(target)
+            if not replaces_function:
+                self._findings.add("G202", "`with` replaces input, data or a function", target.at)
+            elif name == "eq" or name.startswith(_KEPT) or SIGNATURES[name].relation or not SIGNATURES[name].result:
+                self._findings.add("G202", f"{name} cannot be replaced", target.at)
         if isinstance(value, Ref) and (self._is_function(value) or (replaces_function and self._is_rule(value))):
             return With(target, value, one.at)
         return With(target, self._named(self.term(value, out), out), one.at)
@@ -168,7 +179,7 @@ class Flattener:
                 parts.append(part)
                 continue
             what = part.what
-            assert not isinstance(what, Bind | Every | Some | SomeIn)
+            assert not isinstance(what, Bind | Every | Some | SomeIn | Nested)
             if isinstance(what, CONSTANTS) and not part.withs:
                 parts.append(what)
             elif isinstance(what, Var):

@@ -18,6 +18,7 @@ from authorizer.policy.rego.syntax import (
     Comprehension,
     Every,
     Expr,
+    Nested,
     ObjectTerm,
     Ref,
     Rule,
@@ -48,7 +49,7 @@ class Lowerer:
         what = expr.what
         if isinstance(what, Call) and len(what.args) == 2 and not expr.generated and _is_equal(what):
             what = Bind(what.args[0], what.args[1], declares=False, at=what.at)
-        lowered: Term | Bind | Every
+        lowered: Term | Bind | Every | Nested
         if isinstance(what, Bind):
             left = self._shallow(what.left, expr, out)
             lowered = Bind(left, self._shallow(what.right, expr, out), what.declares, what.at)
@@ -56,6 +57,8 @@ class Lowerer:
             lowered = Call(what.operator, tuple(self._deep(arg, expr, out) for arg in what.args), what.at)
         elif isinstance(what, Every):
             lowered = replace(what, domain=self._deep(what.domain, expr, out), body=self.body(what.body))
+        elif isinstance(what, Nested):
+            lowered = replace(what, body=self.body(what.body))
         else:
             assert not isinstance(what, DECLARATIONS)
             lowered = self._shallow(what, expr, out)

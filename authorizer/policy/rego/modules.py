@@ -2,8 +2,9 @@
 
 from msgspec.structs import replace
 
+from authorizer.policy.plan.builtins.signatures import SIGNATURES
 from authorizer.policy.rego.lexer import tokens_of
-from authorizer.policy.rego.parser import LATER_WORDS, WORDS, Parser
+from authorizer.policy.rego.parser import LATER_WORDS, LOGIC_WORDS, Parser
 from authorizer.policy.rego.problems import MAX_PROBLEMS, Findings, Refusal, stop
 from authorizer.policy.rego.syntax import (
     RESERVED,
@@ -22,21 +23,30 @@ from authorizer.policy.rego.syntax import (
     Var,
     always,
     is_ground,
+    term_text,
 )
 
-_FUTURE = {"contains": {"contains"}, "every": {"every", "in"}, "if": {"if"}, "in": {"in"}}
+_FUTURE = {
+    "and": {"and"},
+    "contains": {"contains"},
+    "every": {"every", "in"},
+    "if": {"if"},
+    "in": {"in"},
+    "or": {"or"},
+}
 
 
 def parse(text: str, file: str, version: int = 1) -> Module:
-    """Read a module; ``file`` is the name that problems show, ``version`` that of the language, 0 or 1.
+    """Read a module; ``file`` is the name that problems show, ``version`` that of the language, 0, 1 or 2.
 
-    ``import rego.v1`` makes a module of version 0 one of version 1. Raises RegoError with all that is wrong.
+    ``import rego.v1`` makes a module of version 0 one of version 1, ``rego.v2`` one of version 2. Raises RegoError with
+    all that is wrong.
     """
     lines = tuple(text.split("\n"))
     findings = Findings(file, lines)
     tokens, comments = tokens_of(text, findings)
     stop(findings.problems)
-    parser = Parser(tokens, WORDS | (LATER_WORDS if version else frozenset()))
+    parser = Parser(tokens, version)
     reader = _Reader(parser, findings, version)
     reader.run()
     stop(findings.problems)
@@ -57,7 +67,7 @@ def parse_query(text: str, version: int = 1) -> Body:
     findings = Findings("<query>", tuple(text.split("\n")))
     tokens, _ = tokens_of(text, findings)
     stop(findings.problems)
-    parser = Parser(tokens, WORDS | (LATER_WORDS if version else frozenset()))
+    parser = Parser(tokens, version)
     try:
         body = parser.body("end")
     except Refusal as refusal:
@@ -72,7 +82,6 @@ class _Reader:
         self.parser = parser
         self.findings = findings
         self.version = version
-        parser.templates = version > 0
         self.package: tuple[str, ...] = ()
         self.at: At = (1, 1)
         self.imports: list[Import] = []
@@ -161,16 +170,19 @@ class _Reader:
         parser = self.parser
         if alias:
             raise Refusal("G105", f"`{path[0]}` imports cannot be renamed", at)
-        if path == ("rego", "v1"):
-            self.version = max(self.version, 1)
-            parser.templates = True
-            parser.words |= LATER_WORDS
+        if path in (("rego", "v1"), ("rego", "v2")):
+            self.version = max(self.version, int(path[1][1]))
+            parser.speak(self.version)
         elif path == ("future", "keywords"):
-            parser.words |= LATER_WORDS
+            parser.words |= LATER_WORDS | LOGIC_WORDS
+            parser.negates = True
+        elif path == ("future", "keywords", "not"):
+            parser.negates = True
         elif path[:2] == ("future", "keywords") and len(path) == 3 and path[2] in _FUTURE:
             parser.words |= _FUTURE[path[2]]
         else:
-            known = ", ".join(["rego.v1", "future.keywords", *(f"future.keywords.{word}" for word in sorted(_FUTURE))])
+            keywords = (f"future.keywords.{word}" for word in sorted((*_FUTURE, "not")))
+            known = ", ".join(["rego.v1", "rego.v2", "future.keywords", *keywords])
             raise Refusal("G105", f"`{'.'.join(path)}` is not supported", at, f"one of {known}")
         self.imports.append(Import(path, "", at))
 
@@ -218,7 +230,7 @@ class _Reader:
             path.append(parser.step())
             if len(path) > 64:
                 raise Refusal("G103", "a rule's name that is too long", token.at)
-        args = (parser.arguments() or None) if parser.token.kind == "(" and not parser.token.fresh else None
+        args = (parser.arguments() or None) if parser.token.kind == "(" and parser.token.glued else None
         key = value = None
         if parser.is_word("contains"):
             if args is not None:
@@ -252,7 +264,10 @@ class _Reader:
                     raise Refusal("G104", "`contains` is required for a set of values", at, "p contains x if { ... }")
             else:
                 value = Scalar(value=True, at=at)
-                bare = args is None and not conditional and self.parser.token.kind != "{"
+                lone = not conditional and self.parser.token.kind != "{"
+                if lone and args is not None and term_text(Ref(path[0], tuple(path[1:]), at)) in SIGNATURES:
+                    raise Refusal("G104", "a call of a builtin function is no rule", at, "p := value, or p if { ... }")
+                bare = lone and args is None
                 if bare and (self.version or len(path) == 1):
                     raise Refusal("G104", "a rule has a value, a body or both", at, "p := value, or p if { ... }")
         return Rule(tuple(path), args, key, value, body, at, default, bare=True)

@@ -17,6 +17,7 @@ from authorizer.policy.rego.syntax import (
     Comprehension,
     Every,
     Expr,
+    Nested,
     ObjectTerm,
     Ref,
     Rule,
@@ -138,6 +139,8 @@ class Orderer:
             inner = known | {name.name for name in (what.key, what.value) if name is not None}
             expr_vars(expr, inner)
             return replace(expr, what=replace(what, body=self._body(what.body, inner)))
+        if isinstance(what, Nested):
+            return replace(expr, what=replace(what, body=self._body(what.body, known)))
         assert not isinstance(what, DECLARATIONS)
         term = self._term(what, known)
         return expr if term is what else replace(expr, what=term)

@@ -1,9 +1,10 @@
-"""Tokens to terms and bodies. Rules and modules are put together in ``modules``.
+"""Tokens to terms and bodies. ``connectives`` reads ``and`` and ``or``; ``modules`` puts rules and modules together.
 
 The grammar is that of OPA 1.22 with its ambiguities: ``{x | y}`` is a comprehension where it can be one, and a brace
 that begins a body is tried as a term first. What was parsed at a token is remembered, so trying twice costs nothing.
 """
 
+from authorizer.policy.rego import connectives
 from authorizer.policy.rego.cursor import MAX_DEPTH, Cursor
 from authorizer.policy.rego.lexer import Token
 from authorizer.policy.rego.problems import Refusal
@@ -17,6 +18,7 @@ from authorizer.policy.rego.syntax import (
     Comprehension,
     Every,
     Expr,
+    Nested,
     Number,
     ObjectTerm,
     Ref,
@@ -32,6 +34,7 @@ from authorizer.policy.rego.syntax import (
 
 WORDS = frozenset({"as", "default", "else", "false", "import", "not", "null", "package", "some", "true", "with"})
 LATER_WORDS = frozenset({"contains", "every", "if", "in"})
+LOGIC_WORDS = frozenset({"and", "or"})
 
 _OPERATORS = {
     "==": (2, "equal"),
@@ -55,11 +58,18 @@ _MEMBERS = {1: ("internal", "member_2"), 2: ("internal", "member_3")}
 class Parser(Cursor):
     """Parses terms and bodies from where it stands."""
 
-    def __init__(self, tokens: list[Token], words: frozenset[str]) -> None:
-        super().__init__(tokens, words)
+    def __init__(self, tokens: list[Token], version: int) -> None:
+        super().__init__(tokens, WORDS)
         self.wildcards = 0
-        self.templates = True
+        self.templates = self.negates = False
+        self.speak(version)
         self._known: dict[int, tuple[Term, int] | Refusal] = {}
+
+    def speak(self, version: int) -> None:
+        """Take a version of the language: its keywords, its template strings, and what ``not`` may stand before."""
+        self.templates |= version > 0
+        self.negates |= version > 1
+        self.words |= (LATER_WORDS if version else set()) | (LOGIC_WORDS if version > 1 else set())
 
     # -- terms -------------------------------------------------------------------------------------------------------
 
@@ -329,7 +339,7 @@ class Parser(Cursor):
             if token.last:
                 return Template(tuple(parts), first.at, first.raw)
             expr = self.literal()
-            if expr.negated or isinstance(expr.what, Bind | Every | Some | SomeIn):
+            if expr.negated or isinstance(expr.what, Bind | Every | Some | SomeIn | Nested):
                 raise Refusal("G102", "a template string takes terms only", expr.at)
             self.expect("}")
             parts.append(expr)
@@ -359,19 +369,26 @@ class Parser(Cursor):
     def literal(self) -> Expr:
         """Parse one expression of a body. Raises Refusal."""
         at = self.token.at
-        negated = False
-        if not (self.token.kind == "name" and self.is_reference()):
-            if self.is_word("not"):
-                self.advance()
-                negated = True
-            for word, parse in (("some", self._some), ("every", self._every)):
-                if self.is_word(word):
-                    if negated:
-                        self.unexpected(f"`{word}` cannot be negated")
-                    return parse(at)
-        return Expr(self._expression(), at, negated, self._withs())
+        for word, parse in (("some", self._some), ("every", self._every)):
+            if self.is_word(word) and not self.is_reference():
+                return parse(at)
+        if self.negates or self.words & LOGIC_WORDS:
+            return connectives.expression(self)
+        return self.plain()
 
-    def _expression(self) -> Term | Bind:
+    def plain(self) -> Expr:
+        """Parse an expression without ``and`` and ``or``, negated or not. Raises Refusal."""
+        at = self.token.at
+        negated = self.is_word("not") and not self.is_reference()
+        if negated:
+            self.advance()
+            for word in ("some", "every"):
+                if self.is_word(word) and not self.is_reference():
+                    self.unexpected(f"`{word}` cannot be negated")
+        return Expr(self.unnegated(), at, negated, self.withs())
+
+    def unnegated(self) -> Term | Bind:
+        """Parse a term, or an equation of two. Raises Refusal."""
         left = self.infix()
         kind = self.token.kind
         if kind in {"=", ":="}:
@@ -383,7 +400,8 @@ class Parser(Cursor):
                 return Bind(left.args[0], left.args[1], name == "assign", left.at)
         return left
 
-    def _withs(self) -> tuple[With, ...]:
+    def withs(self) -> tuple[With, ...]:
+        """Parse what ``with`` replaces, if anything. Raises Refusal."""
         withs = []
         while self.is_word("with"):
             at = self.advance().at
@@ -420,7 +438,7 @@ class Parser(Cursor):
         if member is not None:
             terms, domain = member
             key = terms[0] if len(terms) == 2 else None
-            return Expr(SomeIn(key, terms[-1], domain, at), at, False, self._withs())
+            return Expr(SomeIn(key, terms[-1], domain, at), at, False, self.withs())
         if self.token.kind == "(":
             self.unexpected("expected `x in xs` or `k, v in xs`")
         self.go(start)
@@ -450,7 +468,7 @@ class Parser(Cursor):
         key = names[0] if len(names) == 2 and isinstance(names[0], Var) else None
         value = names[-1]
         assert isinstance(value, Var)
-        return Expr(Every(key, value, domain, body, at), at, False, self._withs())
+        return Expr(Every(key, value, domain, body, at), at, False, self.withs())
 
 
 def _is_root(term: Term) -> bool:

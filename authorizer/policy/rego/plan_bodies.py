@@ -14,6 +14,7 @@ from authorizer.policy.rego.syntax import (
     Call,
     Every,
     Expr,
+    Nested,
     Ref,
     Scalar,
     Term,
@@ -42,6 +43,8 @@ def _expression(frame: Frame, expr: Expr) -> None:
     writer = frame.writer
     if expr.withs:
         _replaced(frame, expr)
+    elif isinstance(what, Nested):
+        _nested(frame, what.body, negated=expr.negated)
     elif expr.negated:
         with frame.scope(), writer.block() as inner:
             _expression(frame, replace(expr, negated=False))
@@ -55,6 +58,18 @@ def _expression(frame: Frame, expr: Expr) -> None:
     else:
         assert not isinstance(what, DECLARATIONS)
         _holds(frame, what)
+
+
+def _nested(frame: Frame, body: Body, *, negated: bool) -> None:
+    """Go on once where a body holds at least once; where ``negated`` it does not hold at all."""
+    writer = frame.writer
+    held = writer.local()
+    writer.emit("ResetLocal", target=held)
+    with frame.scope(), writer.block() as inner:
+        plan_body(frame, body)
+        writer.assign(_TRUE, held)
+    writer.emit("Block", blocks=[inner])
+    writer.emit("IsUndefined" if negated else "IsDefined", source=held)
 
 
 def _holds(frame: Frame, term: Term) -> None:

@@ -83,10 +83,10 @@ class _Function:
             with writer.block() as first:
                 writer.emit("MakeObject" if builds else "MakeSet", target=self.result)
             self.blocks.append(first)
-        default: Placed | None = None
+        defaults: list[Placed] = []
         for one in placed:
             if one.rule.default:
-                default = one
+                defaults.append(one)
                 continue
             blocks = self._branches(one, shared, builds=builds)
             if one.rule.key is None and not builds:
@@ -100,8 +100,8 @@ class _Function:
                 self.blocks.append(outer)
             else:
                 self.blocks.extend(blocks)
-        if default is not None:
-            self._default(default)
+        for one in defaults:
+            self._default(one, shared, builds=builds)
         self._stand(placed[0])
         with writer.block() as last:
             writer.emit("ReturnLocal", source=self.result)
@@ -175,7 +175,7 @@ class _Function:
         writer.emit("Block", blocks=[outer])
         return target
 
-    def _default(self, placed: Placed) -> None:
+    def _default(self, placed: Placed, shared: int, *, builds: bool) -> None:
         """Write the default: the value where no other rule gave one."""
         writer = self.frame.writer
         self._stand(placed)
@@ -183,10 +183,28 @@ class _Function:
         rule = placed.rule
         assert rule.value is not None
         with writer.block() as inner:
-            writer.emit("IsUndefined", source=self.result)
+            if builds:
+                self._lacks(rule.path[shared + 1 :])
+            else:
+                writer.emit("IsUndefined", source=self.result)
             for number, arg in zip(self.args, rule.args or (), strict=True):
                 if isinstance(arg, Var):
                     self.frame.bind(arg.name, number)
             self.session.plan_body(self.frame, rule.body)
-            writer.emit("AssignVarOnce", source=plan_term(self.frame, rule.value), target=self.result)
+            value = plan_term(self.frame, rule.value)
+            if builds:
+                self._insert(rule.path[shared + 1 :], value=value, element=None)
+            else:
+                writer.emit("AssignVarOnce", source=value, target=self.result)
         self.blocks.append(inner)
+
+    def _lacks(self, steps: tuple[Term, ...]) -> None:
+        """Go on only where the objects along a path have nothing at its end."""
+        writer = self.frame.writer
+        with writer.block() as present:
+            source = self.result
+            for step in steps:
+                target = writer.local()
+                writer.emit("Dot", source=local(source), key=plan_term(self.frame, step), target=target)
+                source = target
+        writer.emit("Not", block=present)

@@ -21,6 +21,7 @@ from authorizer.policy.rego.syntax import (
     Every,
     Expr,
     Module,
+    Nested,
     Number,
     ObjectTerm,
     Ref,
@@ -72,11 +73,18 @@ class Resolver:
         self._noted = noted
         self._scopes: list[_Scope] = []
         self._rule: Rule | None = None
+        self._shown: list[tuple[str, At, tuple[_Scope, ...]]] = []
+        """What template strings show without declaring it, and the bodies that may."""
         package = ("data", *module.package)
         self._globals: dict[str, tuple[str, ...]] = {name: (*package, name) for name in exported}
         named: dict[str, At] = {}
+        features: set[tuple[str, ...]] = set()
         for one in module.imports:
-            if one.name:
+            if not one.name:
+                if module.version and one.path in features:
+                    findings.add("G203", f"{'.'.join(one.path)} is imported twice", one.at, "once is enough")
+                features.add(one.path)
+            else:
                 if module.version and one.name in named:
                     findings.add("G203", f"another import is called `{one.name}`", one.at, "name one of them with `as`")
                 named[one.name] = one.at
@@ -110,6 +118,7 @@ class Resolver:
         key = None if rule.key is None else self.term(rule.key)
         value = None if rule.value is None else self.term(rule.value)
         self._unused(scope)
+        self._undeclared()
         return replace(rule, path=path, args=None if rule.args is None else named, key=key, value=value, body=body)
 
     def query(self, body: Body) -> Body:
@@ -117,6 +126,7 @@ class Resolver:
         self._scopes = [_Scope(declared_names(body))]
         resolved = self._exprs(body)
         self._unused(self._scopes[0])
+        self._undeclared()
         return resolved
 
     def _argument(self, term: Term) -> Term:
@@ -127,8 +137,11 @@ class Resolver:
             if term.name not in scope.names:
                 self._bind(scope, term.name, _ARGUMENT)
             return Var(scope.names[term.name], term.at)
-        if isinstance(term, Ref) and not term.path and isinstance(term.head, Var) and term.head.name in RESERVED:
-            self._findings.add("G203", f"an argument cannot be called `{term.head.name}`", term.at)
+        if isinstance(term, Ref) and isinstance(term.head, Var) and term.head.name in RESERVED:
+            if term.path:
+                self._findings.add("G301", f"`{term.head.name}` has no value here", term.at, "compare in the body")
+            else:
+                self._findings.add("G203", f"an argument cannot be called `{term.head.name}`", term.at)
             return term
         if isinstance(term, ArrayTerm):
             return replace(term, items=tuple(map(self._argument, term.items)))
@@ -223,10 +236,22 @@ class Resolver:
     def _part(self, part: Scalar | Expr) -> Scalar | Expr:
         if isinstance(part, Scalar):
             return part
-        self._scopes.append(_Scope(()))
+        scope = _Scope(())
+        enclosing = tuple(self._scopes)
+        self._scopes.append(scope)
         resolved = self._plain(part)
         self._scopes.pop()
+        assert not isinstance(resolved.what, Bind | Every | Some | SomeIn | Nested)
+        names = [*scope.names, *(name for name in free_names(resolved.what) if name[0] == "$")]
+        self._shown += [(name, part.at, enclosing) for name in names]
         return resolved
+
+    def _undeclared(self) -> None:
+        for name, at, scopes in self._shown:
+            if not any(name in scope.names for scope in scopes):
+                told = f"a template string shows `{written(name)}`, which nothing declares"
+                self._findings.add("G201", told, at, "declare it in the body")
+        self._shown = []
 
     def _reference(self, ref: Ref) -> Ref:
         head = self._variable(ref.head) if isinstance(ref.head, Var) else self.term(ref.head)
@@ -276,11 +301,13 @@ class Resolver:
             return self._some_in(expr, what)
         if isinstance(what, Every):
             return self._every(expr, what)
+        if isinstance(what, Nested):
+            return self._nested(expr, what)
         return self._plain(expr)
 
     def _plain(self, expr: Expr) -> Expr:
         what = expr.what
-        assert not isinstance(what, Bind | Every | Some | SomeIn)
+        assert not isinstance(what, Bind | Every | Some | SomeIn | Nested)
         return replace(expr, what=self.term(what), withs=self._withs(expr))
 
     def _bound(self, bind: Bind) -> Bind:
@@ -348,6 +375,17 @@ class Resolver:
         self._unused(scope)
         self._scopes.pop()
         return replace(expr, what=Every(key, value, domain, body, every.at), withs=withs)
+
+    def _nested(self, expr: Expr, nested: Nested) -> Expr:
+        withs = self._withs(expr)
+        if not nested.own:
+            return replace(expr, what=replace(nested, body=self._exprs(nested.body)), withs=withs)
+        scope = _Scope(declared_names(nested.body))
+        self._scopes.append(scope)
+        body = self._exprs(nested.body)
+        self._unused(scope)
+        self._scopes.pop()
+        return replace(expr, what=replace(nested, body=body), withs=withs)
 
     def _withs(self, expr: Expr) -> tuple[With, ...]:
         return tuple(With(self._target(one.target), self.term(one.value), one.at) for one in expr.withs)

@@ -106,6 +106,17 @@ class Every(Struct, frozen=True, gc=False):
     at: At
 
 
+class Nested(Struct, frozen=True, gc=False):
+    """What ``and``, ``or`` and ``not { ... }`` hold: a body that holds or not, once, and makes nothing known outside.
+
+    ``own``: it was written in braces, so it may have variables of its own.
+    """
+
+    body: "Body"
+    own: bool
+    at: At
+
+
 class Some(Struct, frozen=True, gc=False):
     """``some x, y``."""
 
@@ -136,7 +147,7 @@ Term: TypeAlias = Scalar | Number | Var | Ref | ArrayTerm | SetTerm | ObjectTerm
 class Expr(Struct, frozen=True, gc=False):
     """One line of a body. ``generated``: a call whose last argument takes the result."""
 
-    what: Term | Bind | Every | Some | SomeIn
+    what: Term | Bind | Every | Some | SomeIn | Nested
     at: At
     negated: bool = False
     withs: tuple[With, ...] = ()
@@ -183,7 +194,7 @@ class Comment(Struct, frozen=True, gc=False):
 
 
 class Module(Struct, frozen=True, gc=False):
-    """One file. ``version`` is that of the language: 0 or 1. ``package`` does not say ``data``."""
+    """One file. ``version`` is that of the language: 0, 1 or 2. ``package`` does not say ``data``."""
 
     file: str
     package: tuple[str, ...]

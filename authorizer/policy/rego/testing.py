@@ -143,7 +143,7 @@ def _coverage(checked: Checked, held: set[int]) -> Iterator[Covered]:
             if _is_test(rule):
                 continue
             for branch in (rule, *rule.elses):
-                for one in walk(branch.body):
+                for one in walk(branch.body, nested=False):
                     if isinstance(one, Expr):
                         places[one.at] = places.get(one.at, True) and id(one) in held
         if places:

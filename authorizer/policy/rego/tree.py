@@ -17,6 +17,7 @@ from authorizer.policy.rego.syntax import (
     Every,
     Expr,
     Module,
+    Nested,
     Ref,
     Rule,
     Scalar,
@@ -111,11 +112,13 @@ class RuleTree:
 
     def arity(self, call: Call) -> int:
         """Return how many arguments the called function takes; -1: there is no such function."""
-        operator = call.operator
-        if isinstance(operator.head, Var) and operator.head.name == "data":
-            rules = self.rules_at(operator)
-            return len(rules[0].args or ()) if rules else -1
-        signature = SIGNATURES.get(term_text(operator))
+        return self._taken(call.operator)
+
+    def _taken(self, function: Ref) -> int:
+        if isinstance(function.head, Var) and function.head.name == "data":
+            args = next((rule.args for rule in self.rules_at(function)), None)
+            return -1 if args is None else len(args)
+        signature = SIGNATURES.get(term_text(function))
         return len(signature.arguments) if signature else -1
 
     # -- conflicts ---------------------------------------------------------------------------------------------------
@@ -180,6 +183,13 @@ class RuleTree:
                 findings.add("G403", f"undefined function {name}", call.at)
             elif given != taken and (generated or given != taken + 1):
                 findings.add("G404", f"{name} takes {taken} arguments, not {given}", call.at)
+        for expr in walk(body):
+            for one in expr.withs if isinstance(expr, Expr) else ():
+                taken = self._taken(one.target)
+                other = self._taken(one.value) if isinstance(one.value, Ref) else -1
+                if taken >= 0 and other >= 0 and taken != other:
+                    told = f"{term_text(one.target)} takes {taken} arguments, {term_text(one.value)} {other}"
+                    findings.add("G404", told, one.at, "a function is replaced by one that takes as many")
 
     # -- recursion ---------------------------------------------------------------------------------------------------
 
@@ -284,20 +294,20 @@ def _expr_terms(expr: Expr) -> Iterator[Term]:
         yield from (what.left, what.right)
     elif isinstance(what, Every):
         yield what.domain
-    else:
+    elif not isinstance(what, Nested):
         assert not isinstance(what, DECLARATIONS)
         yield what
     for one in expr.withs:
         yield one.value
 
 
-def walk(body: Body) -> Iterator[Expr | Term]:
-    """Yield every expression and every term of a body at every depth, each once."""
+def walk(body: Body, *, nested: bool = True) -> Iterator[Expr | Term]:
+    """Yield every expression and every term of a body at every depth, each once; what is ``Nested`` may be left out."""
     bodies = [body]
     while bodies:
         for expr in bodies.pop():
             yield expr
-            if isinstance(expr.what, Every):
+            if isinstance(expr.what, Every) or (nested and isinstance(expr.what, Nested)):
                 bodies.append(expr.what.body)
             pending = list(_expr_terms(expr))
             while pending:

@@ -33,6 +33,9 @@ ANY = Type("any")
 NULL, BOOLEAN, NUMBER, STRING = Type("null"), Type("boolean"), Type("number"), Type("string")
 
 
+EMPTY = Type("object")
+
+
 def array_of(rest: Type) -> Type:
     """Return the type of arrays of any length."""
     return Type("array", rest=rest)
@@ -144,7 +147,7 @@ def _element(source: Type, key: Type, constant: object) -> Type | None:
             return source.items[constant]
         return source.rest
     every = [*source.items, *([source.rest] if source.rest is not None else [])]
-    return either(every) if every else None
+    return either(every)
 
 
 def _value(source: Type, key: Type, constant: object) -> Type | None:
@@ -156,7 +159,7 @@ def _value(source: Type, key: Type, constant: object) -> Type | None:
     every = [value for _, value in source.members] if meet(key, STRING) else []
     if source.rest is not None and meet(source.keys or ANY, key):
         every.append(source.rest)
-    return either(every) if every else None
+    return either(every) if every or source == EMPTY else None
 
 
 def elements(source: Type) -> tuple[Type, Type] | None:
@@ -168,7 +171,7 @@ def elements(source: Type) -> tuple[Type, Type] | None:
         return (either(key for key, _ in pairs), either(value for _, value in pairs)) if pairs else None
     if source.kind == "array":
         every = [*source.items, *([source.rest] if source.rest is not None else [])]
-        return (NUMBER, either(every)) if every else None
+        return NUMBER, either(every)
     if source.kind == "set":
         return source.rest or ANY, source.rest or ANY
     if source.kind == "object":
@@ -177,5 +180,5 @@ def elements(source: Type) -> tuple[Type, Type] | None:
         if source.rest is not None:
             keys.append(source.keys or ANY)
             values.append(source.rest)
-        return (either(keys), either(values)) if values else None
+        return either(keys), either(values)
     return None

@@ -17,11 +17,14 @@ from authorizer.policy.rego.syntax import (
     Comprehension,
     Every,
     Expr,
+    Nested,
     Number,
     ObjectTerm,
     Ref,
     Scalar,
     SetTerm,
+    Some,
+    SomeIn,
     Term,
     Var,
     With,
@@ -77,11 +80,22 @@ def expr_vars(expr: Expr, found: set[str], *, closures: bool = False) -> None:
         if closures:
             found.update(name.name for name in (what.key, what.value) if name is not None)
             body_vars(what.body, found, closures=True)
+    elif isinstance(what, Nested):
+        _nested_vars(what, found, closures=closures)
     else:
         assert not isinstance(what, DECLARATIONS)
         term_vars(what, found, closures=closures)
     for one in expr.withs:
         with_vars(one, found)
+
+
+def _nested_vars(nested: Nested, found: set[str], *, closures: bool) -> None:
+    """Add the variables that must be known outside; with ``closures`` those that may be, too."""
+    inner: set[str] = set()
+    if closures or not nested.own:
+        body_vars(nested.body, inner, closures=closures)
+    # What the compiler took out of a term stands in the same body, and nowhere else.
+    found.update(inner if closures else (name for name in inner if name[0] != "@"))
 
 
 def with_vars(one: With, found: set[str]) -> None:
@@ -110,6 +124,8 @@ def closure_vars(expr: Expr, found: set[str]) -> None:
     elif isinstance(what, Every):
         _closures(what.domain, found)
         body_vars(what.body, found, closures=True)
+    elif isinstance(what, Nested):
+        _nested_vars(what, found, closures=True)
     else:
         assert not isinstance(what, DECLARATIONS)
         _closures(what, found)
@@ -142,7 +158,7 @@ def parts_of(term: Term) -> Iterable[Term]:
 
 def outputs(expr: Expr, safe: set[str], arity: Arity) -> set[str]:
     """Return the variables that become known when the expression is evaluated with ``safe`` known."""
-    if expr.negated:
+    if expr.negated or isinstance(expr.what, Nested):
         return set()
     for one in expr.withs:
         needed: set[str] = set()
@@ -156,7 +172,7 @@ def outputs(expr: Expr, safe: set[str], arity: Arity) -> set[str]:
     if isinstance(what, Every):
         _ref_outputs(what.domain, safe, found)
         return found
-    assert not isinstance(what, DECLARATIONS)
+    assert not isinstance(what, Some | SomeIn | Nested)
     _ref_outputs(what, safe, found)
     if isinstance(what, Call):
         taken = arity(what)

@@ -195,15 +195,15 @@ def _text(directive: _Directive, verb: str, value: str) -> str | None:
         return "0" * missing + value if missing > 0 and "0" in directive.flags else directive.padded(value)
     if verb in "qv":
         if "#" in directive.flags and verb == "q" and "`" not in value and value.isprintable():
-            return directive.padded(f"`{value}`")
-        return directive.padded(quoted(value, ascii_only="+" in directive.flags))
+            return directive.padded(f"`{value}`", zeros=True)
+        return directive.padded(quoted(value, ascii_only="+" in directive.flags), zeros=True)
     if verb in "xX":
         spaced = " " in directive.flags
         data = as_bytes(value)
         body = data.hex(" ") if spaced else data.hex()
         if "#" in directive.flags and body:
             body = "0x" + (body.replace(" ", " 0x") if spaced else body)
-        return directive.padded(body.upper() if verb == "X" else body)
+        return directive.padded(body.upper() if verb == "X" else body, zeros=True)
     return None
 
 

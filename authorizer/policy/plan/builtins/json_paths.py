@@ -91,8 +91,8 @@ def _without(context: Context, value: Value, tree: Tree | None) -> Value:
 
 def _index(step: Value, size: int) -> int:
     """Return the position that a step of a path means in an array; ``-`` is the one behind its end."""
-    if type(step) is int:
-        return step
+    if type(step) is int or (type(step) is float and step.is_integer()):
+        return int(step)
     if type(step) is not str or not (step == "-" or _INDEX.fullmatch(step)):
         raise BuiltinError("invalid step for indexing")
     return size if step == "-" else int(step)

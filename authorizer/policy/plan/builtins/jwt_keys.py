@@ -22,6 +22,7 @@ from authorizer.policy.plan.builtins.calling import as_bytes
 from authorizer.policy.plan.values import BuiltinError
 
 _CACHED: Final = 64
+_TYPES: Final = ("RSA", "EC", "OKP", "oct")
 _PEM = re.compile(rb"-----BEGIN (?P<kind>[A-Z ]+)-----\r?\n.*?\n-----END (?P=kind)-----[ \t]*(?:\r?\n)?", re.DOTALL)
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -40,7 +41,8 @@ def verify_keys(source: str) -> tuple[VerifyKey, ...]:
     if document is None:
         raise BuiltinError("failed to parse a JWK key (set)")
     entries = document.get("keys", [document])
-    if not isinstance(entries, list) or not all(isinstance(each, Mapping) and "kty" in each for each in entries):
+    known = (isinstance(each, Mapping) and each.get("kty") in _TYPES for each in entries)
+    if not isinstance(entries, list) or not all(known):
         raise BuiltinError("failed to parse a JWK key (set)")
     try:
         return read_key_set({"keys": [_as_signing(each) for each in entries]}).keys

@@ -36,6 +36,7 @@ from authorizer.policy.plan.context import BudgetError, Context
 from authorizer.policy.plan.values import BuiltinError, Set, Value
 
 _MAX_DIGITS = 4000
+_MAX_ADJUSTED = 30_102
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?(?P<exponent>[eE][+-]?[0-9]+)?", re.ASCII)
 _SMALL = 2**31
 
@@ -174,12 +175,18 @@ def _random(context: Context, name: Value, limit: Value) -> int:
 
 
 def read_number(literal: str) -> int | float | None:
-    """Return the number that a JSON literal says, exactly if it is whole; None if it is not one or is too large."""
+    """Return the number that a JSON literal says, exactly if it is whole; None if it is not one or is too large.
+
+    Raises BuiltinError for one beyond OPA's limit: 100,000 bits before or after the point.
+    """
     found = _NUMBER.fullmatch(literal)
     if found is None or len(literal) > _MAX_DIGITS:
         return None
     if not found["fraction"] and not found["exponent"]:
         return int(literal)
+    exact = Decimal(literal)
+    if exact and abs(exact.adjusted()) > _MAX_ADJUSTED:
+        raise BuiltinError("number too big")
     value = float(literal)
     if abs(value) != float("inf"):
         return value

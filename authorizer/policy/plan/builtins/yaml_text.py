@@ -1,6 +1,6 @@
 """YAML 1.2 as OPA reads and writes it: words such as ``yes`` are strings, keys become strings, dates stay text.
 
-Of several documents the first is read; of equal keys the last wins.
+Of several documents the first is read, and all must be well formed; of equal keys the last wins.
 """
 
 import json
@@ -108,15 +108,23 @@ def _name(value: Value) -> str:
     raise BuiltinError("yaml: a key that is no scalar")
 
 
-def _read(context: Context, source: str) -> Value:
-    context.budget.charge(_READING * len(source))
+def read(source: str) -> Value:
+    """Return the value of the first document of a text. Raises BuiltinError, BudgetError."""
     try:
         loader = _Loader(source)
         value = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
+        while loader.check_event():
+            loader.get_event()  # type: ignore[no-untyped-call]
     except (yaml.YAMLError, ValueError, TypeError, AttributeError):
         raise BuiltinError("yaml: not a document") from None
     except RecursionError:
         raise BudgetError from None
+    return value
+
+
+def _read(context: Context, source: str) -> Value:
+    context.budget.charge(_READING * len(source))
+    value = read(source)
     measure(context, value)
     return value
 
