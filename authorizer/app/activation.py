@@ -8,6 +8,7 @@ from typing import Any
 from authorizer.bundle import Bundle
 from authorizer.bundle.refusals import refusal
 from authorizer.errors import AuthorizerError
+from authorizer.memory import uncollected
 from authorizer.model import KINDS, Kind
 from authorizer.pdp.snapshot import Options, Snapshot, build, with_keys
 from authorizer.pdp.trust import Fetched
@@ -23,12 +24,22 @@ TOGETHER_SECONDS = 10.0
 
 
 class Activation:
-    """The documents in force, by kind. ``note`` is told the kind and revision of each that took effect."""
+    """The documents in force, by kind. ``note`` is told the kind and revision of each that took effect.
 
-    def __init__(self, authorizer: Authorizer, options: Options, note: Callable[[str, str], None]) -> None:
+    ``keep`` gets what may be large and will not be used for ever: documents and snapshots.
+    """
+
+    def __init__(
+        self,
+        authorizer: Authorizer,
+        options: Options,
+        note: Callable[[str, str], None],
+        keep: Callable[[object], None] = lambda _: None,
+    ) -> None:
         self._authorizer = authorizer
         self._options = options
         self._note = note
+        self.keep = keep
         self._documents: dict[str, Mapping[str, Any]] = {}
         self._revisions: dict[str, str] = {}
         self._fetched: dict[str, Fetched] = {}
@@ -53,6 +64,7 @@ class Activation:
         put in force or when the others do not come within ``patience`` seconds.
         """
         self._withdraw(bundle.kind)
+        self.keep(bundle.document)
         mine = asyncio.get_running_loop().create_future()
         self._offered[bundle.kind] = bundle, mine
         try:
@@ -113,11 +125,13 @@ class Activation:
 
     async def put(self, documents: Documents, revisions: Mapping[str, str]) -> None:
         """Put documents in force together, or raise AuthorizerError and change nothing."""
+        for document in documents.values():
+            self.keep(document)
         async with self._lock:
             both = {**self._documents, **documents}, {**self._revisions, **revisions}
             # In a thread: a large policy takes long to index, and decisions go on meanwhile.
             before = self._authorizer.snapshot
-            snapshot = await asyncio.to_thread(build, *both, self._options, before)
+            snapshot = await asyncio.to_thread(_build, *both, self._options, before)
             self._documents, self._revisions = both
             if snapshot.trust is not before.trust:
                 snapshot = with_keys(snapshot, self._fetched)
@@ -133,6 +147,7 @@ class Activation:
             self._use(with_keys(self._authorizer.snapshot, fetched))
 
     def _use(self, snapshot: Snapshot) -> None:
+        self.keep(snapshot)
         self._authorizer.snapshot = snapshot
         memo, hits, misses = self._memos
         if snapshot.memo is not memo:
@@ -142,3 +157,8 @@ class Activation:
         """Return how the memos of all snapshots so far have done."""
         memo, hits, misses = self._memos
         return MemoUse(len(memo), hits + memo.hits, misses + memo.misses)
+
+
+def _build(documents: Documents, revisions: Mapping[str, str], options: Options, before: Snapshot) -> Snapshot:
+    with uncollected():
+        return build(documents, revisions, options, before)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from authorizer import __version__
 from authorizer.app.activation import Activation
 from authorizer.app.busy_poll import BusyPoll
 from authorizer.app.credentials import options, read_secret, replays
+from authorizer.app.letting_go import LettingGo
 from authorizer.app.needs import Needs
 from authorizer.app.stopping import Stopping
 from authorizer.app.tasks import Tasks
@@ -25,6 +27,9 @@ from authorizer.telemetry.metrics import Metrics
 
 YOUNG_OBJECTS = 10_000
 """How many more objects than before there may be until the youngest are collected."""
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread that is busy with a bundle may keep the interpreter from the loop, which asks for it."""
 
 GRACE_SECONDS = 2.0
 """How long calls under way may take to end when a door closes."""
@@ -56,10 +61,12 @@ class Answering:
             report=faults.report,
             meet=self._needs.meet,
         )
+        self._letting_go = LettingGo()
         self.activation = Activation(
             self.authorizer,
             options(settings),
             lambda kind, revision: self.metrics.bundle_activated(kind, revision, time.time()),
+            self._letting_go.keep,
         )
         self.metrics.memo = self.activation.memo_use
         shared = read_secret(settings.forward_auth.shared_secret_file, at_least=1)
@@ -80,6 +87,7 @@ class Answering:
 
     def note(self) -> None:
         """Start to write decisions and spans, and to measure the event loop."""
+        self.tasks.spawn("letting go", self._letting_go.run)
         self.tasks.spawn("loop lag", lambda: watch_loop_lag(self.metrics.loop_lagged))
         for log in self._logs:
             self.tasks.spawn("decision log", log.run)
@@ -91,10 +99,12 @@ class Answering:
 
         Until there is something to decide by, every answer is a denial. Raises ListenError.
         """
+        sys.setswitchinterval(SWITCH_SECONDS)
         # What is there by now lives as long as the process, and no collection need look at it again: with 83,000
         # objects of program and policy, the full collections (nine in 300,000 decisions) stop the process for less
-        # than 1 ms each instead of 45 to 54. Not after later snapshots: connections are open then, and one that ends
-        # in a cycle would never be freed. An old snapshot has no cycles; it goes with its last reference.
+        # than 1 ms each instead of 45 to 54. Not after small snapshots: connections are open then, and one that ends
+        # in a cycle would never be freed; after large ones ``memory.uncollected`` does it. An old snapshot has no
+        # cycles; it goes with its last reference.
         gc.collect()
         gc.freeze()
         # What waits for the decision log is young and alive, so collecting after every 700 objects finds little: 5 %.

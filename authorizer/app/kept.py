@@ -78,6 +78,7 @@ class KeptBundles:
         try:
             found: Kept | None = await asyncio.to_thread(store.load, self._feed.store, kind)
             if found is not None:
+                self._activation.keep(found.bundle.document)
                 bundle.refuse_older(found.bundle, now.serial, now.revision)
         except AuthorizerError as error:
             self._metrics.bundle_refused(kind, error.code)

@@ -6,6 +6,7 @@ and refuses all else: links, devices, sparse files, extended headers. Nothing is
 
 import re
 import zlib
+from collections import deque
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
@@ -13,6 +14,8 @@ from msgspec import Struct
 from authorizer.bundle.refusals import refusal, shown
 
 BLOCK = 512
+_STEP = 16 * 1024
+_CHUNK = 64 * 1024
 _NAME = re.compile(r"[A-Za-z0-9_.+@=,-]{1,100}(/[A-Za-z0-9_.+@=,-]{1,100}){0,15}")
 _OCTAL = re.compile(rb" *([0-7]{1,11})[ \0]*")
 _FILE, _DIRECTORY = (b"0", b"\0"), b"5"
@@ -26,7 +29,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     compressed: int = 32 * 1024 * 1024
     unpacked: int = 128 * 1024 * 1024
     file: int = 64 * 1024 * 1024
-    entries: int = 256
+    entries: int = 4096
 
 
 DEFAULT_LIMITS = Limits()
@@ -41,7 +44,8 @@ def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS, *, rooted: bool = False
     if len(data) > limits.compressed:
         raise refusal("too_large", f"the archive has {len(data)} bytes, more than {limits.compressed}")
     files: dict[str, bytes] = {}
-    for count, (name, content) in enumerate(_entries(_gunzip(data, limits), limits, "/" if rooted else ""), start=1):
+    entries = _entries(_Text(data, limits.unpacked), limits, "/" if rooted else "")
+    for count, (name, content) in enumerate(entries, start=1):
         if count > limits.entries:
             raise refusal("too_large", f"the archive has more than {limits.entries} entries")
         if content is None:
@@ -66,42 +70,79 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     return deflate.compress(b"".join(parts)) + deflate.flush()
 
 
-def _gunzip(data: bytes, limits: Limits) -> bytes:
-    """Unpack one gzip member (RFC 1952), never beyond the limit; its checksum and length are checked by zlib."""
-    inflate = zlib.decompressobj(31)
-    try:
-        text = inflate.decompress(data, limits.unpacked + 1)
-    except zlib.error:
-        raise refusal("malformed", "the archive is not gzip, or is damaged") from None
-    if len(text) > limits.unpacked:
-        raise refusal("too_large", f"the archive unpacks to more than {limits.unpacked} bytes")
-    if not inflate.eof:
-        raise refusal("truncated", "the archive ends too early")
-    if inflate.unused_data:
-        raise refusal("trailing", "there is data after the end of the archive")
-    return text
+class _Text:
+    """What one gzip member (RFC 1952) holds, unpacked as far as it is asked for, and never beyond the limit.
+
+    INVARIANT: no step takes long while it holds the interpreter: unpacking itself does not hold it.
+    """
+
+    def __init__(self, data: bytes, limit: int) -> None:
+        self._inflate = zlib.decompressobj(31)
+        self._packed = (data[at : at + _STEP] for at in range(0, len(data), _STEP))
+        self._limit = limit
+        self._ready = deque[bytes]()
+        self._has = 0
+        self._unpacked = 0
+
+    def take(self, size: int) -> bytes:
+        """Return the next ``size`` bytes, fewer at the end. zlib has checked length and checksum when it is reached."""
+        while self._has < size and self._more():
+            pass
+        taken = []
+        wanted = min(size, self._has)
+        self._has -= wanted
+        while wanted:
+            chunk = self._ready.popleft()
+            if len(chunk) > wanted:
+                self._ready.appendleft(chunk[wanted:])
+                chunk = chunk[:wanted]
+            taken.append(chunk)
+            wanted -= len(chunk)
+        return b"".join(taken)
+
+    def _more(self) -> bool:
+        inflate = self._inflate
+        if inflate.eof:
+            if inflate.unused_data or next(self._packed, b""):
+                raise refusal("trailing", "there is data after the end of the archive")
+            return False
+        packed = inflate.unconsumed_tail or next(self._packed, b"")
+        try:
+            chunk = inflate.decompress(packed, _CHUNK)
+        except zlib.error:
+            raise refusal("malformed", "the archive is not gzip, or is damaged") from None
+        if not packed and not chunk and not inflate.eof:
+            raise refusal("truncated", "the archive ends too early")
+        self._unpacked += len(chunk)
+        if self._unpacked > self._limit:
+            raise refusal("too_large", f"the archive unpacks to more than {self._limit} bytes")
+        if chunk:
+            self._ready.append(chunk)
+            self._has += len(chunk)
+        return True
 
 
-def _entries(text: bytes, limits: Limits, root: str) -> Iterator[tuple[str, bytes | None]]:
+def _entries(text: _Text, limits: Limits, root: str) -> Iterator[tuple[str, bytes | None]]:
     """Yield (name, content) of each entry; the content of a directory is None."""
-    at = 0
-    while (header := text[at : at + BLOCK]) != _ZEROS:
+    while (header := text.take(BLOCK)) != _ZEROS:
         if len(header) < BLOCK:
             raise refusal("truncated", "the archive ends without its end mark")
         name, size, is_file = _read_header(header, root)
         if size > limits.file:
             raise refusal("too_large", f"{shown(name)} has {size} bytes, more than {limits.file}")
-        start = at + BLOCK
-        at = start + size + -size % BLOCK
-        if at > len(text):
+        content = text.take(size)
+        padding = text.take(-size % BLOCK)
+        if len(content) + len(padding) < size + -size % BLOCK:
             raise refusal("truncated", f"the archive ends within {shown(name)}")
-        if any(text[start + size : at]):
+        if any(padding):
             raise refusal("malformed", f"the padding after {shown(name)} is not zero")
-        yield name, text[start : start + size] if is_file else None
-    if len(text) - at < 2 * BLOCK:
+        yield name, content if is_file else None
+    if len(header := text.take(BLOCK)) < BLOCK:
         raise refusal("truncated", "the archive ends without its end mark")
-    if text.count(0, at) != len(text) - at:
-        raise refusal("trailing", "there is data after the end mark of the archive")
+    while header:
+        if header.count(0) < len(header):
+            raise refusal("trailing", "there is data after the end mark of the archive")
+        header = text.take(_CHUNK)
 
 
 def _read_header(header: bytes, root: str) -> tuple[str, int, bool]:

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
+import msgspec
 from msgspec import Struct
 
-from authorizer.bundle import archive, manifest, signatures
+from authorizer.bundle import archive, manifest, pieces, signatures
 from authorizer.bundle.archive import DEFAULT_LIMITS, Limits
 from authorizer.bundle.manifest import Manifest
 from authorizer.bundle.refusals import refusal, shown
@@ -18,7 +18,7 @@ from authorizer.model import Kind
 class Bundle(Struct, frozen=True, kw_only=True):
     """A bundle whose archive, signature and manifest were all accepted.
 
-    ``document`` is the parsed ``authorizer/{kind}.json``; ``files`` are all files by name; ``serial`` is when it was
+    ``document`` is the parsed ``authorizer/{kind}.json``, or what was joined of its pieces; ``serial`` is when it was
     published, in POSIX milliseconds; ``key_id`` names the key that signed it ("" if signatures are switched off).
     ``revision`` is the digest of the content, whatever the manifest calls it; ``edition`` is the manifest's.
     """
@@ -27,19 +27,18 @@ class Bundle(Struct, frozen=True, kw_only=True):
     revision: str
     serial: int
     document: Mapping[str, Any]
-    files: Mapping[str, bytes]
     key_id: str = ""
     edition: Mapping[Kind, int] = {}
 
 
 def document_name(kind: Kind) -> str:
-    """Return the name of the file that holds a kind's compiled document."""
+    """Return the name of the file that holds a kind's compiled document, unless it is in pieces."""
     return f"{manifest.ROOT}/{kind}.json"
 
 
 def revision_of(kind: Kind, document: Mapping[str, Any], extra: Mapping[str, bytes] | None = None) -> str:
     """Return the revision that ``write`` gives to this document: equal content has an equal revision."""
-    return _revision({**(extra or {}), document_name(kind): _json(document)})
+    return _revision({**(extra or {}), **_files(kind, document)})
 
 
 def write(
@@ -57,8 +56,10 @@ def write(
     ``serial`` must grow with every publication: readers refuse an older one. Raises KeyMaterialError if the key cannot
     sign, BundleError if a name in ``extra`` cannot stand in a bundle.
     """
-    files = {**(extra or {}), document_name(kind): _json(document)}
-    stamp = Manifest(kind, _revision(files), serial, edition=edition or {})
+    made = _files(kind, document)
+    files = {**(extra or {}), **made}
+    count = 0 if document_name(kind) in made else len(made)
+    stamp = Manifest(kind, _revision(files), serial, edition=edition or {}, pieces=count)
     files[manifest.NAME] = manifest.render(stamp)
     if signer is not None:
         files[signatures.NAME] = signatures.attach(files, signer, issued_at=serial // 1000)
@@ -91,8 +92,7 @@ def read(
         revision=_revision({name: files[name] for name in files.keys() - {manifest.NAME, signatures.NAME}}),
         serial=stamp.serial,
         edition=stamp.edition,
-        document=document_of(stamp.kind, files),
-        files=files,
+        document=document_of(stamp, files),
         key_id=key_id,
     )
 
@@ -108,14 +108,20 @@ def refuse_older(bundle: Bundle, serial: int, revision: str = "") -> None:
         raise refusal("older", f"the {bundle.kind} bundle has the serial {serial} of another one")
 
 
-def _json(document: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+def _files(kind: Kind, document: Mapping[str, Any]) -> dict[str, bytes]:
+    cut = {_piece_name(kind, number): text for number, text in enumerate(pieces.split(document), start=1)}
+    return cut or {document_name(kind): msgspec.json.encode(document, order="sorted")}
+
+
+def _piece_name(kind: Kind, number: int) -> str:
+    return f"{manifest.ROOT}/{kind}/{number:05}.json"
 
 
 def _revision(files: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
     for name in sorted(files):
-        digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
+        digest.update(f"{name}\0{len(files[name])}\0".encode())
+        digest.update(files[name])
     return digest.hexdigest()
 
 
@@ -125,14 +131,24 @@ def _check_roots(stamp: Manifest, files: Mapping[str, bytes]) -> None:
             raise refusal("outside_roots", f"{shown(name)} lies outside of the bundle's roots")
 
 
-def document_of(kind: Kind, files: Mapping[str, bytes]) -> Mapping[str, Any]:
-    """Return the compiled document among a bundle's files. Raises BundleError."""
-    name = document_name(kind)
+def document_of(stamp: Manifest, files: dict[str, bytes]) -> dict[str, Any]:
+    """Take the compiled document from a bundle's files, of which those that hold it are gone then.
+
+    Raises BundleError AZ314 if it is not what the manifest says.
+    """
+    name = document_name(stamp.kind)
+    if stamp.pieces:
+        if name in files:
+            raise refusal("bad_document", f"the bundle has {name} beside the pieces of it")
+        names = [_piece_name(stamp.kind, number) for number in range(1, stamp.pieces + 1)]
+        if missing := next((piece for piece in names if piece not in files), ""):
+            raise refusal("bad_document", f"the bundle lacks {missing}")
+        return pieces.join(files.pop(piece) for piece in names)
     if name not in files:
         raise refusal("bad_document", f"the bundle lacks {name}")
     try:
-        document = orjson.loads(files[name])
-    except orjson.JSONDecodeError:
+        document = msgspec.json.decode(files.pop(name))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise refusal("bad_document", f"{name} is not JSON") from None
     if not isinstance(document, dict):
         raise refusal("bad_document", f"{name} is not an object")

@@ -16,7 +16,7 @@ from authorizer.jose.jwk import VerifyKey
 from authorizer.model import Reason
 
 NAME = ".signatures.json"
-MAX_TOKEN = 256 * 1024
+MAX_TOKEN = 1024 * 1024
 _NAMED = 5  # so many configured keys are named
 
 # OPA's names of digests. INVARIANT: MD5 and SHA-1 stay out; collisions in them are practical.

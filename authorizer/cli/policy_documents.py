@@ -77,11 +77,12 @@ def read_sources(paths: Sequence[str]) -> Sources:
         files = archive.unpack(Path(path).read_bytes())
         if manifest.NAME not in files:
             raise refusal("bad_manifest", f"{path} has no manifest")
-        kind = manifest.read(files[manifest.NAME]).kind
+        stamp = manifest.read(files[manifest.NAME])
+        kind = stamp.kind
         if kind in given:
             raise DocumentError([Problem("AZ200", f"a second bundle of {kind}", Place(path))])
         given[kind] = path
-        found[kind] = dict(bundle.document_of(kind, files))
+        found[kind] = bundle.document_of(stamp, files)
         if kind == "policy":
             estate = unpacking.unpacked(found[kind], files.get(unpacking.SOURCE_MAP, b""))
     if estate is None:

@@ -21,6 +21,7 @@ from authorizer.bundle.store import Kept, Store
 from authorizer.control_plane.client.link import Answer, Link, TooLargeError, exchange
 from authorizer.control_plane.protocol import BUNDLE_TYPE, LONG_POLL_TYPE
 from authorizer.errors import AuthorizerError, BundleError, ControlPlaneError
+from authorizer.memory import take_apart
 from authorizer.model import Kind
 
 log = logging.getLogger("authorizer.control_plane")
@@ -229,4 +230,9 @@ def _accept(data: bytes, progress: Progress, kept: Store) -> Bundle:
     fetched = bundle.read(data, kind=progress.kind, verifier=kept.verifier, limits=kept.limits)
     bundle.refuse_older(fetched, progress.serial, progress.revision)
     bundle.refuse_older(fetched, store.highest(kept, progress.kind))
+    if (fetched.serial, fetched.revision) == (progress.serial, progress.revision):
+        # It is in force already, and this copy is let go of here, in small steps.
+        copies: list[object] = [fetched]
+        fetched = replace(fetched, document={})
+        take_apart(copies)
     return fetched

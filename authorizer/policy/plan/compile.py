@@ -26,11 +26,20 @@ _EMPTY: Final = object()
 class Compiled:
     """A plan that can be evaluated, by several threads at once."""
 
-    def __init__(self, entries: Mapping[str, Callable[..., Any]], slots: int, *, bound: bool) -> None:
+    def __init__(
+        self, entries: Mapping[str, Callable[..., Any]], slots: int, names: dict[str, Any], data: Value
+    ) -> None:
         self._entries = entries
+        self._names = names
+        # As long as this is there, so are the data as a whole, though functions may refer to parts only.
+        self._data = data
         self._memory = [None] * running.RESERVED + [_EMPTY] * (slots - running.RESERVED)
-        self._bound = bound
+        self._bound = data is not UNDEFINED
         self.entrypoints = tuple(entries)
+
+    def __del__(self) -> None:
+        # The functions and their names refer to each other: without this, only a search for cycles would free them.
+        self._names.clear()
 
     def evaluate(self, entrypoint: str, input_: Value, context: Context, data: Value = UNDEFINED) -> list[Value]:
         """Return the result set: for each answer an object of the query's variables.
@@ -74,7 +83,7 @@ def compile_plan(plan: Plan, *, data: Value = UNDEFINED, strict: bool = False) -
     entries = {
         name: _entry(unit, f"e{number}", blocks) for number, (name, blocks) in enumerate(unit.entrypoints.items())
     }
-    return Compiled(entries, unit.slots, bound=unit.bound)
+    return Compiled(entries, unit.slots, names, data)
 
 
 _CALLED: Final = (
@@ -212,12 +221,20 @@ def _compile(
 def _execute(unit: Unit, piece: Piece, filename: str) -> None:
     definition = nodes.define(piece.name, piece.parameters, [*piece.body, ast.Return(nodes.name("U"))])
     module = ast.Module([definition], [])
-    for each in (definition, *definition.body):
-        if not hasattr(each, "lineno"):
-            each.lineno, each.col_offset, each.end_lineno, each.end_col_offset = 1, 0, 1, 0
     for node in ast.walk(module):
         if isinstance(node, ast.If | ast.For | ast.While) and not node.body:
             node.body.append(ast.Pass())
-    ast.fix_missing_locations(module)
+    _place(definition)
     code = compile(module, filename, "exec", dont_inherit=True)
     exec(code, unit.names)  # noqa: S102 - made by this package from checked statements, never from text
+
+
+def _place(definition: ast.FunctionDef) -> None:
+    """Give nodes that have no place that of the node above; ``ast.fix_missing_locations`` leaves a cycle behind."""
+    todo: list[tuple[ast.AST, int, int]] = [(definition, 1, 0)]
+    while todo:
+        node, line, column = todo.pop()
+        if isinstance(node, ast.stmt | ast.expr | ast.arg | ast.excepthandler | ast.keyword):
+            line, column = getattr(node, "lineno", line), getattr(node, "col_offset", column)
+            vars(node).update(lineno=line, end_lineno=line, col_offset=column, end_col_offset=column)
+        todo += [(child, line, column) for child in ast.iter_child_nodes(node)]

@@ -1,0 +1,90 @@
+"""Large documents are let go in steps, and only what nobody else can see."""
+
+import gc
+from typing import ClassVar
+
+import msgspec
+import pytest
+
+from authorizer import memory
+
+
+class Node(msgspec.Struct, frozen=True):
+    inner: object
+
+
+class Watched:
+    """Says when it goes."""
+
+    gone: ClassVar[list[int]] = []
+
+    def __init__(self, number: int, inner: object = None) -> None:
+        self.number = number
+        self.inner = inner
+
+    def __del__(self) -> None:
+        self.gone.append(self.number)
+
+
+@pytest.fixture(autouse=True)
+def none_gone():
+    Watched.gone.clear()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: {"a": {"b": [Watched(1), Watched(2)]}},
+        lambda: [[[Watched(1)], Watched(2)]],
+        lambda: Node(({Watched(1)}, frozenset({Watched(2)}))),
+        lambda: {Node(Watched(1)): Watched(2)},
+        lambda: Watched(1, Watched(2)),
+        lambda: [*range(1000), Watched(1), *([] for _ in range(1000)), Watched(2)],
+        lambda: {n: Watched(1 + n % 2) for n in range(1000)},
+    ],
+)
+def test_what_nobody_holds_goes(made) -> None:
+    held = [made()]
+    memory.take_apart(held)
+    assert (held, set(Watched.gone)) == ([], {1, 2})
+
+
+def test_what_is_held_stays_as_it_is() -> None:
+    shared = {"list": [1, {"deep": Watched(1)}], "set": {1, 2}}
+    held = [{"mine": [Watched(2)], "shared": shared, "part": [shared["list"]]}]
+    memory.take_apart(held)
+    assert list(Watched.gone) == [2]
+    assert shared["list"][1]["deep"].number == 1
+    assert shared["set"] == {1, 2}
+
+
+def test_unused_is_what_only_the_list_holds() -> None:
+    used = [1]
+    held = [used, [2], {"of": used}]
+    assert sorted(memory.unused(held), key=str) == [[2], {"of": [1]}]
+    assert held == [used]
+
+
+def test_a_deep_value_needs_no_stack() -> None:
+    value: list[object] = []
+    for _ in range(20_000):
+        value = [value]
+    held: list[object] = [value]
+    del value
+    memory.take_apart(held)
+    assert held == []
+
+
+def test_what_is_made_many_is_not_looked_at_again() -> None:
+    before = gc.get_freeze_count()
+    with memory.uncollected():
+        with memory.uncollected():
+            few = [[] for _ in range(10)]
+        assert not gc.isenabled()
+    assert (gc.isenabled(), gc.get_freeze_count(), len(few)) == (True, before, 10)
+    with memory.uncollected():
+        many = [[] for _ in range(2 * memory.MANY)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= before + len(many)
