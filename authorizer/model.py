@@ -60,7 +60,8 @@ class Request(Struct, frozen=True, kw_only=True):
 
     ``target`` is the raw request target (path and query); ``peer`` the address that the gateway saw;
     ``principal`` the identity that the gateway verified by TLS and ``certificate`` the whole certificate, in
-    percent-encoded PEM; ``context`` what the gateway's configuration says about the route, never the client.
+    percent-encoded PEM; ``context`` what the gateway's configuration says about the route, never the client;
+    ``trace`` the ``traceparent`` of the gateway's own call, which is later in the trace than the request's.
     """
 
     method: str = ""
@@ -75,6 +76,7 @@ class Request(Struct, frozen=True, kw_only=True):
     certificate: str = ""
     context: Mapping[str, str] = {}
     transport: Literal["grpc", "http"] = "grpc"
+    trace: str = ""
 
 
 class Reason(Struct, frozen=True):

@@ -16,7 +16,8 @@ from authorizer.model import Decision, Request
 from authorizer.reasons import REASONS
 from authorizer.service import Authorizer
 
-Handler = Callable[[bytes], bytes | Awaitable[bytes]]
+Handler = Callable[[bytes, str], bytes | Awaitable[bytes]]
+"""From a CheckRequest, and the ``traceparent`` of the call that brought it or "", to a CheckResponse."""
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 METHOD = "Check"
@@ -39,9 +40,9 @@ def handler(authorizer: Authorizer) -> Handler:
     for an answer that has to be waited for.
     """
 
-    def answer(message: bytes) -> bytes | Awaitable[bytes]:
+    def answer(message: bytes, trace: str = "") -> bytes | Awaitable[bytes]:
         try:
-            request = decode(message)
+            request = decode(message, trace)
         except DecodeError:
             return refusal(authorizer, "bad_check")
         except Exception as error:  # noqa: BLE001 - a fault of ours leaves as a denial, whatever it was

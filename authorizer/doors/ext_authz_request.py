@@ -23,8 +23,8 @@ _PSEUDO = (":authority", ":method", ":path", ":scheme", ":protocol")
 _NO_CONTEXT: Mapping[str, str] = {}
 
 
-def decode(message: bytes) -> Request:
-    """Read one CheckRequest.
+def decode(message: bytes, trace: str = "") -> Request:
+    """Read one CheckRequest; ``trace`` is the ``traceparent`` of the call that brought it, "" for none.
 
     Raises google.protobuf.message.DecodeError for bytes that are not one, text outside of UTF-8 included.
     """
@@ -56,6 +56,7 @@ def decode(message: bytes) -> Request:
         certificate=certificate,
         context=context,
         transport="grpc",
+        trace=trace,
     )
 
 

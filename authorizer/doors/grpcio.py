@@ -107,7 +107,7 @@ class GrpcDoor:
             return self._refuse("deadline")
         if len(message) > self._limit:
             return self._refuse("body_limit")
-        answer = self._check(message)
+        answer = self._check(message, _trace(call))
         return answer if isinstance(answer, bytes) else await self._in_time(answer, call)
 
     async def _in_time(self, answer: Awaitable[bytes], call: _Call) -> bytes:
@@ -165,6 +165,12 @@ async def start(authorizer: Authorizer, address: str, *, max_message_bytes: int 
     )
     await door.open(address)
     return door
+
+
+def _trace(call: _Call) -> str:
+    """Return the ``traceparent`` of a call, "" for none or several."""
+    found = [value for name, value in call.invocation_metadata() or () if name == "traceparent"]
+    return found[0] if len(found) == 1 and isinstance(found[0], str) else ""
 
 
 async def _asked(message: bytes, call: _Call) -> str:

@@ -272,13 +272,13 @@ async def _end(tasks: set[asyncio.Task[None]]) -> None:
 
 
 def _methods(door: NativeDoor, check: ext_authz.Handler, refuse: Callable[[str], bytes]) -> Mapping[bytes, Method]:
-    def on_check(message: bytes, expires: float) -> Answer | Later:
+    def on_check(message: bytes, expires: float, trace: str) -> Answer | Later:
         if monotonic() >= expires:
             return refuse("deadline")
-        answer = check(message)
+        answer = check(message, trace)
         return answer if isinstance(answer, bytes) else Later(partial(door.follow, answer))
 
-    def on_health_check(message: bytes, expires: float) -> Answer:
+    def on_health_check(message: bytes, expires: float, _trace: str) -> Answer:
         try:
             status = health.status(health.service(message), ready=door.serving())
         except DecodeError:

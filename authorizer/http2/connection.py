@@ -161,8 +161,7 @@ class Connection:
             self._streams.finish_watches(Status(grpc.UNAVAILABLE, "the connection is closing"))
 
     def _fail(self, fault: ConnectionFault) -> None:
-        if fault.breach:
-            self._breach(fault.breach)
+        self._breach(fault.breach)
         self._out.write(frames.goaway(self._last, fault.code, fault.text))
         self.lose()
 
@@ -215,7 +214,7 @@ class Connection:
                     calls += 1
                     self._debt += length + 5
                     stream.ended = True
-                    answer = head.call(buffer[position + 14 : end], stream.expires)
+                    answer = head.call(buffer[position + 14 : end], stream.expires, head.trace)
                     position = end
                     if type(answer) is bytes and out.at_once(stream, answer):
                         del opened[number]

@@ -47,9 +47,12 @@ _SETTING = Struct(">HI")
 
 
 class ConnectionFault(Exception):  # noqa: N818 - RFC 9113 calls it a connection error; it is no error of ours
-    """The connection cannot go on; ``code`` goes into GOAWAY. ``breach`` names the limit that was broken, if any."""
+    """The connection cannot go on; ``code`` goes into GOAWAY.
 
-    def __init__(self, code: int, text: str, *, breach: str = "") -> None:
+    ``breach`` names the limit that was broken, ``protocol`` where something was sent that is no HTTP/2.
+    """
+
+    def __init__(self, code: int, text: str, *, breach: str = "protocol") -> None:
         super().__init__(text)
         self.code = code
         self.text = text

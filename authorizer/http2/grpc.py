@@ -48,14 +48,14 @@ class Later(Struct, frozen=True):
 class Method(Struct, frozen=True):
     """One method of the service.
 
-    ``call`` answers a unary call, at once or later; it gets the message and the time by which the caller wants the
-    answer (on the clock of the connection; infinite without deadline). ``refuse`` answers for it when it cannot be
-    asked: ``body_limit``, ``deadline``, ``header_limit`` or ``overload``. ``watch``, if given, is asked instead of
-    ``call``: it may keep the stream and send messages on it until it closes, or end it at once with a status. None of
-    them may raise.
+    ``call`` answers a unary call, at once or later; it gets the message, the time by which the caller wants the answer
+    (on the clock of the connection; infinite without deadline) and the call's ``traceparent``, "" for none or several.
+    ``refuse`` answers for it when it cannot be asked: ``body_limit``, ``deadline``, ``header_limit`` or ``overload``.
+    ``watch``, if given, is asked instead of ``call``: it may keep the stream and send messages on it until it closes,
+    or end it at once with a status. None of them may raise.
     """
 
-    call: Callable[[bytes, float], Answer | Later]
+    call: Callable[[bytes, float, str], Answer | Later]
     refuse: Callable[[str], Answer]
     watch: "Callable[[bytes, Watch], Status | None] | None" = None
 

@@ -24,17 +24,18 @@ class Head(Struct, frozen=True):
 
     ``method`` is what is called; without one, ``http_status`` or ``status`` is the answer. ``call`` is set where a
     whole plain message can be handed over at once, ``refusal`` where the method is not asked. ``timeout`` is in
-    seconds; ``length`` is the content-length or -1.
+    seconds; ``length`` is the content-length or -1; ``trace`` is the one ``traceparent``, cut to its length.
     """
 
     method: Method | None = None
-    call: Callable[[bytes, float], Answer | Later] | None = None
+    call: Callable[[bytes, float, str], Answer | Later] | None = None
     timeout: float = inf
     length: int = -1
     gzip: bool = False
     refusal: str = ""
     status: Status = Status(UNIMPLEMENTED, "unknown method")
     http_status: int = 0
+    trace: str = ""
 
 
 # RFC 9113 section 8.2.1; the tokens of RFC 9110 without capitals.
@@ -44,6 +45,10 @@ _LONG = 256
 _CONNECTION_SPECIFIC = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
 _PSEUDO = frozenset({b":method", b":scheme", b":path", b":authority"})
 _SINGLE = frozenset({*_PSEUDO, b"content-length", b"grpc-timeout", b"grpc-encoding", b"content-type"})
+_TRACE = b"traceparent"
+_TRACE_BYTES = 56
+"""One more than W3C Trace Context gives it, so that a longer one can be told."""
+
 _CONTENT_TYPES = frozenset({b"application/grpc", b"application/grpc+proto"})
 
 
@@ -76,6 +81,8 @@ def read(fields: list[Field], methods: Methods) -> Head:
             if name in found:
                 raise StreamFault(PROTOCOL_ERROR, "a header field that may stand once stands twice")
             found[name] = value
+        elif name == _TRACE:
+            found[name] = b"" if name in found else value[:_TRACE_BYTES]
     method, path = found.get(b":method"), found.get(b":path")
     if not method or not path or not found.get(b":scheme"):
         raise StreamFault(PROTOCOL_ERROR, "a required pseudo-header is missing or empty")
@@ -101,7 +108,8 @@ def _call(found: dict[bytes, bytes], http_method: bytes, path: bytes, length: in
     if encoding not in {b"identity", b"gzip"}:
         return Head(length=length, status=Status(UNIMPLEMENTED, "unknown grpc-encoding"))
     call = None if method.watch else method.call
-    return Head(method=method, call=call, timeout=timeout, length=length, gzip=encoding == b"gzip")
+    trace = found.get(_TRACE, b"").decode("latin-1")
+    return Head(method=method, call=call, timeout=timeout, length=length, gzip=encoding == b"gzip", trace=trace)
 
 
 def too_large(fields: list[Field], methods: Methods) -> Head:

@@ -207,7 +207,7 @@ class Streams:
             self._refuse(stream, "message", "body_limit")
             return
         if method.watch is None:
-            self.reply(stream, method.call(message, stream.expires))
+            self.reply(stream, method.call(message, stream.expires, stream.head.trace))
             return
         stream.body = b""
         self._wake(stream, stream.expires)

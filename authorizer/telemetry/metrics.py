@@ -119,7 +119,7 @@ class Metrics:
         durations = self.durations[request.transport]
         cell = bisect_left(BUCKETS, seconds)
         durations.counts[cell] += 1
-        if "traceparent" in request.headers and is_recorded(trace := carried(request)):
+        if (request.trace or "traceparent" in request.headers) and is_recorded(trace := carried(request)):
             durations.recorded[cell] = trace, seconds
         durations.total += seconds
 

@@ -21,7 +21,12 @@ class Parent(NamedTuple):
 
 
 def carried(request: Request) -> str:
-    """Return the request's ``traceparent`` as it was sent, cut to its length; "" for none or several. The hot path."""
+    """Return the ``traceparent`` that leads to a decision, cut to its length; "" for none or several. The hot path.
+
+    That of the gateway's own call, where it made one: the span by which it asked. Else that of the request.
+    """
+    if request.trace:
+        return request.trace[: LENGTH + 1]
     values = request.headers.get(HEADER)
     return "" if values is None or len(values) != 1 else values[0][: LENGTH + 1]
 

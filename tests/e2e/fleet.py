@@ -51,7 +51,7 @@ class Serving:
 
     async def announced(self) -> None:
         """Wait until the doors are open."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 for line in self.log.read_text().splitlines():
                     if '"endpoints"' in line:

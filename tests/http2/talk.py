@@ -69,12 +69,14 @@ class Service:
 
     def __init__(self) -> None:
         self.heard: list[tuple[bytes, float]] = []
+        self.traces: list[str] = []
         self.refused: list[str] = []
         self.watches = []
         self.answer = lambda content: content
 
-    def call(self, content: bytes, expires: float):
+    def call(self, content: bytes, expires: float, trace: str):
         self.heard.append((content, expires))
+        self.traces.append(trace)
         return self.answer(content)
 
     def refuse(self, code: str) -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from authorizer.http2 import grpc
 from authorizer.http2.grpc import Status
 from authorizer.http2.limits import Limits
-from tests.http2.talk import Peer, Reply, message, raw, uint
+from tests.http2.talk import REQUEST, Peer, Reply, message, raw, uint
 
 OK = {"grpc-status": "0"}
 
@@ -276,3 +276,18 @@ def test_a_call_that_is_taken_back_is_forgotten():
     assert peer.pool.buffered == 0
     assert peer.service.heard == []
     assert only(peer, peer.call(3)).messages == [b"hello"]
+
+
+@pytest.mark.parametrize(("sent", "heard"), [([], ""), (["00-ab-cd-01"], "00-ab-cd-01"), (["x" * 99], "x" * 56)])
+def test_a_call_tells_the_trace_that_it_is_part_of(sent, heard):
+    peer = Peer()
+    for number in (1, 3):
+        assert only(peer, peer.call(number, extra=[("traceparent", value) for value in sent])).messages == [b"hello"]
+    assert peer.service.traces == [heard, heard]
+
+
+def test_a_call_that_tells_several_traces_tells_none():
+    peer = Peer()
+    fields = [*REQUEST, ("traceparent", "a"), ("traceparent", "b")]
+    peer.say(raw(1, 4, 1, peer.encoder.encode(fields)) + raw(0, 1, 1, message(b"hello")))
+    assert peer.service.traces == [""]
