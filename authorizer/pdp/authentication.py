@@ -3,7 +3,7 @@
 No I/O: what has to be asked of the world is returned as a need, and comes back as what was learnt.
 """
 
-from hashlib import blake2b
+from hashlib import sha256
 
 from authorizer.model import Identity, Reason, Request
 from authorizer.pdp import api_keys, credentials, tokens
@@ -114,4 +114,4 @@ def _by_certificate(snapshot: Snapshot, request: Request, now: float) -> Identit
 
 
 def _digest(kind: str, text: str) -> bytes:
-    return blake2b(f"{kind}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return sha256(f"{kind}\0{text}".encode("utf-8", "surrogatepass")).digest()
