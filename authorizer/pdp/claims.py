@@ -18,6 +18,8 @@ def claim(claims: Mapping[str, Any], path: str) -> Any:
     here: Any = claims.get(path)
     if here is not None:
         return here
+    if "." not in path and path not in claims:
+        return None  # as most often: 0.1 us for 0.7
     here = claims
     for step in (path,) if path in claims else path.split("."):
         if not isinstance(here, Mapping):
