@@ -62,7 +62,7 @@ protos: $(READY)
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --group dev pyproject.toml -o requirements.lock
-	uv pip compile $(LOCKED) --extra fast --extra rego --extra redis pyproject.toml -o deploy/requirements.lock
+	uv pip compile $(LOCKED) --extra fast --extra rego --extra redis --extra postgres pyproject.toml -o deploy/requirements.lock
 	printf 'hatchling>=1.27\npip>=26\n' | uv pip compile $(LOCKED) - -o deploy/build-requirements.lock
 
 clean:

@@ -12,12 +12,13 @@ from typing import Any
 
 import msgspec
 
-from authorizer.control_plane.server import signing_key
+from authorizer.control_plane.server import private_files, signing_key
 from authorizer.control_plane.server.credentials import ROLES, Role
 from authorizer.control_plane.server.running import Config, Running, running
 from authorizer.telemetry import logs
 
 _VARIABLE = "AUTHORIZER_CONTROL_PLANE_"
+_MAX_ADDRESS = 4096
 _FORMATS: tuple[logs.LogFormat, ...] = ("json", "text")
 
 
@@ -36,6 +37,7 @@ def add_parser(subparsers: Any) -> None:
     _add(parser, "--listen", "HOST:PORT", "address to listen on; port 0 takes a free one", "127.0.0.1:9180")
     _add(parser, "--key", "PEM", "private ES256 key that signs bundles; without it one is made in the state directory")
     _add(parser, "--key-id", "NAME", "name that authorizers know the key by; without it, its thumbprint")
+    _add(parser, "--database", "FILE", "file with the address of a PostgreSQL, for several control planes with one key")
     for role in ROLES:
         _add(parser, f"--{role}-token-file", "FILE", f"file with the bearer credential of role {role}")
     _add(parser, "--tls-certificate", "PEM", "certificate chain; with it the server speaks TLS")
@@ -65,6 +67,14 @@ def _config(args: argparse.Namespace, environment: Mapping[str, str]) -> Config:
         raise SystemExit(_usage("--tls-certificate and --tls-key go together"))
     files: dict[Role, str] = {role: getattr(args, f"{role}_token_file") for role in ROLES}
     tokens = {role: environment.get(f"{_VARIABLE}{role.upper()}_TOKEN", "") for role in ROLES}
+    database = ""
+    if args.database:
+        shared = {"--key": args.key, **{f"--{role}-token-file": files[role] or tokens[role] for role in ROLES}}
+        if missing := [flag for flag, value in shared.items() if not value]:
+            raise SystemExit(_usage(f"--database needs {', '.join(missing)}: all who use it are one control plane"))
+        database = private_files.read(Path(args.database), _MAX_ADDRESS).decode("utf-8", "replace").strip()
+        if not database:
+            raise SystemExit(_usage(f"--database {args.database} is empty"))
     return Config(
         state=Path(args.state),
         policies=_path(args.policies),
@@ -76,6 +86,7 @@ def _config(args: argparse.Namespace, environment: Mapping[str, str]) -> Config:
         tokens={role: token for role, token in tokens.items() if token},
         certificate=_path(args.tls_certificate),
         certificate_key=_path(args.tls_key),
+        database=database,
     )
 
 

@@ -34,6 +34,7 @@ _ROWS: dict[str, tuple[str, int, str]] = {
     "too_many": ("AZ563", 413, "there are too many documents"),
     "unpublished": ("AZ564", 404, "this bundle has not been published yet"),
     "starting": ("AZ566", 503, "the documents have not been read yet"),
+    "database": ("AZ567", 503, "the database does not answer; nothing was changed, what is published stays in force"),
     "busy": ("AZ565", 503, "too many requests are waiting"),
 }
 

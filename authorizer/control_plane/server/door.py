@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from authorizer.control_plane.server.answers import RefusalError, refusal
 from authorizer.control_plane.server.credentials import Credentials, Role, role_of
 from authorizer.control_plane.server.publisher import TooManyWaitingError
+from authorizer.errors import ControlPlaneError
 
 BODY_SECONDS = 30.0
 
@@ -34,6 +35,13 @@ async def answer_always(request: web.Request, handler: Handler) -> web.StreamRes
     except TooManyWaitingError:
         response = refusal("busy")
         response.headers[hdrs.RETRY_AFTER] = "30"
+        return response
+    except ControlPlaneError as error:
+        if error.code != "AZ580":
+            _log.error("the request failed: %s", error)
+            return refusal("unexpected")
+        response = refusal("database")
+        response.headers[hdrs.RETRY_AFTER] = "5"
         return response
     except Exception:  # noqa: BLE001 - one request may fail, the service goes on
         _log.exception("the request failed: %s %s", request.method, request.rel_url.raw_path)

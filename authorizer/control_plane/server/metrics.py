@@ -9,6 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from authorizer.control_plane.server.publisher import Publisher
+from authorizer.errors import ControlPlaneError
 
 Requests = Counter[tuple[str, str, int]]
 """(method, address as it stands in the table of routes, status) -> how often."""
@@ -22,6 +23,12 @@ class _Collector(Collector):
         self._publisher = publisher
         self._requests = requests
         self._authorizers = authorizers
+
+    def _heard(self) -> tuple[int, bool]:
+        try:
+            return self._authorizers(), True
+        except ControlPlaneError:
+            return 0, False
 
     def collect(self) -> Iterator[Metric]:
         publisher = self._publisher
@@ -46,7 +53,10 @@ class _Collector(Collector):
         yield since
         yield CounterMetricFamily(f"{PREFIX}_publications", "Changes that were published.", publisher.publications)
         yield CounterMetricFamily(f"{PREFIX}_refusals", "Changes that were refused.", publisher.refusals)
-        yield GaugeMetricFamily(f"{PREFIX}_authorizers", "Authorizers heard in the last day.", self._authorizers())
+        heard, answers = self._heard()
+        yield GaugeMetricFamily(f"{PREFIX}_database_up", "Whether the database answers.", answers)
+        if answers:
+            yield GaugeMetricFamily(f"{PREFIX}_authorizers", "Authorizers heard in the last day.", heard)
         answered = CounterMetricFamily(
             f"{PREFIX}_requests", "Requests answered.", labels=("method", "address", "status")
         )

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 
 from authorizer.bundle import Signer
 from authorizer.control_plane.server.edition import Edition, prepare, refused
-from authorizer.control_plane.server.store import Document, Published, Store
+from authorizer.control_plane.server.store import Document, Published, Store, Turn
 from authorizer.directory import Reading
 from authorizer.errors import Place, Problem
 
@@ -35,7 +36,8 @@ class TooManyWaitingError(Exception):
 class Publisher:
     """Holds the published bundles. ``problems`` are those of the documents as they stand, published or not.
 
-    INVARIANT: ``bundles`` changes only after the store has the change: what was served once survives a crash.
+    INVARIANT: ``bundles`` changes only after the store has the change: what was served once survives a crash. A serial
+    never falls, also when others publish into the same store.
     """
 
     def __init__(self, store: Store, signer: Signer, clock: Callable[[], float], *, directory: bool) -> None:
@@ -95,6 +97,13 @@ class Publisher:
             finally:
                 self._waiting -= 1
 
+    async def adopt(self) -> None:
+        """Serve what others have published into the store since. Raises ControlPlaneError."""
+        async with self._turn:
+            serials = await asyncio.to_thread(self._store.serials)
+            if any(serial > self._serial(kind) for kind, serial in serials.items()):
+                self._serve(await asyncio.to_thread(self._store.published))
+
     def close(self) -> None:
         """Let all who wait go, with what there is."""
         self._closing = True
@@ -106,35 +115,47 @@ class Publisher:
         async with self._turn:
             if reading is not None:
                 self._directory = reading
-            edition = await self._prepare(await self._contents())
-            self.problems = edition.problems
-            for problem in edition.problems:
-                _log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
-            if refused(edition.problems):
-                self.refusals += 1
-            else:
-                await self._commit(edition, {})
+            async with self._held() as held:
+                edition = await self._prepare(await _contents(held))
+                self.problems = edition.problems
+                for problem in edition.problems:
+                    _log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
+                if not refused(edition.problems):
+                    await self._write(held, edition, {})
+            self._done(edition)
             return edition.problems
 
     async def _change(self, name: str, document: Document | None) -> tuple[Problem, ...]:
         async with self._turn:
-            contents = await self._contents()
-            if document is None and contents.pop(name, None) is None:
-                raise UnknownDocumentError(name)
-            if document is not None:
-                contents[name] = document.content
-            if len(contents) > MAX_DOCUMENTS:
-                raise TooManyDocumentsError
-            edition = await self._prepare(contents)
-            if refused(edition.problems):
-                self.refusals += 1
-            else:
-                await self._commit(edition, {name: document})
+            async with self._held() as held:
+                contents = await _contents(held)
+                if document is None and contents.pop(name, None) is None:
+                    raise UnknownDocumentError(name)
+                if document is not None:
+                    contents[name] = document.content
+                if len(contents) > MAX_DOCUMENTS:
+                    raise TooManyDocumentsError
+                edition = await self._prepare(contents)
+                if not refused(edition.problems):
+                    await self._write(held, edition, {name: document})
+            if not refused(edition.problems):
                 self.problems = edition.problems
+            self._done(edition)
             return edition.problems
 
-    async def _contents(self) -> dict[str, bytes]:
-        return {document.name: document.content for document in await asyncio.to_thread(self._store.documents)}
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[Turn]:
+        """Hold the turn to publish, and start from what others have published before."""
+        turn = self._store.turn()
+        held = await asyncio.to_thread(turn.__enter__)
+        try:
+            if self._store.shared:
+                self._serve(await asyncio.to_thread(held.published))
+            yield held
+        except BaseException as error:
+            await asyncio.to_thread(turn.__exit__, type(error), error, error.__traceback__)
+            raise
+        await asyncio.to_thread(turn.__exit__, None, None, None)
 
     async def _prepare(self, contents: Mapping[str, bytes]) -> Edition:
         problems = (*self._directory.problems, *_collisions(contents, self._directory.files))
@@ -148,17 +169,34 @@ class Publisher:
             now=self._clock(),
         )
 
-    async def _commit(self, edition: Edition, changes: Mapping[str, Document | None]) -> None:
+    async def _write(self, held: Turn, edition: Edition, changes: Mapping[str, Document | None]) -> None:
         if edition.bundles or changes:
-            await asyncio.to_thread(self._store.publish, edition.bundles, changes)
-        if not edition.bundles:
-            return
-        self.bundles = {**self.bundles, **edition.bundles}
-        self.publications += 1
-        news, self._news = self._news, asyncio.Event()
-        news.set()
-        for bundle in edition.bundles.values():
-            _log.info("published %s revision %s serial %d", bundle.kind, bundle.revision[:12], bundle.serial)
+            await asyncio.to_thread(held.publish, edition.bundles, changes)
+
+    def _done(self, edition: Edition) -> None:
+        """Serve an edition that the store has now, or count one that was refused."""
+        if refused(edition.problems):
+            self.refusals += 1
+        elif edition.bundles:
+            self.publications += 1
+            self._serve(edition.bundles)
+            for bundle in edition.bundles.values():
+                _log.info("published %s revision %s serial %d", bundle.kind, bundle.revision[:12], bundle.serial)
+
+    def _serial(self, kind: str) -> int:
+        held = self.bundles.get(kind)
+        return held.serial if held is not None else 0
+
+    def _serve(self, bundles: Mapping[str, Published]) -> None:
+        newer = {kind: bundle for kind, bundle in bundles.items() if bundle.serial > self._serial(kind)}
+        if newer:
+            self.bundles = {**self.bundles, **newer}
+            news, self._news = self._news, asyncio.Event()
+            news.set()
+
+
+async def _contents(held: Turn) -> dict[str, bytes]:
+    return {document.name: document.content for document in await asyncio.to_thread(held.documents)}
 
 
 def _collisions(contents: Mapping[str, bytes], files: Mapping[str, bytes]) -> Iterator[Problem]:

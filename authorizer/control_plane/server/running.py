@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,12 +18,16 @@ from authorizer.control_plane.server.api import Service, application
 from authorizer.control_plane.server.credentials import ROLES, Role
 from authorizer.control_plane.server.guards import Guards
 from authorizer.control_plane.server.publisher import Publisher
+from authorizer.control_plane.server.sqlite_store import SqliteStore
 from authorizer.control_plane.server.store import Store
 from authorizer.directory import Watch
-from authorizer.errors import ListenError
+from authorizer.errors import ControlPlaneError, ListenError
 
 POLL_SECONDS = 0.25
 """Between two looks at the directory; a change is seen after two looks that agree."""
+
+ADOPT_SECONDS = 0.5
+"""Between two looks at what other control planes have published."""
 
 _log = logging.getLogger("authorizer.control_plane")
 
@@ -31,8 +35,9 @@ _log = logging.getLogger("authorizer.control_plane")
 class Config(Struct, frozen=True, kw_only=True):
     """How to run. ``policies`` None: documents come by the API only. ``key`` None: a key is made in ``state``.
 
-    A credential comes from its file, else as a value, else it is made in ``state``. With ``certificate`` and
-    ``certificate_key`` (PEM files) the server speaks TLS.
+    A credential comes from its file, else as a value, else it is made in ``state``. ``database`` is the address of a
+    PostgreSQL that other control planes with the same key and credentials may use too; "" for a database in ``state``.
+    With ``certificate`` and ``certificate_key`` (PEM files) the server speaks TLS.
     """
 
     state: Path
@@ -45,6 +50,7 @@ class Config(Struct, frozen=True, kw_only=True):
     tokens: Mapping[Role, str] = {}
     certificate: Path | None = None
     certificate_key: Path | None = None
+    database: str = ""
 
     def __repr__(self) -> str:
         return f"Config(state={self.state!s}, host={self.host}, port={self.port})"
@@ -74,12 +80,16 @@ async def running(config: Config, clock: Callable[[], float] = time.time) -> Asy
     await asyncio.to_thread(private_files.directory, config.state)
     signer, made_key = await asyncio.to_thread(signing_key.load, config.key, config.key_id, config.state)
     accepted, made_tokens = await asyncio.to_thread(_credentials, config)
-    store = await asyncio.to_thread(Store, config.state / "control-plane.sqlite")
+    store = await asyncio.to_thread(_store, config)
     try:
         publisher = Publisher(store, signer, clock, directory=config.policies is not None)
         guards = Guards(signing_key.verifier(signer))
         service = Service(publisher, store, accepted, guards, clock)
-        async with _following(config.policies, publisher), _listening(service, config, context) as url:
+        async with (
+            _following(config.policies, publisher),
+            _adopting(publisher, shared=store.shared),
+            _listening(service, config, context) as url,
+        ):
             made = tuple(path for path in (*made_tokens, made_key) if path)
             key_file = signing_key.public_file(config.state)
             yield Running(url, made, signer.key_id, key_file, _token_file(config))
@@ -87,15 +97,80 @@ async def running(config: Config, clock: Callable[[], float] = time.time) -> Asy
         await asyncio.to_thread(store.close)
 
 
-async def follow_once(watch: Watch, publisher: Publisher) -> None:
-    """Look at the directory and publish what changed. Never raises: a failure is logged and tried again."""
+async def follow_once(watch: Watch, publisher: Publisher, failed: str = "") -> str:
+    """Look at the directory and publish what changed. Never raises: a failure is logged and tried again.
+
+    Returns why the database failed, which is logged when it differs from ``failed``, the last look's.
+    """
     try:
         reading = await asyncio.to_thread(watch.poll)
         if reading is not None:
             await publisher.refresh(reading)
+    except ControlPlaneError as error:
+        watch.forget()
+        return _told(error, failed)
     except Exception:  # noqa: BLE001 - the loop must go on; what failed is tried again
         watch.forget()
         _log.exception("the directory could not be published")
+    return ""
+
+
+async def adopt_once(publisher: Publisher, failed: str = "") -> str:
+    """Serve what other control planes have published; else as ``follow_once``."""
+    try:
+        await publisher.adopt()
+    except ControlPlaneError as error:
+        return _told(error, failed)
+    except Exception:  # noqa: BLE001 - the loop must go on; what failed is tried again
+        _log.exception("what others published could not be read")
+    if failed:
+        _log.info("the database answers again")
+    return ""
+
+
+def _told(error: ControlPlaneError, failed: str) -> str:
+    # One that is away answers in several ways: those are no news.
+    if not failed:
+        _log.error("%s", error)
+    return str(error)
+
+
+def _store(config: Config) -> Store:
+    if not config.database:
+        return SqliteStore(config.state / "control-plane.sqlite")
+    try:
+        from authorizer.control_plane.server.postgres_store import PostgresStore  # noqa: PLC0415 - an extra
+    except ImportError:
+        hint = "install authorizer[postgres]"
+        raise ControlPlaneError("AZ590", "the driver of PostgreSQL is not installed", hint=hint) from None
+    return PostgresStore(config.database)
+
+
+@asynccontextmanager
+async def _adopting(publisher: Publisher, *, shared: bool) -> AsyncIterator[None]:
+    if not shared:
+        yield
+        return
+
+    async def forever() -> None:
+        failed = ""
+        while True:
+            await asyncio.sleep(ADOPT_SECONDS)
+            failed = await adopt_once(publisher, failed)
+
+    async with _background(forever(), "adopt what others publish"):
+        yield
+
+
+@asynccontextmanager
+async def _background(work: Coroutine[None, None, None], name: str) -> AsyncIterator[None]:
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 @asynccontextmanager
@@ -113,17 +188,13 @@ async def _following(policies: Path | None, publisher: Publisher) -> AsyncIterat
     await publisher.refresh(reading)
 
     async def forever() -> None:
+        failed = ""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            await follow_once(watch, publisher)
+            failed = await follow_once(watch, publisher, failed)
 
-    task = asyncio.create_task(forever(), name="follow the directory")
-    try:
+    async with _background(forever(), "follow the directory"):
         yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 @asynccontextmanager
