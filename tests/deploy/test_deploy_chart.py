@@ -94,6 +94,17 @@ def test_the_control_plane_takes_its_flags():
     assert list(told.control_plane.keys) == [args.key_id]
 
 
+def test_several_control_planes_share_a_database():
+    made = one("control-plane-database", "StatefulSet")["spec"]
+    (container,) = made["template"]["spec"]["containers"]
+    args = cli.parser(container["args"]).parse_args(container["args"])
+    assert (made["replicas"], args.database) == (2, "/etc/authorizer/database/address")
+    assert "volumeClaimTemplates" not in made
+    volumes = {volume["name"]: volume for volume in made["template"]["spec"]["volumes"]}
+    assert volumes["database"]["secret"]["secretName"] == "control-database"
+    assert one("control-plane-database", "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_is_one(name):
     for pod in pods(name):
@@ -228,6 +239,8 @@ def test_rules_and_dashboard_are_those_of_deploy():
         (["policies.existingConfigMap="], "no source of policies"),
         (["policies.existingConfigMap=", "controlPlane.url=https://control.example"], "existingSecret"),
         (["policies.existingConfigMap=", "controlPlane.deploy.enabled=true", "controlPlane.existingSecret=a"], "signing.pem"),
+        (["controlPlane.deploy.replicas=2"], "database.existingSecret"),
+        (["controlPlane.deploy.replicas=0"], "replicas"),
         (["forwardAuth.enabled=true"], "believes nobody"),
         (["traefik.enabled=true"], "forwardAuth.enabled"),
         (["mode=daemonset", "persistence.enabled=true"], "mode gateway"),

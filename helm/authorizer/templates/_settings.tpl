@@ -57,6 +57,9 @@
 {{- if and .Values.controlPlane.deploy.enabled (not .Values.controlPlane.deploy.existingSecret) -}}
 {{- fail "controlPlane.deploy.existingSecret is needed: a Secret with signing.pem, authorizer.token and admin.token" -}}
 {{- end -}}
+{{- if and (gt (int .Values.controlPlane.deploy.replicas) 1) (not .Values.controlPlane.deploy.database.existingSecret) -}}
+{{- fail "controlPlane.deploy.database.existingSecret is needed for more than one replica: a Secret with address" -}}
+{{- end -}}
 {{- if and .Values.rbac.discovery (eq .Values.mode "sidecar") -}}
 {{- fail "rbac.discovery is of mode gateway or daemonset: one catalogue a cluster is enough" -}}
 {{- end -}}
