@@ -1,6 +1,11 @@
-"""Names of cases that every process of a test run gives alike: the run is spread over several."""
+"""Names of cases that every process of a test run gives alike: the run is spread over several; nothing is timed."""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no fault of what is tested.
+settings.register_profile("untimed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 _LONGEST = 80
 

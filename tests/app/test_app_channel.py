@@ -76,7 +76,7 @@ async def test_what_is_no_message_is_refused(raw):
     supervisor.close()
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(st.binary(max_size=64))
 def test_no_bytes_do_more_than_end_the_talk(raw):
     async def hear() -> None:

@@ -127,7 +127,7 @@ def test_bad_names_are_not_written(name: str) -> None:
     assert caught.value.code == "AZ304"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_mutated_archives_never_surprise(data: st.DataObject) -> None:
     raw = bytearray(tar(*FILES.items()) if data.draw(st.booleans()) else archive.pack(FILES))

@@ -210,7 +210,7 @@ def test_the_private_key_is_not_shown() -> None:
     assert "PRIVATE" not in repr(SIGNER)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_changed_byte_passes(data: st.DataObject) -> None:
     """Change bytes of any file: BundleError, unless the canonical JSON stayed the same."""
@@ -225,7 +225,7 @@ def test_no_changed_byte_passes(data: st.DataObject) -> None:
     assert read.serial == 1_700_000_000_000
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_changed_archive_raises_anything_else(data: st.DataObject) -> None:
     raw = bytearray(GOOD)

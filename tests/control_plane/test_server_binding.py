@@ -247,7 +247,7 @@ def lets_through(found: ApiRoute, path: str) -> bool:
             return True
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sets(st.tuples(st.sampled_from(METHODS), TEMPLATES), min_size=1, max_size=5), ROUTES)
 def test_what_is_claimed_is_true_of_every_request(drawn: set[tuple[str, str]], api_route: ApiRoute) -> None:
     shapes = {(method, re.sub(r"{[a-z0-9]+}", "{}", template)): (method, template) for method, template in drawn}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from authorizer.discovery import envoy
@@ -307,7 +307,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4))
 def test_no_json_breaks_the_parser(value: dict) -> None:
     with contextlib.suppress(DiscoveryError):

@@ -87,7 +87,7 @@ def both():
         runner.run(end())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(CALLS, min_size=1, max_size=20), st.booleans())
 def test_calls_are_answered_alike(both, calls, at_once):
     run, ours, theirs, _ = both

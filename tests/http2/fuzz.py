@@ -1,6 +1,6 @@
 """``python -m tests.http2.fuzz FRAMES [SEED]``: random frames against a connection, for as long as it takes.
 
-Each conversation begins well and then mutates. Ends at the first exception, or when something is kept without bound, or
+Each conversation begins well and then mutates; in some, answers come later. Ends at the first exception, or when something is kept without bound, or
 when one read takes longer than a second; it prints the seed that repeats it.
 """
 
@@ -8,13 +8,14 @@ import random
 import struct
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import hpack
 
 from authorizer.http2.connection import Connection
 from authorizer.http2.frames import PREFACE
+from authorizer.http2.grpc import Answer, Later
 from authorizer.http2.limits import Limits, Pool
 from tests.http2.talk import REQUEST, Service, message, parse, raw, uint
 
@@ -39,7 +40,9 @@ def conversation(chance: Chance, most: int = 3000) -> int:
     """Hold one conversation, of about ``most`` frames at most; return its number of frames."""
     service, pool, encoder = Service(), Pool(), hpack.Encoder()
     size = chance.choice((0, 1, 100, 5000, 90_000))
-    service.answer = lambda _: bytes(size)
+    slow = chance.choice((0.0, 0.0, 0.3))
+    waiting: list[Callable[[Answer], None]] = []
+    service.answer = lambda _: Later(waiting.append) if chance.random() < slow else bytes(size)
     now, number, count = 0.0, -1, 0
     connection = Connection(service.methods(), LIMITS, pool, now)
     window = raw(4, 0, 0, struct.pack(">HI", 4, chance.choice((0, 10, 65_535, 1 << 30))))
@@ -77,6 +80,9 @@ def conversation(chance: Chance, most: int = 3000) -> int:
             while connection.blocked:
                 connection.receive(b"", now)
                 out += connection.take()
+            while waiting and chance.random() < 0.7:
+                waiting.pop(chance.randrange(len(waiting)))(bytes(size))
+            out += connection.take()
             parse(out)
             assert time.perf_counter() - started < 1
             assert pool.buffered <= LIMITS.buffered_bytes
@@ -84,6 +90,8 @@ def conversation(chance: Chance, most: int = 3000) -> int:
             assert len(connection._streams.open) <= 20
             assert len(connection._heads.known) <= 256
     connection.lose()
+    for give in waiting:
+        give(bytes(size))
     assert pool.buffered == 0
     return count
 

@@ -72,7 +72,7 @@ def test_any_header_is_answered(header: dict[str, object]) -> None:
 
 
 @given(st.binary(min_size=1, max_size=200), st.sampled_from(sorted(PEMS)))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_what_is_signed_verifies_under_that_key_only(payload: bytes, algorithm: str) -> None:
     token = sign.sign(payload, PEMS[algorithm], algorithm, "k")
     taken = jws.verify(token, KEYS[algorithm], algorithm)
@@ -86,7 +86,7 @@ TOKENS = {algorithm: sign.sign(b'{"sub":"ann"}', pem, algorithm, "k") for algori
 
 
 @given(st.sampled_from(sorted(PEMS)), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_changed_character_never_verifies(algorithm: str, data: st.DataObject) -> None:
     token = TOKENS[algorithm]
     position = data.draw(st.integers(0, len(token) - 1))
@@ -96,7 +96,7 @@ def test_a_changed_character_never_verifies(algorithm: str, data: st.DataObject)
 
 
 @given(st.sampled_from(sorted(PEMS)), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_flipped_bit_never_verifies(algorithm: str, data: st.DataObject) -> None:
     taken = jws.parse(TOKENS[algorithm])
     assert isinstance(taken, jws.Jws)

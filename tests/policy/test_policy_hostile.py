@@ -80,13 +80,13 @@ def test_the_seed_is_good():
     assert not {code for code in codes(GOOD) if not code.startswith(("D", "L", "T4"))}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map(" ".join))
 def test_any_text_has_an_answer(text):
     codes(text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), changes=st.integers(1, 6))
 def test_good_documents_with_pieces_swapped_have_an_answer(seed, changes):
     chance = random.Random(seed)

@@ -84,7 +84,7 @@ def filter_of(found: pbac.Verdict) -> Any:
 
 
 @pytest.mark.parametrize("leaf", [index.LEAF, 1])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     found=policies(),
     is_=IS,

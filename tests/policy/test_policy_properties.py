@@ -158,7 +158,7 @@ def outcome(found: pbac.Verdict) -> tuple:
 
 
 @pytest.mark.parametrize("leaf", [index.LEAF, 1])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(found=policies(), requests=REQUESTS)
 def test_the_index_decides_as_a_scan_does(leaf, found, requests):
     with pytest.MonkeyPatch.context() as patch:
@@ -170,7 +170,7 @@ def test_the_index_decides_as_a_scan_does(leaf, found, requests):
         assert outcome(ask(loaded, request)) == linear.decide(found, right, is_, point, sides, login, day)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=policies(), requests=REQUESTS, seed=st.randoms(use_true_random=False))
 def test_no_order_matters(found, requests, seed: random.Random):
     straight = program(SHARED, written(found))
@@ -186,7 +186,7 @@ def test_no_order_matters(found, requests, seed: random.Random):
         assert (one.step_up, one.obligations, one.missing) == (two.step_up, two.obligations, two.missing)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(found=policies(), seed=st.randoms(use_true_random=False))
 def test_the_compiled_form_is_canonical(found, seed: random.Random):
     def form(rows: list[dict]) -> str:

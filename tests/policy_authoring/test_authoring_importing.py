@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from authorizer.errors import DocumentError
@@ -126,7 +126,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(JSON, JSON, JSON)
 def test_no_description_breaks_the_importer(paths, servers, components):
     document = {
@@ -275,7 +274,6 @@ def test_what_is_no_table_is_refused(text):
     assert {problem.code for problem in told.value.problems} == {"T312"}
 
 
-@settings(deadline=None)
 @given(st.text(alphabet='userrolight,;x"\n 1-', max_size=80))
 def test_no_table_breaks_the_importer(text):
     try:

@@ -51,7 +51,7 @@ COMMENTS = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(estates(), COMMENTS, st.booleans())
 def test_laid_out_means_the_same(documents, comments, block):
     text = written(documents)

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from authorizer.errors import Place
@@ -44,7 +44,6 @@ def holds(values: Values, point: int | None) -> bool:
     return any(low <= (1, point, 0) and (1, point, 1) <= high for low, high in values.intervals)
 
 
-@settings(deadline=None)
 @given(SETS, SETS)
 def test_sets_reckon_as_sets(one, other):
     for point in POINTS:
@@ -132,7 +131,6 @@ def inside(region, n, s) -> bool:
     return any(all(holds(values, found[axis]) for axis, values in box.items()) for box in region)
 
 
-@settings(deadline=None)
 @given(CONDITIONS, CONDITIONS)
 def test_regions_agree_with_conditions(one, other):
     regions = true_region(one), false_region(one), true_region(other)

@@ -343,7 +343,7 @@ def examples(by_day: int, by_night: int) -> Callable:
     """
     number = by_night if os.environ.get("NIGHTLY") else by_day
     phases = [Phase.explicit, Phase.reuse, Phase.generate]
-    return settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck), phases=phases)
+    return settings(max_examples=number, suppress_health_check=list(HealthCheck), phases=phases)
 
 
 def written(documents: list[dict]) -> str:

@@ -31,7 +31,7 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(loading, "PIECE", 12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(JSON, st.sampled_from([None, 1]))
 def test_pieces_make_the_whole(value, indent):
     data = json.dumps(value, indent=indent).encode()
@@ -40,7 +40,7 @@ def test_pieces_make_the_whole(value, indent):
         assert outcome(loading.read_data, data) == outcome(whole, data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.sampled_from(['{"a":', '"b":', "[", "]", "}", ",", '"a"', "1", " ", '"x\\"y"', "\\", '"', "null"]),

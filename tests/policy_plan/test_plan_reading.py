@@ -120,7 +120,7 @@ def places(value, path=()):
 PLACES = [path for path in places(sample()) if path]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), JSON | st.just(...)), min_size=1, max_size=3))
 def test_a_damaged_plan_is_refused_or_evaluated(changes):
     plan = copy.deepcopy(sample())

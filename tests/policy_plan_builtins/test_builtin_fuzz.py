@@ -76,7 +76,7 @@ BY_TYPE = {
 
 
 @pytest.mark.parametrize("name", BUILTINS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_any_operand_gets_an_answer_or_a_known_error(name, data):
     kinds = SIGNATURES[name].arguments

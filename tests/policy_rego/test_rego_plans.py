@@ -164,13 +164,13 @@ def outcome(text):
     return "plan"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(TOKENS, max_size=40))
 def test_any_tokens_give_a_plan_or_problems(tokens):
     assert outcome("package a\np := 1\n" + " ".join(tokens)) in ("plan", "AZ351", {"a.rego"})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=60))
 def test_any_text_gives_a_plan_or_problems(text):
     for prefix in ("", "package a\n", 'package a\np := "'):

@@ -116,7 +116,7 @@ def test_what_is_no_module_is_not_laid_out():
         layout.layout("package a\np := ]", "x.rego")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([" ", "\t", "  "]), min_size=8, max_size=8))
 def test_white_space_within_a_row_does_not_count(spaces):
     words = ["p", ":=", "x", "if", "{", "x", ":=", "1", "}"]
