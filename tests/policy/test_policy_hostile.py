@@ -134,6 +134,38 @@ def test_bombs_are_refused(text, code):
     assert code in codes(text)
 
 
+LARGE = "{any: [" + ", ".join(f"{{assignee.a: {{eq: x{n}}}}}" for n in range(1000)) + "]}"
+USING = f"""
+{{kind: Catalog, fields: {{a: {{type: string, scope: assignee}}}}, conditions: {{large: {LARGE}}}}}
+---
+{{kind: Application, id: app, model: pbac+fields, rights: {{r: {{}}}}}}
+---
+kind: Policies
+policies:
+"""
+
+
+@pytest.mark.parametrize(
+    ("used", "policies", "where", "message"),
+    [
+        (500_000, 1, "{any: [" + ", ".join(["{use: large}"] * 300) + "]}", "a condition of more than 2000 comparisons"),
+        (2500, 3, "{use: large}", "all uses of named conditions make more than 2500 comparisons"),
+    ],
+)
+def test_few_lines_cannot_ask_for_very_many_comparisons(used, policies, where, message, monkeypatch):
+    monkeypatch.setattr("authorizer.policy.pbac.conditions.MAX_USED", used)
+    text = USING + "".join(
+        f"  - {{id: p{n}, right: app/r, to: {{group: g}}, where: {where}}}\n" for n in range(policies)
+    )
+    errors = [one for one in compile_documents({"f.yaml": text.encode()}).problems if one.severity == "error"]
+    assert [(one.code, one.message) for one in errors] == [("C015", message)]
+
+
+def test_there_is_an_end_to_plans():
+    plans = ", ".join(f"p{n}: {{includes: [p{n + 1}]}}" for n in range(20_000))
+    assert codes(f"{{kind: Plans, plans: {{{plans}, p20000: {{}}}}}}") == {"P005"}
+
+
 def test_a_million_characters_are_no_name_in_a_message():
     long = "x" * 1_000_000
     for text in (

@@ -5,11 +5,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from authorizer.errors import Place, Problem, ordered
+from authorizer.errors import Problem, ordered
 from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac import dead, lint
 from authorizer.policy.pbac.applications import read_applications
 from authorizer.policy.pbac.compile import compile_form
+from authorizer.policy.pbac.conditions import Uses
 from authorizer.policy.pbac.crossing import crossing_routes
 from authorizer.policy.pbac.declared import Estate
 from authorizer.policy.pbac.eligibility import read_eligibility
@@ -50,10 +51,10 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
     kinds["Policies"] += rules
     catalog = read_catalog(kinds["Catalog"], kinds["Plans"], kinds["AssignmentPoints"], findings)
     applications = read_applications(kinds["Application"], catalog, findings)
-    used: set[Place] = set()
+    uses = Uses()
     named = _named_conditions(kinds["Catalog"], kinds["Application"], findings)
-    queries = read_queries(kinds["Catalog"], catalog, named[""], used, findings)
-    world = World(catalog, applications, named, used)
+    queries = read_queries(kinds["Catalog"], catalog, named[""], uses, findings)
+    world = World(catalog, applications, named, uses)
     policies = read_policies(kinds["Policies"], world, findings)
     catalog = with_answers(catalog, policies)
     eligibility = read_eligibility(kinds["Eligibility"], catalog, applications, findings)
@@ -61,7 +62,7 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
     clashing(applications, policies, findings)
     dead.never_matching(policies, findings)
     lint.features_without_plan(catalog, applications, findings)
-    lint.unused_conditions(named, used, findings)
+    lint.unused_conditions(named, uses.places, findings)
     lint.time_without_zone(catalog, policies, findings)
     if not findings.failed:
         lint.pointless_routes(catalog, applications, policies, findings)

@@ -29,6 +29,10 @@ from authorizer.policy.reading import Findings
 
 MAX_DEPTH = 12
 MAX_LITERALS = 1000
+MAX_COMPARISONS = 2000
+"""Comparisons of one condition, those of named conditions with it."""
+MAX_USED = 500_000
+"""Comparisons that all uses of named conditions in one check make: a few lines can ask for very many."""
 _RESERVED = ("all", "any", "is", "not", "use")
 _TOKENS = FieldType("string", many=True)
 _RESOURCE_ID = FieldType("string")
@@ -37,12 +41,21 @@ _LISTS = frozenset({"in", "not_in", "has_any", "has_all"})
 _REFERENCE = re.compile(r"\$[a-z_]+\.[a-z_]", re.IGNORECASE)
 
 
+class Uses:
+    """What one check has read of conditions: the places of named ones that are used, and how many comparisons."""
+
+    def __init__(self) -> None:
+        self.places: set[Place] = set()
+        self.named = 0
+        self.here = 0
+
+
 class Scope(Struct, frozen=True):
     """Where a condition stands: whose fields it may use.
 
     ``linked`` are the resource fields of all rights that it guards, which ``guarded`` names; ``named`` are the named
-    conditions, of which ``used`` (shared by all scopes) remembers the used ones by their places. ``ids`` are all that a
-    resource's id can be, None when that is not known.
+    conditions, of which ``uses`` (shared by all scopes) remembers the used ones. ``ids`` are all that a resource's id
+    can be, None when that is not known.
     """
 
     catalog: Catalog
@@ -51,12 +64,13 @@ class Scope(Struct, frozen=True):
     named: Mapping[str, Node]
     linked: frozenset[str]
     guarded: str
-    used: set[Place]
+    uses: Uses
     ids: frozenset[str] | None = None
 
 
 def read_condition(node: Node, scope: Scope, findings: Findings) -> Condition | None:
     """Read a ``where``; None when something in it is wrong, which is then among the findings."""
+    scope.uses.here = 0
     return _read_map(node, scope, findings, depth=0, in_named=False)
 
 
@@ -81,7 +95,7 @@ def _read_map(node: Node, scope: Scope, findings: Findings, *, depth: int, in_na
             joined = AllOf(tuple(whole)) if name == "all" else AnyOf(tuple(whole))
             parts.append(joined if whole and len(whole) == len(read) else None)
         elif name == "is":
-            parts += _read_is(entry.value, scope, findings)
+            parts += _read_is(entry.value, scope, findings, in_named=in_named)
         elif name == "not":
             part = _read_map(entry.value, scope, findings, depth=depth + 1, in_named=in_named)
             parts.append(Negation(part) if part is not None else None)
@@ -92,7 +106,7 @@ def _read_map(node: Node, scope: Scope, findings: Findings, *, depth: int, in_na
                 parts.append(None)
             parts += [_read_use(one, scope, findings, depth=depth, in_named=in_named) for one in uses]
         else:
-            parts += _read_comparisons(entry.key, entry.value, scope, findings)
+            parts += _read_comparisons(entry.key, entry.value, scope, findings, in_named=in_named)
     good = [part for part in parts if part is not None]
     if len(good) < len(parts):
         return None
@@ -109,12 +123,16 @@ def _read_use(node: Node, scope: Scope, findings: Findings, *, depth: int, in_na
     if name not in scope.named:
         findings.unknown("C013", node.place, "condition", name, scope.named)
         return None
-    scope.used.add(scope.named[name].place)
+    scope.uses.places.add(scope.named[name].place)
+    if scope.uses.here > MAX_COMPARISONS or scope.uses.named > MAX_USED:
+        return None
     return _read_map(scope.named[name], scope, findings, depth=depth + 1, in_named=True)
 
 
-def _read_is(node: Node, scope: Scope, findings: Findings) -> list[Condition | None]:
+def _read_is(node: Node, scope: Scope, findings: Findings, *, in_named: bool) -> list[Condition | None]:
     """Read ``is``: what the caller must be besides, each kind by one name or by a list of which one is enough."""
+    if _too_many(node.place, scope, findings, in_named=in_named):
+        return [None]
     kinds = findings.mapping(node, "is", "{group: NAME}")
     if kinds is None or not kinds.entries:
         if kinds is not None:
@@ -135,7 +153,23 @@ def _read_is(node: Node, scope: Scope, findings: Findings) -> list[Condition | N
     return parts
 
 
-def _read_comparisons(key: Scalar, node: Node, scope: Scope, findings: Findings) -> list[Condition | None]:
+def _too_many(place: Place, scope: Scope, findings: Findings, *, in_named: bool) -> bool:
+    """Count a comparison; note once that there are too many of one condition, or in all uses of named ones."""
+    uses = scope.uses
+    uses.here += 1
+    uses.named += in_named
+    if uses.here == MAX_COMPARISONS + 1:
+        findings.error("C015", place, f"a condition of more than {MAX_COMPARISONS} comparisons", "split the policy")
+    if in_named and uses.named == MAX_USED + 1:
+        findings.error("C015", place, f"all uses of named conditions make more than {MAX_USED} comparisons")
+    return uses.here > MAX_COMPARISONS or uses.named > MAX_USED
+
+
+def _read_comparisons(
+    key: Scalar, node: Node, scope: Scope, findings: Findings, *, in_named: bool
+) -> list[Condition | None]:
+    if _too_many(key.place, scope, findings, in_named=in_named):
+        return [None]
     found = _field(key.text, key.place, scope, findings)
     comparisons = findings.mapping(node, f"the condition on {key.text!r}", "{eq: VALUE}")
     if found is None or comparisons is None:

@@ -10,7 +10,7 @@ from authorizer.model import PERFORMED
 from authorizer.policy.documents import MapNode, Node, unknown_keys
 from authorizer.policy.pbac.belonging import find_field, lacks
 from authorizer.policy.pbac.claims import claimed_policies
-from authorizer.policy.pbac.conditions import Scope, read_condition
+from authorizer.policy.pbac.conditions import Scope, Uses, read_condition
 from authorizer.policy.pbac.declared import Application, Catalog, Condition, Duty, Emit, Field, Policy, Requirement
 from authorizer.policy.pbac.emit import read_emit
 from authorizer.policy.pbac.grants import Target, read_assignee, read_id, read_point, read_right, read_right_or_role
@@ -36,12 +36,12 @@ _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
 class World(Struct, frozen=True):
-    """All that policies may refer to. ``named`` holds the named conditions of each application, ``used`` those used."""
+    """All that policies may refer to. ``named`` holds the named conditions of each application, ``uses`` those used."""
 
     catalog: Catalog
     applications: Mapping[str, Application]
     named: Mapping[str, Mapping[str, Node]]
-    used: set[Place]
+    uses: Uses
 
 
 def read_policies(documents: Sequence[MapNode], world: World, findings: Findings) -> tuple[Policy, ...]:
@@ -162,7 +162,7 @@ def _read_where(node: Node | None, target: Target, world: World, findings: Findi
         named=world.named.get(application.id, {}),
         linked=_linked(target),
         guarded=target.title,
-        used=world.used,
+        uses=world.uses,
         ids=known_ids(application, target.rights),
     )
     return read_condition(node, scope, findings)

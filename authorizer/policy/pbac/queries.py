@@ -10,7 +10,7 @@ from authorizer.errors import Place
 from authorizer.model import ANYONE, AUTHENTICATED, Identity
 from authorizer.policy.documents import MapNode, Node
 from authorizer.policy.pbac.compile import compile_form
-from authorizer.policy.pbac.conditions import Scope, read_condition
+from authorizer.policy.pbac.conditions import Scope, Uses, read_condition
 from authorizer.policy.pbac.declared import Application, Catalog, Condition, Policy, Query, Right, Route
 from authorizer.policy.pbac.program import load
 from authorizer.policy.pbac.question import Question
@@ -23,7 +23,7 @@ _ASKER = Application("collections", "pbac+fields", {}, {}, {}, (), (), (), _NONE
 
 
 def read_queries(
-    documents: Sequence[MapNode], catalog: Catalog, named: Mapping[str, Node], used: set[Place], findings: Findings
+    documents: Sequence[MapNode], catalog: Catalog, named: Mapping[str, Node], uses: Uses, findings: Findings
 ) -> dict[str, Query]:
     """Read the collections of all Catalog documents."""
     found: dict[str, Query] = {}
@@ -36,7 +36,7 @@ def read_queries(
             if where is None or not findings.subject_name(key, "a collection's name"):
                 continue
             guarded = f"collection {name!r}, which has no resource"
-            scope = Scope(catalog, _ASKER, {}, named, frozenset(), guarded, used)
+            scope = Scope(catalog, _ASKER, {}, named, frozenset(), guarded, uses)
             condition = read_condition(where, scope, findings)
             if condition is not None and _is_about_subjects(condition, findings):
                 found[name] = Query(name, condition, key.place)

@@ -18,6 +18,9 @@ REQUEST_ENV = frozenset({"acr", "amr", "auth_age", "now", "source_ip", "time"})
 BUILT_IN = ("id", "point", IS)
 """Names of fields that every application has: a resource's id and point, and all that the assignee is."""
 
+MAX_PLANS = 1000
+"""Each may include all others, so that what they have together grows with the square."""
+
 CATALOG_KEYS = ("acr", "env", "fields", "conditions", "collections")
 FIELD_KEYS = ("type", "scope", "values", "ordered", "many")
 DECLARED_ENV_KEYS = ("type", "values", "ordered", "many", "default")
@@ -157,6 +160,9 @@ def _read_plans(documents: Sequence[MapNode], findings: Findings) -> dict[str, f
             listed = plan.get("includes")
             place = listed.place if listed is not None else key.place
             includes[name] = dict.fromkeys(findings.texts(listed, "includes"), place)
+    if len(own) > MAX_PLANS:
+        findings.error("P005", documents[0].place, f"more than {MAX_PLANS} plans")
+        return {}
     for name, included in includes.items():
         for other, place in included.items():
             if other not in own:
