@@ -12,6 +12,7 @@ from authorizer.discovery import grpc_reflection
 from authorizer.discovery.fetching import checked, fetch, open_session
 from authorizer.discovery.refining import Described, Operation
 from authorizer.errors import DiscoveryError, DocumentError
+from authorizer.memory import uncollected
 from authorizer.policy.authoring import descriptions
 
 MAX_ID = 200
@@ -67,7 +68,7 @@ async def look(at: Place, last: Seen | None = None) -> Seen:
         headers: dict[str, str] = {hdrs.ACCEPT: "application/json, application/yaml;q=0.9, */*;q=0.5"}
         headers |= {hdrs.HOST: at.host} if at.host else {}
         headers |= {hdrs.IF_NONE_MATCH: last.tag} if last is not None and last.tag else {}
-        async with open_session(at.ca_file) as session:
+        async with await open_session(at.where, at.ca_file) as session:
             answer = await fetch(session, at.where, limit=descriptions.MAX_BYTES, headers=headers)
         if answer.body is None:
             assert last is not None, "only who knows something asks for what is newer"
@@ -82,7 +83,8 @@ async def look(at: Place, last: Seen | None = None) -> Seen:
 def read(data: bytes, at: Place) -> Described:
     """Return what an OpenAPI document says. Raises DiscoveryError AZ612."""
     try:
-        description = descriptions.read(data, at.where)
+        with uncollected():
+            description = descriptions.read(data, at.where)
     except DocumentError as error:
         raise DiscoveryError("AZ612", f"{at.where}: {error.problems[0].message}") from None
     notes = list(description.notes)

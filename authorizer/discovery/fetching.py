@@ -4,6 +4,7 @@ INVARIANT: only addresses of the configuration are asked, or those that the API 
 an answer names is ever fetched.
 """
 
+import asyncio
 import ipaddress
 import ssl
 from collections.abc import Mapping
@@ -54,12 +55,18 @@ def checked(address: str, *, alone: bool = False, near: bool = False) -> str:
     return address.rstrip("/") if alone else address
 
 
-def open_session(ca_file: str = "") -> aiohttp.ClientSession:
-    """Open a session; ``ca_file`` takes the place of the system's authorities. Raises DiscoveryError AZ610."""
-    try:
-        context = ssl.create_default_context(cafile=ca_file or None)
-    except (OSError, ValueError) as error:
-        raise DiscoveryError("AZ610", f"{ca_file} holds no certificates: {error}") from None
+async def open_session(address: str, ca_file: str = "") -> aiohttp.ClientSession:
+    """Open a session to ask ``address``; ``ca_file`` takes the place of the system's authorities.
+
+    Raises DiscoveryError AZ610 for a file without certificates.
+    """
+    context: ssl.SSLContext | bool = True
+    if address.startswith("https:"):
+        try:
+            # Reading the system's authorities takes longer than a decision may wait.
+            context = await asyncio.to_thread(ssl.create_default_context, cafile=ca_file or None)
+        except (OSError, ValueError) as error:
+            raise DiscoveryError("AZ610", f"{ca_file} holds no certificates: {error}") from None
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=context, limit=16),
         cookie_jar=aiohttp.DummyCookieJar(),

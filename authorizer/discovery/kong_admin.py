@@ -40,7 +40,7 @@ async def ask(address: str, ca_file: str = "", last: Seen | None = None) -> Seen
     Raises DiscoveryError: AZ602, AZ605, AZ610, AZ611.
     """
     origin = checked(address, alone=True, near=True)
-    async with open_session(ca_file) as session:
+    async with await open_session(origin, ca_file) as session:
         before = await _hash(session, origin)
         if last is not None and before and last.hash == before:
             return last

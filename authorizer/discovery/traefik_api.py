@@ -32,7 +32,7 @@ async def ask(address: str, providers: Sequence[str], ca_file: str = "", last: S
     Raises DiscoveryError: AZ602, AZ605, AZ610, AZ611.
     """
     origin = checked(address, alone=True)
-    async with open_session(ca_file) as session:
+    async with await open_session(origin, ca_file) as session:
         answer = await fetch(session, f"{origin}/api/rawdata", limit=MAX_ANSWER)
     data = answer.body or b""
     digest = hashlib.sha256(data).digest()
