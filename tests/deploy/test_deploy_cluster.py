@@ -10,6 +10,7 @@ import pytest_asyncio
 import yaml
 
 from tests.deploy import rendering
+from tests.deploy.installing import account, helm, installed, manifest, space
 from tests.deploy.rendering import CASES, CHART
 from tests.discovery.cluster import ApiServer, api_server
 
@@ -19,7 +20,6 @@ NAMES = [case.name.removesuffix("-values.yaml") for case in CASES]
 NEEDED = ("guarded", "gateways", "istio-system", "orders", "payments")
 """Namespaces that values files name."""
 
-LEVELS = ("enforce", "warn", "audit")
 POD = {
     "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
     "containers": [
@@ -32,16 +32,6 @@ POD = {
 }
 
 
-def space(name: str, level: str = "restricted") -> dict[str, Any]:
-    labels = {f"pod-security.kubernetes.io/{each}": level for each in LEVELS}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-
-
-def account(namespace: str, name: str = "default") -> dict[str, Any]:
-    # There is no controller that makes the account of a namespace.
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ApiServer]:
     rendering.tool("helm")
@@ -49,31 +39,6 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ApiS
         await running.apply(*map(space, NEEDED))
         await running.apply(*map(account, NEEDED))
         yield running
-
-
-async def helm(server: ApiServer, *words: str | Path) -> str:
-    """Run Helm; it says warnings of the API server on stderr."""
-    flags = (f"--kubeconfig={server.kubeconfig()}", "--burst-limit=1000", "--qps=1000")
-    done = await asyncio.to_thread(rendering.helm, *words, *flags)
-    assert (done.returncode, done.stderr) == (0, ""), words
-    return done.stdout
-
-
-async def installed(
-    server: ApiServer, namespace: str, *words: str | Path, verb: str = "install"
-) -> list[dict[str, Any]]:
-    """Install the chart, or bring it up to date; return its objects with their namespaces."""
-    await helm(server, verb, "x", f"--namespace={namespace}", *words)
-    return await manifest(server, namespace)
-
-
-async def manifest(server: ApiServer, namespace: str, what: str = "manifest") -> list[dict[str, Any]]:
-    """Return the objects of a release, or with ``hooks`` the pods of ``helm test``."""
-    text = await helm(server, "get", what, "x", f"--namespace={namespace}")
-    objects = [value for value in yaml.safe_load_all(text) if value]
-    for value in objects:
-        value["metadata"].setdefault("namespace", namespace)
-    return objects
 
 
 def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:

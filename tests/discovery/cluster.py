@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import copy
 import json
 import os
 import socket
@@ -26,7 +27,8 @@ AUDIT = {
     "omitStages": ["RequestReceived"],
     "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
 }
-_AT_ONCE = 16
+_AT_ONCE = 4
+_BUSY = {429, 503, 504}
 
 
 def free_port() -> int:
@@ -49,6 +51,7 @@ class ApiServer:
         self.url = f"https://127.0.0.1:{self.port}"
         self.server: subprocess.Popen[bytes] | None = None
         self._served: dict[str, list[Any]] = {}
+        self._compacted = ""
         store = f"http://127.0.0.1:{self.store_port}"
         self.store = self._start(
             "etcd", "--data-dir", str(home / "etcd"), "--listen-client-urls", store, "--advertise-client-urls", store,
@@ -61,20 +64,33 @@ class ApiServer:
             check=True, capture_output=True,
         )  # fmt: skip
 
+    def second(self, *flags: str) -> "ApiServer":
+        """Return another API server of the same cluster, not yet started."""
+        other = copy.copy(self)
+        other.port, other.server, other.flags = free_port(), None, flags
+        other.url = f"https://127.0.0.1:{other.port}"
+        return other
+
     def _start(self, program: str, *words: str) -> subprocess.Popen[bytes]:
         with (self.home / f"{program}.log").open("ab") as log:
             return subprocess.Popen([str(CACHE / program), *words], stdout=log, stderr=log)
 
-    async def start(self) -> None:
+    def launch(self) -> None:
+        """Start the API server, whether or not it can be reached."""
         self.server = self._start(
             "kube-apiserver", "--etcd-servers", f"http://127.0.0.1:{self.store_port}", "--bind-address", "127.0.0.1",
             "--secure-port", str(self.port), "--cert-dir", str(self.home / "tls"),
             "--token-auth-file", str(self.home / "tokens.csv"), "--authorization-mode", "RBAC",
             "--service-account-issuer", "https://cluster.test", "--service-account-key-file", str(self.home / "sa.key"),
-            "--service-account-signing-key-file", str(self.home / "sa.key"), "--service-cluster-ip-range", "10.0.0.0/16",
+            "--service-account-signing-key-file", str(self.home / "sa.key"), "--service-cluster-ip-range", "10.0.0.0/16,fd00::/108",
             "--audit-policy-file", str(self.home / "audit.yaml"), "--audit-log-path", str(self.home / "audit.log"),
             *self.flags,
         )  # fmt: skip
+
+    async def start(self) -> None:
+        """Start the API server and wait until it is ready."""
+        self.launch()
+        assert self.server is not None
         async with asyncio.timeout(WAIT):
             while not await self._ready():
                 assert self.server.poll() is None, (self.home / "kube-apiserver.log").read_text()[-2000:]
@@ -84,6 +100,10 @@ class ApiServer:
         with contextlib.suppress(OSError, aiohttp.ClientError):
             return (await self.ask("GET", "/readyz"))[0] == 200
         return False
+
+    @property
+    def running(self) -> bool:
+        return self.server is not None and self.server.poll() is None
 
     def stop(self) -> None:
         if self.server is not None:
@@ -96,12 +116,13 @@ class ApiServer:
         self.store.wait()
 
     def authority(self) -> str:
-        return (self.home / "tls" / "apiserver.crt").read_text()
+        own = self.home / "tls" / "authority.crt"
+        return (own if own.exists() else self.home / "tls" / "apiserver.crt").read_text()
 
     @contextlib.asynccontextmanager
-    async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
+    async def _session(self, token: str = TOKEN) -> AsyncIterator[aiohttp.ClientSession]:
         tls = ssl.create_default_context(cadata=self.authority())
-        headers = {"authorization": f"Bearer {TOKEN}"}
+        headers = {"authorization": f"Bearer {token}"}
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), headers=headers) as session:
             yield session
 
@@ -114,8 +135,10 @@ class ApiServer:
             self.warned += answer.headers.getall("warning", [])
             return answer.status, json.loads(said) if said.startswith(b"{") else said
 
-    async def ask(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> tuple[int, Any]:
-        async with self._session() as session:
+    async def ask(
+        self, method: str, path: str, body: Any = None, kind: str = "application/json", token: str = TOKEN
+    ) -> tuple[int, Any]:
+        async with self._session(token) as session:
             return await self._send(session, method, path, body, kind)
 
     async def apply(self, *objects: Mapping[str, Any], dry: bool = False) -> None:
@@ -132,7 +155,12 @@ class ApiServer:
         async def send(session: aiohttp.ClientSession, value: Mapping[str, Any]) -> None:
             async with turn:
                 path = await self.path_of(value) + query
-                status, answer = await self._send(session, "PATCH", path, value, "application/apply-patch+yaml")
+                async with asyncio.timeout(WAIT):
+                    while True:
+                        status, answer = await self._send(session, "PATCH", path, value, "application/apply-patch+yaml")
+                        if status not in _BUSY:
+                            break
+                        await asyncio.sleep(1)
                 if status not in {200, 201}:
                     said.append(answer["message"])
 
@@ -186,12 +214,18 @@ class ApiServer:
                     turn = []
             await self._stored(session, "txn", {"success": turn})
 
+    async def forget(self, begin: str, end: str) -> None:
+        """Delete what the store has from one key up to another, which stays."""
+        async with aiohttp.ClientSession() as session:
+            await self._stored(session, "deleterange", {"key": _encoded(begin), "range_end": _encoded(end)})
+
     async def compact(self) -> None:
         """Let the store forget all but the present: a watch from an earlier version is answered with 410."""
         async with aiohttp.ClientSession() as session:
             found = await self._stored(session, "range", {"key": _encoded("none")})
-            body = {"revision": found["header"]["revision"], "physical": True}
-            await self._stored(session, "compaction", body)
+            if (now := found["header"]["revision"]) != self._compacted:
+                await self._stored(session, "compaction", {"revision": now, "physical": True})
+            self._compacted = now
 
     async def _stored(self, session: aiohttp.ClientSession, call: str, body: Any) -> Any:
         async with session.post(f"http://127.0.0.1:{self.store_port}/v3/kv/{call}", json=body) as answer:

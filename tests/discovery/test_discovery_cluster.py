@@ -1,8 +1,7 @@
-"""Discovery against a real API server: what is there is found, changes arrive, restarts lose nothing."""
+"""The catalogue of a real API server: what manifests of others describe, worked out by other means, and ours."""
 
-import asyncio
-import random
-from collections.abc import AsyncIterator, Callable
+import tarfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,16 @@ import pytest_asyncio
 import yaml
 
 from authorizer.discovery.kubernetes import files, objects, reading
-from authorizer.discovery.kubernetes.access import access
-from authorizer.discovery.kubernetes.following import Following
 from authorizer.discovery.kubernetes.reading import Reading
 from authorizer.model import Api
-from tests.discovery.cluster import READER, ApiServer, api_server
+from tests.discovery.cluster import ApiServer, api_server
+from tests.discovery.expected import KINDS, Way, World, group, key, source
+from tests.discovery.watched import Watched, until
 
 pytestmark = [pytest.mark.interop_kubernetes, pytest.mark.asyncio(loop_scope="module")]
 
 CHECKS = Path(__file__).parents[3] / "shared" / "checks"
 DEPLOY = Path(__file__).parents[2] / "deploy"
-WAIT = 60
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -30,67 +28,140 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ApiS
         yield running
 
 
-class Running:
-    def __init__(self, server: ApiServer, token: str | None = None, namespaces: tuple[str, ...] = ()) -> None:
-        config = server.kubeconfig(token) if token else server.kubeconfig()
-        self.cluster = Following(access(str(config)), namespaces, ["authorizer"])
-
-    async def __aenter__(self) -> Following:
-        self.task = asyncio.create_task(self.cluster.follow())
-        async with asyncio.timeout(WAIT):
-            while not self.cluster.settled:
-                self.cluster.news.clear()
-                await self.cluster.news.wait()
-        return self.cluster
-
-    async def __aexit__(self, *_: object) -> None:
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+def space(name: str, labels: dict[str, str] | None = None) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}}
 
 
-async def until(cluster: Following, true: Callable[[Reading], bool]) -> Reading:
-    async with asyncio.timeout(WAIT):
-        while True:
-            cluster.news.clear()
-            if true(found := await cluster.read()):
-                return found
-            await cluster.news.wait()
+def texts(archive: str) -> Iterator[str]:
+    path = CHECKS / "gateways" / archive
+    if not path.exists():
+        pytest.skip(f"{path} is absent: outside test data is not part of this repository")
+    with tarfile.open(path) as tar:
+        for entry in tar:
+            if entry.isfile() and entry.name.endswith((".yaml", ".yml")):
+                file = tar.extractfile(entry)
+                assert file is not None
+                yield file.read().decode()
 
 
-def space(name: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+def parsed(text: str) -> list[dict[str, Any]]:
+    """Return the objects of a file that discovery reads; nothing for what is no file of Kubernetes, or a template."""
+    try:
+        found = list(yaml.safe_load_all(text))
+    except yaml.YAMLError:
+        return []
+    return [
+        each for each in found if isinstance(each, dict) and "kind" in each and (group(each), each["kind"]) in KINDS
+    ]
 
 
-def route(number: int, path: str = "/", namespace: str = "histories") -> dict[str, Any]:
-    return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "HTTPRoute",
-        "metadata": {"name": f"route-{number}", "namespace": namespace},
-        "spec": {
-            "hostnames": [f"h{number}.example"],
-            "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": path}}]}],
-        },
-    }
+def apart(text: str, number: int) -> list[dict[str, Any]]:
+    """Return the objects of a file, moved to namespaces of its own: the files of an archive use the same names."""
 
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: _renamed(said) if name == "namespace" else moved(said) for name, said in value.items()}
+        return [moved(each) for each in value] if isinstance(value, list) else value
 
-def paths(found: Reading) -> dict[str, str]:
-    return {
-        api.hosts[0]: api.routes[0].path for api in found.apis if api.id.startswith("kubernetes/HTTPRoute/histories/")
-    }
+    def _renamed(said: Any) -> Any:
+        return f"f{number}-{said}" if isinstance(said, str) else moved(said)
+
+    found = [moved(each) for each in parsed(text)]
+    for count, each in enumerate(found):
+        each["metadata"]["name"] = each["metadata"].get("name") or f"unnamed-{count}"
+        if each["kind"] == "Namespace":
+            each["metadata"]["name"] = f"f{number}-{each['metadata']['name']}"
+        else:
+            each["metadata"].setdefault("namespace", f"f{number}-default")
+        if each["kind"] == "Service":
+            # The cluster gives addresses out; those of the files belong to another.
+            each.get("spec", {}).pop("clusterIP", None)
+    return found
 
 
 def conformance() -> list[dict[str, Any]]:
-    texts = [path.read_text() for path in sorted((CHECKS / "gateway-api").rglob("*.yaml"))]
-    if not texts:
-        pytest.skip("the outside checks are not here")
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for value in (
-        value for text in texts for value in yaml.safe_load_all(text.replace("{GATEWAY_CLASS_NAME}", "test"))
-    ):
-        if value and value["kind"] not in {"Deployment", "ConfigMap"}:
-            at = value["metadata"]
-            found[value["kind"], at.get("namespace"), at["name"]] = value
-    return sorted(found.values(), key=lambda value: value["kind"] != "Namespace")
+    for path in sorted((CHECKS / "gateway-api").rglob("*.yaml")):
+        for each in parsed(path.read_text().replace("{GATEWAY_CLASS_NAME}", "test")):
+            found[each["kind"], key(each)] = each
+    if not found:
+        pytest.skip("the outside checks are not here")
+    return list(found.values())
+
+
+def samples(archive: str) -> list[dict[str, Any]]:
+    return [each for number, text in enumerate(texts(archive)) for each in apart(text, number)]
+
+
+async def load(server: ApiServer, values: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Send objects; return those that the API server has now, and what it has against others."""
+    held = {each["metadata"]["name"] for each in values if each["kind"] == "Namespace"}
+    used = {key(each)[0] for each in values if each["kind"] != "Namespace"}
+    await server.apply(*(space(name) for name in sorted(used - held)))
+    values = sorted(values, key=lambda each: each["kind"] != "Namespace")
+    refused = await server.refused(*values)
+    there = [each for each in values if (await server.ask("GET", await server.path_of(each)))[0] == 200]
+    return there, refused
+
+
+def ways(found: Reading) -> dict[str, set[Way]]:
+    told: dict[str, set[Way]] = {}
+    for api in found.apis:
+        for route in api.routes:
+            for method in route.methods or ("",):
+                told.setdefault(api.sources[0], set()).add((route.path, route.kind, method, route.cluster))
+    return told
+
+
+def hosts(found: Reading, world: World, names: set[str]) -> dict[str, frozenset[str]]:
+    told: dict[str, frozenset[str]] = {}
+    for api in found.apis:
+        if api.sources[0] in names:
+            exact = frozenset(host for host in api.hosts if ".svc" in host or host.count(".") == 1)
+            told[api.sources[0]] = told.get(api.sources[0], frozenset()) | world.named(api.hosts) | exact
+    return told
+
+
+@pytest.mark.parametrize(
+    ("manifests", "most", "refused"),
+    [
+        (conformance, 110, 0),
+        (lambda: samples("istio-samples.tar.gz"), 35, 0),
+        (lambda: samples("traefik-dynamic.tar.gz"), 20, 15),
+    ],
+    ids=["gateway-api", "istio", "traefik"],
+)
+async def test_the_catalogue_is_what_the_manifests_describe(
+    server: ApiServer, manifests: Any, most: int, refused: int
+) -> None:
+    values, against = await load(server, manifests())
+    assert len(against) == refused, "\n".join(against)
+    world = World(values)
+    expected = world.ways()
+    alone = world.alone()
+    wanted = set(expected) | alone
+    async with Watched(server) as cluster:
+        # Just after a kind was defined the API server may turn a watch away for a moment.
+        found = await until(
+            cluster,
+            lambda found: cluster.whole and not found.notes and wanted <= {api.sources[0] for api in found.apis},
+        )
+        again = await cluster.list_once()
+    assert found == again
+    told = ways(found)
+    assert {name: told[name] for name in expected} == expected
+    assert len(expected) > most
+    by_host = world.hosts()
+    assert hosts(found, world, set(by_host)) == by_host
+    spaces = {key(each)[0] for each in values if each["kind"] != "Namespace"}
+    mesh = {
+        api.sources[0]
+        for api in found.apis
+        if api.id.startswith("kubernetes/Service/") and api.id.split("/")[2] in spaces
+    }
+    assert mesh == alone
+    entries = {source(each) for each in world.of("ServiceEntry", "networking.istio.io")}
+    assert entries <= {api.sources[0] for api in found.apis}
 
 
 def shape(api: Api) -> tuple[Any, ...]:
@@ -99,22 +170,14 @@ def shape(api: Api) -> tuple[Any, ...]:
     return api.hosts, routes, api.flags
 
 
-async def test_the_conformance_manifests_give_the_same_from_the_server_as_from_their_files(server: ApiServer) -> None:
-    values = conformance()
-    held = {value["metadata"]["name"] for value in values if value["kind"] == "Namespace"}
-    used = {value["metadata"].get("namespace", "default") for value in values if value["kind"] != "Namespace"}
-    await server.apply(*(space(name) for name in sorted(used - held)), *values)
-    parsed, _ = files.read(yaml.safe_dump_all(values).encode(), "all")
-    expected = reading.read(objects.by_kind(parsed), ["authorizer"], whole=True)
-    told = {api.id for api in expected.apis}
-    async with Running(server) as cluster:
-        # Just after a kind was defined the API server may turn a watch away for a moment.
+async def test_the_server_gives_the_same_as_the_files(server: ApiServer) -> None:
+    values, _ = await load(server, conformance())
+    told, _ = files.read(yaml.safe_dump_all(values).encode(), "all")
+    expected = reading.read(objects.by_kind(told), ["authorizer"], whole=True)
+    ids = {api.id for api in expected.apis}
+    async with Watched(server) as cluster:
         found = await until(cluster, lambda found: cluster.whole and not found.notes)
-        again = await cluster.read()
-    assert found == again
-    mine = {api.id: shape(api) for api in found.apis if api.id in told}
-    assert mine == {api.id: shape(api) for api in expected.apis}
-    assert len(mine) > 100
+    assert {api.id: shape(api) for api in found.apis if api.id in ids} == {api.id: shape(api) for api in expected.apis}
 
 
 async def test_what_the_printed_gateways_apply_is_accepted_and_asks(server: ApiServer) -> None:
@@ -122,54 +185,6 @@ async def test_what_the_printed_gateways_apply_is_accepted_and_asks(server: ApiS
     for name in ("istio", "envoy-gateway"):
         for value in yaml.safe_load_all((DEPLOY / name / "authorizer.yaml").read_text()):
             await server.apply(value)
-    async with Running(server) as cluster:
+    async with Watched(server) as cluster:
         found = await cluster.read()
     assert "kubernetes/ServiceEntry/istio-system/authorizer" in {api.id for api in found.apis}
-
-
-async def test_changes_arrive_and_restarts_lose_nothing(server: ApiServer) -> None:
-    await server.apply(space("histories"))
-    chance = random.Random(0)
-    truth: dict[int, str] = {}
-    async with Running(server) as cluster:
-        for history in range(200):
-            steps = chance.randrange(1, 4)
-            # Three restarts among the histories: the API server is gone while nothing can change, and its watch cache
-            # begins anew, so that versions from before are too old.
-            if history in {50, 100, 150}:
-                server.stop()
-                assert paths(await cluster.read()) == expected(truth)
-                await server.start()
-            for _ in range(steps):
-                number = chance.randrange(8)
-                if number in truth and chance.random() < 0.4:
-                    await server.delete(route(number))
-                    del truth[number]
-                else:
-                    truth[number] = f"/p{chance.randrange(100)}"
-                    await server.apply(route(number, truth[number]))
-            await until(cluster, lambda found: paths(found) == expected(truth))
-
-
-def expected(truth: dict[int, str]) -> dict[str, str]:
-    return {f"h{number}.example": path for number, path in truth.items()}
-
-
-async def test_an_expired_version_starts_over(server: ApiServer) -> None:
-    await server.apply(space("histories"), route(99, "/kept"))
-    async with Running(server) as cluster:
-        for feed in cluster.feeds:
-            if feed.objects:
-                feed.version = "1"
-        server.stop()
-        await server.start()
-        await server.apply(route(99, "/new"))
-        await until(cluster, lambda found: paths(found).get("h99.example") == "/new" and not found.notes)
-
-
-async def test_what_the_account_may_not_see_is_told(server: ApiServer) -> None:
-    async with Running(server, READER) as cluster:
-        found = await cluster.read()
-        assert not cluster.whole
-    assert found.apis == ()
-    assert any("httproutes" in note and "may not" in note for note in found.notes)

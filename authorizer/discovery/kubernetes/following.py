@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import ssl
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -139,10 +140,9 @@ class Following:
                     await asyncio.sleep(_BREATH_SECONDS)
                     return 0
         except (DiscoveryError, aiohttp.ClientError, OSError, TimeoutError) as error:
-            if not failures:
-                why = str(error) if isinstance(error, DiscoveryError) else type(error).__name__
-                log.warning("the %s cannot be watched: %s", feed.kind.plural, why)
-            feed.failed()
+            if (why := _why(error)) != feed.trouble:
+                log.warning("%s cannot be watched: %s", _full(feed.kind), why)
+            feed.failed(why)
             await asyncio.sleep(random.uniform(0.5, 1) * min(_RETRY_SECONDS, 0.5 * 2 ** min(failures, 10)))  # noqa: S311 - spread, no secret
             return failures + 1
         if feed.state == "failing":
@@ -150,6 +150,17 @@ class Following:
         elif feed.state != "current":
             await asyncio.sleep(_ABSENT_SECONDS)
         return 0
+
+
+def _why(error: Exception) -> str:
+    """Say what went wrong, without addresses: a change of it is told."""
+    if isinstance(error, DiscoveryError):
+        return str(error)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        refused = error.certificate_error
+        said = refused.verify_message if isinstance(refused, ssl.SSLCertVerificationError) else type(refused).__name__
+        return f"its certificate is refused: {said}"
+    return type(error).__name__
 
 
 def _full(kind: Kind) -> str:

@@ -75,7 +75,7 @@ def read(seen: Cluster, kind: Kind, key: Key, route: Json) -> Iterator[Api]:
     for rule in messages(spec, "rules") or ([{}] if kind is HTTP_ROUTE else []):
         services, names, rule_flags = _backends(seen, kind, key, rule)
         rule_flags |= strange(seen, place, rule, _RULE) | _filters(seen, place, rule)
-        if "redirect" in rule_flags:
+        if any(text(each, "type") == "RequestRedirect" for each in messages(rule, "filters")):
             names, rule_flags = (), rule_flags - {"no_backend"}
         behind.setdefault(names, services)
         for match in messages(rule, "matches") or [{}]:

@@ -46,7 +46,7 @@ class Feed:
 
     ``version`` is where a watch goes on, "" when a list has to come first: also while the kind cannot be listed.
     ``seen``: all were listed, or there were none to list, and nothing was forbidden since. ``failures`` counts how
-    often the API server did not answer. ``changed`` is called after each change.
+    often the API server did not answer, ``trouble`` is why it does not now. ``changed`` is called after each change.
     """
 
     def __init__(self, kind: Kind, namespace: str, changed: Callable[[], None], room: "Room") -> None:
@@ -58,6 +58,7 @@ class Feed:
         self.state: State = "unknown"
         self.seen = False
         self.failures = 0
+        self.trouble = ""
         self._served = ""
         self._misses = 0
         self._changed = changed
@@ -166,15 +167,18 @@ class Feed:
         self.version = ""
         self._replace(self.objects, "forbidden")
 
-    def failed(self) -> None:
+    def failed(self, why: str = "") -> None:
         """Note that the API server does not answer; what was known stays."""
         self.failures += 1
+        self.trouble = why
         self._replace(self.objects, "failing")
 
     def _replace(self, objects: dict[Key, Json], state: State) -> None:
         changed = objects != self.objects or state != self.state
         self._room.take(len(objects), self)
         self.objects, self.state = objects, state
+        if state != "failing":
+            self.trouble = ""
         self.seen = state in {"current", "absent"} or (self.seen and state == "failing")
         if changed:
             self._changed()
