@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
+
 from authorizer.cli import policy_rego
 from authorizer.cli.policy_documents import add_arguments, estate_of, print_json, read_sources
 from authorizer.errors import DocumentError, Place, Problem
@@ -17,9 +19,11 @@ from authorizer.pdp.standing import standing
 from authorizer.policy import testing
 from authorizer.policy.authoring import evaluation, explanation, recorded
 from authorizer.policy.authoring.access import assignee
+from authorizer.policy.authoring.surgery import written
 from authorizer.policy.documents import load, suggestion
 from authorizer.policy.pbac import BadAttribute
 from authorizer.policy.pbac.declared import Estate
+from authorizer.policy.pbac.emitting import FILTER
 
 SHOWN = 5
 """Allows that did not hold and are told in full; the rest is counted."""
@@ -65,7 +69,10 @@ def _explain(args: argparse.Namespace) -> int:
         print(f"{decision.operation} asks for {decision.application}/{decision.right}")
     if decision.detail and not decision.allowed:
         print(decision.detail)
-    for line in _lines(told, decision):
+    is_list = not isinstance(asked, Decision) and asked.guard.route.mode == "filter"
+    for line in _lines(told, decision, is_list=is_list):
+        print(line)
+    for line in _besides(decision, estate):
         print(line)
     for line in (line for one in rulings for line in one.lines()):
         print(line)
@@ -123,10 +130,26 @@ def candidates(
     return explanation.candidates(estate, route.application, question)
 
 
-def _lines(told: Iterable[explanation.Candidate], decision: Decision) -> Iterable[str]:
+def _besides(decision: Decision, estate: Estate) -> Iterable[str]:
+    """Yield what the answer says besides: what may be asked for, and what remains for a list's rows."""
+    for rule in estate.eligibility:
+        if rule.id in decision.requestable:
+            yield f"the caller may ask for it: {rule.id} ({rule.place})"
+    for name, value in decision.upstream:
+        if name == FILTER:
+            yield f"the rows where {value}"
+
+
+def _lines(told: Iterable[explanation.Candidate], decision: Decision, *, is_list: bool) -> Iterable[str]:
     told = tuple(told)
+    open_ones = {one.policy.id for one in told if is_list and one.lacking and _is_open(one)}
     for one in told:
-        if one.policy.effect == "gate":
+        if one.policy.id in open_ones:
+            words = {"gate": "lets only", "deny": "holds back", "allow": "shows"}[one.policy.effect]
+            yield f"{one.policy.effect} {one.policy.id} ({one.policy.place}) {words} the rows where"
+            assert one.policy.condition is not None  # it lacks nothing else
+            yield f"    {written(one.policy.condition)}"
+        elif one.policy.effect == "gate":
             yield f"gate {one.policy.id} ({one.policy.place}) {'stops' if one.stands else 'lets pass'}"
         elif one.policy.effect == "deny" and not _is_for_others(one):
             overridden = one.policy.id in decision.overrode
@@ -134,8 +157,9 @@ def _lines(told: Iterable[explanation.Candidate], decision: Decision) -> Iterabl
             yield f"deny {one.policy.id} ({one.policy.place}) {word}"
         else:
             continue
-        yield from map(_lacking_line, one.lacking)
-    allows = [one for one in told if one.policy.effect == "allow"]
+        if one.policy.id not in open_ones:
+            yield from map(_lacking_line, one.lacking)
+    allows = [one for one in told if one.policy.effect == "allow" and one.policy.id not in open_ones]
     near = [one for one in allows if not one.stands and not _is_for_others(one)]
     others = [one for one in allows if _is_for_others(one) and len(one.lacking) == 1]
     for one in allows:
@@ -150,6 +174,11 @@ def _lines(told: Iterable[explanation.Candidate], decision: Decision) -> Iterabl
     rest = len(allows) - sum(one.stands for one in allows) - len(near[:SHOWN]) - len(others[:SHOWN])
     if rest:
         yield f"allows that are for others, or lack more: {rest}"
+
+
+def _is_open(one: explanation.Candidate) -> bool:
+    """Whether nothing but the rows' own fields decides whether a policy of a list holds."""
+    return all(lacking.what == "condition" and lacking.unknown for lacking in one.lacking)
 
 
 def _is_for_others(one: explanation.Candidate) -> bool:
@@ -168,6 +197,13 @@ def _answer(decision: Decision) -> Mapping[str, object]:
         "operation": decision.operation,
         "right": f"{decision.application}/{decision.right}" if decision.right else "",
         "detail": decision.detail,
+        "missing": to_builtins(decision.missing),
+        "requestable": decision.requestable,
+        "step_up": to_builtins(decision.step_up),
+        "obligations": to_builtins(decision.obligations),
+        "advice": to_builtins(decision.advice),
+        "overrode": decision.overrode,
+        "headers": {"upstream": dict(decision.upstream), "response": dict(decision.response)},
     }
 
 

@@ -302,3 +302,38 @@ def test_bundles_are_studied_like_documents(folder, capsys):
     for paths in ([policy, policy], [facts], [policy, str(folder)], [str(built / "none.tar.gz")]):
         assert main(["policy", "who-can", "app/r", *paths]) in {1, 3}
         assert "error" in capsys.readouterr().err
+
+
+LIST = """\
+kind: Application
+id: a
+model: pbac+fields
+fields: {x: {type: string}}
+rights: {l: {fields: [x]}, e: {}}
+http: {hosts: [h], routes: {GET /l: {right: l, mode: filter}, GET /e: {right: e}}}
+---
+kind: Policies
+policies:
+  - {id: mine, right: a/l, to: {group: g}, where: {resource.x: {eq: q}}}
+  - {id: wall, effect: deny, right: a/l, where: {resource.x: {prefix: sec}}, reason: wall}
+---
+{kind: Eligibility, rules: [{id: ask, type: eligible, right: a/e, to: {group: g}}]}
+"""
+
+
+def test_explain_tells_which_rows_a_list_shows_and_what_may_be_asked_for(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text(LIST)
+    assert main(["policy", "explain", str(tmp_path), "--request", "{is: {group: [g]}, http: GET h/l}"]) == 0
+    assert capsys.readouterr().out.splitlines()[2:7] == [
+        f"deny wall ({tmp_path}/a.yaml:11:5) holds back the rows where",
+        "    resource.x prefix sec",
+        f"allow mine ({tmp_path}/a.yaml:10:5) shows the rows where",
+        "    resource.x eq q",
+        'the rows where {"all":[{"field":"x","op":"eq","value":"q"},{"not":{"field":"x","op":"prefix","value":"sec"}}]}',
+    ]
+    request = ["policy", "explain", str(tmp_path), "--request", "{is: {group: [g]}, http: GET h/e}"]
+    assert main(request) == 0
+    assert f"the caller may ask for it: ask ({tmp_path}/a.yaml:13:29)" in capsys.readouterr().out
+    assert main([*request, "--output", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["requestable"], told["step_up"], told["headers"]["upstream"]) == (["ask"], None, {})
