@@ -21,9 +21,10 @@ from authorizer.control_plane.server.running import Config, running
 from authorizer.errors import Problem
 from authorizer.jose.sign import generate, public_jwk
 from authorizer.model import Api, ApiRoute
+from tests import leaks
 
 KEYS = json.dumps({"keys": [public_jwk(generate("ES256"), "ES256", "main")]})
-TOKEN = "an-authorizer-for-the-tests"
+TOKEN = leaks.secret("an-authorizer-for-the-tests")
 FAST = Pace(poll=0.2, first=0.02, longest=0.2)
 
 

@@ -15,8 +15,9 @@ from authorizer.control_plane.server import api, door, edition, publisher, signi
 from authorizer.control_plane.server.running import Config, running
 from authorizer.errors import ListenError
 from authorizer.pdp.sources import compile_documents
+from tests import leaks
 
-TOKENS = {"authorizer": "an-authorizer-credential", "admin": "an-admin-credential-too"}
+TOKENS = {"authorizer": leaks.secret("an-authorizer-credential"), "admin": leaks.secret("an-admin-credential-too")}
 LONG_POLL = "application/vnd.openpolicyagent.bundles"
 
 

@@ -13,6 +13,7 @@ from authorizer.gateways.checks import CHECKS
 from authorizer.gateways.findings import Expected
 from authorizer.gateways.kinds import KINDS
 from authorizer.reasons import REASONS, authored
+from tests import leaks
 from tests.e2e.shop import shop
 from tests.e2e.world import (
     Api,
@@ -119,7 +120,7 @@ async def test_gateways_show_the_secret_and_a_client_cannot(
     gateway: Callable[..., Awaitable[str]], children: Children, api: Api, tmp_path: Path
 ) -> None:
     authorizer, tokens = shop(tmp_path)
-    secret = "one-that-nobody-guesses"
+    secret = leaks.secret("one-that-nobody-guesses")
     headers = [("Authorization", f"Bearer {tokens['alice']}"), ("X-Authorizer-Secret", "a-clients-own-secret")]
     for number, (shown, status) in enumerate([(secret, 200), ("another-that-is-wrong", 403)]):
         home = tmp_path / str(number)

@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from authorizer.jose.encoding import encode_base64url
+from tests import leaks
 from tests.e2e.fleet import Serving, serving, until
 from tests.upstream_idp.provider import Provider, running, text
 
@@ -78,7 +79,7 @@ async def world(home: Path, **knobs: float) -> AsyncIterator[World]:
         provider.rotate("one")
         (home / "policies").mkdir()
         (home / "policies" / "a.yaml").write_text(POLICIES.replace("ISSUER", provider.url))
-        (home / "secret").write_text("a-secret-of-the-gateway-for-tests")
+        (home / "secret").write_text(leaks.secret("a-secret-of-the-gateway-for-tests"))
         clients = {"gateway": {"id": "gateway", "secret_file": str(home / "secret")}}
         config = {
             "policies": str(home / "policies"),

@@ -19,13 +19,14 @@ from authorizer.demo.processes import Children
 from authorizer.jose import sign
 from authorizer.jose.dpop import token_hash
 from authorizer.jose.encoding import decode_base64url, encode_base64url
+from tests import leaks
 from tests.e2e.fleet import Serving, serving, until
 from tests.e2e.world import listening
 from tests.forge.proofs import sign_proof
 from tests.forge.world import HOST, World, world
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "authorizer" / "oidc"
-SECRET = "a-secret-of-a-client-for-tests-only"
+SECRET = leaks.secret("a-secret-of-a-client-for-tests-only")
 POLICIES = """
 kind: Application
 id: api

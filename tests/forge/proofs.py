@@ -4,6 +4,7 @@ from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.jose.encoding import encode_base64url, encode_json
 from authorizer.jose.jwk import public_members, thumbprint
 from authorizer.jose.sign import load_private
+from tests import leaks
 
 ALGORITHM = "ES256"
 
@@ -22,4 +23,4 @@ def sign_proof(pem, claims, **header):
     parts = [{k: v for k, v in each.items() if v is not None} for each in (head, claims)]
     signed = ".".join(encode_base64url(encode_json(part)) for part in parts)
     signature = ALGORITHMS[ALGORITHM].primitive.sign(signed.encode(), load_private(pem, ALGORITHM))
-    return f"{signed}.{encode_base64url(signature)}"
+    return f"{signed}.{leaks.secret(encode_base64url(signature))}"

@@ -14,6 +14,7 @@ from authorizer.service import Authorizer
 from authorizer.upstream_idp.calls import open_session
 from authorizer.upstream_idp.clients import Client, Clients
 from authorizer.upstream_idp.token_exchange import Exchanger
+from tests import leaks
 from tests.upstream_idp.provider import running
 
 NOW = 1_800_000_000.0
@@ -50,7 +51,9 @@ class World:
         self.documents = compile_documents(documents).documents()
         self.options = Options(identity_headers=headers, proofs=Proofs(algorithms=frozenset({"ES256"})))
         self.revisions = {"policy": "1", "facts": "1", "trust": "1"}
-        client = Client(id="us", method="client_secret_basic", secret="s3cret", session=session)
+        client = Client(
+            id="us", method="client_secret_basic", secret=leaks.secret("a-secret-that-no-log-may-show"), session=session
+        )
         ids = map(str, itertools.count()).__next__
         clients = Clients(known={"us": client}, seconds=0.5, clock=lambda: self.now, new_id=ids)
         self.exchanger = Exchanger(clients, self.notes.append)
