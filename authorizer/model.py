@@ -126,8 +126,9 @@ class Identity(Struct, frozen=True, kw_only=True):
     ``namespace`` is the issuer's, "" for the one whose names need no prefix.
     ``expires`` is POSIX seconds; the identity must not be used from then on. ``bound_key`` and ``bound_certificate``
     are the thumbprints of what its token is bound to (RFC 9449, RFC 8705). ``exchanged`` is the token that the one
-    shown was exchanged for, of which all else tells, and ``replaces`` whether the API gets it instead. ``typed``
-    remembers what it is to each application (``Program.subject``); it belongs to the snapshot that made the identity.
+    shown was exchanged for, of which all else tells, and ``replaces`` whether the API gets it instead. ``extra``
+    characters are remembered of it besides the token. ``typed`` remembers what it is to each application
+    (``Program.subject``); it belongs to the snapshot that made the identity.
     """
 
     issuer: str = ""
@@ -145,6 +146,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     bound_certificate: str = ""
     exchanged: str = ""
     replaces: bool = False
+    extra: int = 0
     typed: dict[str, Any] = {}
 
     def __repr__(self) -> str:

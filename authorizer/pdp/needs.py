@@ -22,10 +22,11 @@ class Introspect(Struct, frozen=True):
 
 
 class Told(Struct, frozen=True):
-    """What an issuer says of an active token, and until when (POSIX seconds) that counts."""
+    """What an issuer says of an active token, until when (POSIX seconds) that counts, and its characters."""
 
     claims: Mapping[str, Any]
     until: float
+    size: int = 0
 
 
 class Exchange(Struct, frozen=True):

@@ -97,6 +97,7 @@ class Memo:
 
     def keep(self, digest: bytes, size: int, identity: Identity) -> None:
         """Remember a verified token."""
+        size += identity.extra
         if len(self._young) >= self._limit or size > self._tokens:
             self._old, self._young, self._tokens = self._young, {}, self._characters
         self._tokens -= size
@@ -159,13 +160,15 @@ def verify(
         identity = identify(claims, issuer, facts, expires)
     except ClaimFault as fault:
         return _because(_CLAIMS, str(fault))
+    if issuer.introspection is not None:
+        identity = replace(identity, extra=_extra(token, issuer, learnt, earlier))
     if is_revoked(identity, facts, now):
         return _REVOKED
     if issuer.exchange is not None:
         exchanged = _exchanged(token, identity, issuer.exchange, trust, facts, memo, now, learnt)
         if not isinstance(exchanged, Identity):
             return exchanged
-        identity, size = exchanged, size + len(exchanged.exchanged)
+        identity = exchanged
     memo.keep(digest, size, identity)
     return identity
 
@@ -207,6 +210,7 @@ def _exchanged(
         bound_certificate=identity.bound_certificate,
         exchanged=got.token,
         replaces=how.authorization == "exchanged",
+        extra=identity.extra + found.extra + len(got.token),
         typed={},
     )
 
@@ -220,6 +224,14 @@ def _asked(token: str, issuer: Issuer, learnt: Learnt) -> Told | Reason | Intros
     if answer is False:
         return _INACTIVE
     return answer if isinstance(answer, Told) else _UNTOLD
+
+
+def _extra(token: str, issuer: Issuer, learnt: Learnt, earlier: Identity | None) -> int:
+    """Return how many characters an issuer has said of a token."""
+    told = learnt.get(Introspect(issuer.issuer, token))
+    if isinstance(told, Told):
+        return told.size
+    return 0 if earlier is None else earlier.extra
 
 
 def _told(

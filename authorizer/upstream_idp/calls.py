@@ -15,6 +15,7 @@ from authorizer.errors import IdentityProviderError
 from authorizer.jose.encoding import read_object
 
 MAX_BYTES = 512 * 1024
+"""Of metadata and keys."""
 _GOOD = frozenset({200})
 
 
@@ -50,9 +51,11 @@ async def call(
     form: Mapping[str, str] | None = None,
     authorization: str = "",
     statuses: frozenset[int] = _GOOD,
+    limit: int = MAX_BYTES,
 ) -> tuple[int, bytes]:
-    """Get ``url``, or post a form to it; return the answer's status, one of ``statuses``, and its body.
+    """Get ``url``, or post a form to it; return the answer's status and body.
 
+    The status is one of ``statuses``, the body has at most ``limit`` bytes.
     Raises IdentityProviderError AZ531 to AZ533.
     """
     method = "GET" if form is None else "POST"
@@ -69,9 +72,9 @@ async def call(
             body = bytearray()
             async for part in response.content.iter_any():
                 body += part
-                if len(body) > MAX_BYTES:
+                if len(body) > limit:
                     response.close()
-                    raise IdentityProviderError("AZ533", f"{url} answered more than {MAX_BYTES} bytes")
+                    raise IdentityProviderError("AZ533", f"{url} answered more than {limit} bytes")
             return response.status, bytes(body)
     except TimeoutError:
         raise IdentityProviderError("AZ531", f"{url} did not answer within {seconds:g}s") from None

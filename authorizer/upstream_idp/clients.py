@@ -14,6 +14,8 @@ from authorizer.upstream_idp.calls import call
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_SECONDS = 60
+MAX_ANSWER = 64 * 1024
+"""Bytes of what is said of one token."""
 
 
 class Client(Struct, frozen=True, kw_only=True):
@@ -60,6 +62,7 @@ class Clients(Struct, frozen=True, kw_only=True):
             form={**form, **proof},
             authorization=authorization,
             statuses=statuses,
+            limit=MAX_ANSWER,
         )
 
     def _proof(self, client: Client, endpoint: str) -> tuple[dict[str, str], str]:

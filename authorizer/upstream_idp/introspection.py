@@ -54,7 +54,7 @@ class Introspector:
             self._note("active")
             claims = {name: value for name, value in answer.items() if name != "active" and value is not None}
             until = now + how.seconds
-            return Answer(Told(claims, until), until, len(body))
+            return Answer(Told(claims, until, len(body)), until, len(body))
         if active is not False:
             self._note("failed")
             log.warning("issuer %s answered no introspection response", issuer)

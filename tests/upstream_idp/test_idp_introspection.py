@@ -141,6 +141,17 @@ async def test_tokens_that_verify_are_asked_about_where_all_are():
         assert len(it.provider.asked) == 3, "a token that is not sound is not asked about"
 
 
+async def test_what_is_remembered_of_large_answers_is_bounded():
+    async with world() as it:
+        it.memo = tokens.Memo(tokens=16_384, characters=400_000)
+        for number in range(60):
+            it.provider.tokens[f"opaque-{number}"] = GOOD | {"more": "x" * 10_000}
+            assert (await it.judge(f"opaque-{number}")).extra > 10_000
+        assert len(it.memo) < 45
+        it.provider.tokens["opaque-large"] = GOOD | {"more": "x" * 70_000}
+        assert await it.judge("opaque-large") == "introspection_failed"
+
+
 async def test_an_assertion_signs_for_us():
     pem = sign.generate("ES256")
     async with world(method="private_key_jwt", key=pem, algorithm="ES256", key_id="k") as it:
