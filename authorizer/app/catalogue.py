@@ -28,7 +28,7 @@ from authorizer.telemetry.metrics import Feeds, Metrics
 
 log = logging.getLogger("authorizer.app")
 
-KONG_SECONDS = 1.0
+KONG_SECONDS = 0.5
 """Between two looks at Kong's hash of its configuration, where it has one."""
 
 
