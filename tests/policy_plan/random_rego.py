@@ -28,6 +28,13 @@ TESTS = [
 ]
 
 
+_HEADS = ["[x, _]", '{"a": x}', "x", "[x, [_, x]]"]
+_GUARDS = {
+    "function": ["is_array(x)", "is_object(x)", "is_number(x)"],
+    "clauses": ["true", "true", "is_number(x)"],
+}
+
+
 class Writer:
     """Writes one module; ``random`` chooses."""
 
@@ -39,6 +46,7 @@ class Writer:
         self.functions = []
         self.names = 0
         self.flat = 0
+        self.connects = self.chance(40)
 
     def variable(self):
         self.names += 1
@@ -90,6 +98,10 @@ class Writer:
             return f"{self.choose(self.functions)}({self.term(scope, depth - 1)})"
         return self.reference(scope)
 
+    def step(self, scope):
+        """Return what may stand in a rule's name: OPA's plans and its evaluation differ over constants but strings."""
+        return self.choose(['"a"', '"k"', self.reference(scope), self.reference(scope)])
+
     def any(self, scope, depth=1):
         """Return a term of which nothing is known before the evaluation, mostly: OPA checks types."""
         return self.reference(scope) if depth <= 0 or self.chance(85) else self.term(scope, depth)
@@ -118,7 +130,9 @@ class Writer:
                 "every",
                 "unify",
                 "with",
+                "mock",
                 "iterate",
+                *(["either", "both", "none"] if self.connects else []),
             ]
         )
         term = lambda: self.term(scope, depth)  # noqa: E731 - short, and only here
@@ -156,7 +170,29 @@ class Writer:
             changed = self.choose(["input", "input.a", "input.b.c", "data.base.a", "data.base.b"])
             # Where a rule is compared with itself, OPA may end before it finds a conflict.
             return scope, f"{self.choose(self.rules)} == {self.choose(SCALARS)} with {changed} as {term()}"
+        if kind == "mock" and self.rules and self.functions:
+            mocked, by = self.choose(
+                [("count", "1"), ("count", "m"), ("is_string", "m"), (self.choose(self.functions), "m")]
+            )
+            return scope, f"{self.choose(self.rules)} == {self.choose(SCALARS)} with {mocked} as {by}"
+        if kind in ("either", "both"):
+            word = "or" if kind == "either" else "and"
+            return scope, f"{self.operand(scope, depth)} {word} {self.operand(scope, depth)}"
+        if kind == "none":
+            return scope, f"not {self.operand(scope, depth)}"
         return scope, self.reference(scope)
+
+    def operand(self, scope, depth):
+        """Return what may stand beside ``and`` and ``or``, and after ``not``."""
+        kind = self.choose(["term", "test", "group", "body"]) if depth > 0 else "term"
+        if kind == "test":
+            return self.choose(["{} == {}", "{} < {}", "{} in {}"]).format(self.any(scope, 0), self.any(scope, 0))
+        if kind == "group":
+            word = self.choose(["or", "and"])
+            return f"({self.operand(scope, depth - 1)} {word} {self.operand(scope, depth - 1)})"
+        if kind == "body":
+            return f"{{ {self.body(scope, depth - 1)[1]} }}"
+        return self.reference(scope)
 
     def body(self, scope, depth=2):
         found = []
@@ -168,14 +204,21 @@ class Writer:
     def rule(self, number):
         name = f"r{number}"
         kind = self.choose(
-            ["complete", "complete", "boolean", "boolean", "set", "object", "function", "else", "nested"]
+            [
+                *("complete", "complete", "boolean", "boolean", "set", "object", "function", "else", "nested"),
+                *("clauses", "clauses", "sets", "deep"),
+            ]
         )
         lines = []
+        if kind == "clauses" and self.chance(30):
+            lines.append(f"default {name}(_) := {self.choose(SCALARS)}")
         bodies = self.choose([1, 1, 2, 3])
         if kind in ("complete", "boolean") and self.chance(40):
             lines.append(f"default {name} := {self.choose(SCALARS)}")
-        for _ in range(bodies):
-            scope, body = self.body(["x"] if kind == "function" else [])
+        for number_of in range(bodies):
+            # Of a function's clauses in conflict OPA tells nothing where the body that called it fails later.
+            guard = f"{_GUARDS[kind][number_of % 3]}; " if bodies > 1 and kind in _GUARDS else ""
+            scope, body = self.body(["x"] if kind in ("function", "clauses") else [])
             value = self.term(scope)
             if kind == "complete":
                 lines.append(f"{name} := {value} if {{ {body} }}")
@@ -188,17 +231,27 @@ class Writer:
             elif kind == "nested":
                 lines.append(f"{name}.{self.choose(KEYS)}[{self.term(scope, 1)}] := {value} if {{ {body} }}")
             elif kind == "function":
-                lines.append(f"{name}(x) := {value} if {{ {body} }}")
+                lines.append(f"{name}(x) := {value} if {{ {guard}{body} }}")
+            elif kind == "clauses":
+                head = self.choose(_HEADS) if bodies == 1 else _HEADS[number_of % 3]
+                rest = f" else := {self.choose(SCALARS)}" if bodies == 1 and self.chance(50) else ""
+                lines.append(f"{name}({head}) := {value} if {{ {guard}{body} }}{rest}")
+            elif kind == "sets":
+                lines.append(f"{name}[{self.step(scope)}] contains {value} if {{ {body} }}")
+            elif kind == "deep":
+                lines.append(
+                    f"{name}[{self.step(scope)}].{self.choose(KEYS)}[{self.step(scope)}] := {value} if {{ {body} }}"
+                )
             else:
                 other, second = self.body([])
                 lines.append(
                     f"{name} := {value} if {{ {body} }} else := {self.term(other)} if {{ {second} }} else := 7"
                 )
-        (self.functions if kind == "function" else self.rules).append(name)
+        (self.functions if kind in ("function", "clauses") else self.rules).append(name)
         return lines
 
     def module(self):
-        lines = [f"package {self.package}"]
+        lines = [f"package {self.package}", *(["import rego.v2"] if self.connects else []), "m(_) := input.a"]
         for number in range(self.choose([1, 2, 2, 3])):
             lines += self.rule(number)
         return "\n".join(lines) + "\n"

@@ -68,6 +68,13 @@ PLANS = {
     "templates": ('p := $"v is {input.v}, {input.none}, {[1]}"', "v is 5, <undefined>, [1]"),
     "raw strings and escapes": ('p := concat("", [`\\n`, "\\n", "\\u00e9"])', "\\n\né"),
     "negative numbers": ("p := [-input.v, 1 - 2, 1 -2, -1]", [-5, -1, -1, -1]),
+    "a truth is no string": ('f(x) := x > 9\np := [f(1) == "a", startswith("a", "b") == "a", f(1) == 0]', [False] * 3),
+    "a truth of two constants": ('f(_) := true\np := [f(1) == "a", f(1) == true]', [False, True]),
+    "a default of a key that is no name": ("default q[true] := 1\nq.a := 2\np := q[true]", 1),
+    "a default that is not taken": (
+        "default q[1] := 1\nq[1] := 2 if input.v\nq[k] := 3 if k := 4\np := q[1] + q[4]",
+        5,
+    ),
     "precedence": ("p := [1 + 2 * 3, (1 + 2) * 3, 7 - 2 - 1, {1} | {2} & {2}]", [7, 9, 4, [1, 2]]),
     "comprehension or union": ("x := {1}\np := [{x | x}, {y | y := 1}]", [[[1]], [1]]),
     "a long chain of rules": (

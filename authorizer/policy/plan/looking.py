@@ -219,17 +219,16 @@ def _test(writer: Writer, statement: Statement, a: Term, b: Term) -> ast.expr:
         at = 1 if a.known else 0
         term = b if a.known else a
         value = a.value if a.known else b.value
-        if (
-            (term.kind == "boolean" and term.defined)
-            or type(value) is str
-            or (type(value) is bool and statement.kind == "Equal")
-        ):
+        truth = term.kind == "boolean" and term.defined
+        if type(value) is str or (type(value) is bool and (truth or statement.kind == "Equal")):
             found = writer.take(statement.operands[at])
             if found is not None:
                 code = nodes.literal(value)
-                if term.kind == "boolean" and term.defined:
-                    return found if value is True else nodes.negated(found)
-                return nodes.equals(found, code) if type(value) is str else nodes.is_(found, code)
+                if type(value) is str:
+                    return nodes.equals(found, code)
+                if truth:
+                    return found if value else nodes.negated(found)
+                return nodes.is_(found, code)
     return equality(writer, a, b)
 
 
@@ -237,6 +236,8 @@ def equality(writer: Writer, a: Term, b: Term) -> ast.expr:
     """Return the shortest test that says whether two terms are equal."""
     if a.known:
         a, b = b, a
+    if a.known and UNDEFINED not in (a.value, b.value):
+        return nodes.literal(equal(a.value, b.value))
     left, right = writer.code(a), writer.code(b)
     if b.known:
         value = b.value

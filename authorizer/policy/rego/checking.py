@@ -1,10 +1,11 @@
 """Checks that calls, unifications and references can ever succeed, by the types that the source tells."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from authorizer.policy.plan.builtins.signatures import SIGNATURES
 from authorizer.policy.rego.problems import Findings
 from authorizer.policy.rego.syntax import (
+    COLLECTIONS,
     DECLARATIONS,
     ArrayTerm,
     Bind,
@@ -41,7 +42,7 @@ from authorizer.policy.rego.types import (
     member,
     set_of,
 )
-from authorizer.policy.rego.variables import expr_vars
+from authorizer.policy.rego.variables import expr_vars, term_vars
 
 _DECLARED = {
     name: (tuple(map(declared, one.arguments)), declared(one.result) if one.result else BOOLEAN)
@@ -60,7 +61,10 @@ class TypeChecker:
         self._findings = Findings("", ())
 
     def rule(self, rule: Rule, name: str, findings: Findings) -> None:
-        """Check a rule and remember the type of its value under ``name``, from ``data`` on."""
+        """Check a rule and remember the type of its value under ``name``, from ``data`` on.
+
+        As in OPA, the bodies of ``every`` and those that ``and``, ``or`` and ``not`` hold are not looked into.
+        """
         self._findings = findings
         types = self._rules.setdefault(name, [])
         for branch in (rule, *rule.elses):
@@ -87,17 +91,11 @@ class TypeChecker:
             self._call(what)
         elif isinstance(what, Every):
             self._type(what.domain)
-            self._inner_body(what.body, [one.name for one in (what.key, what.value) if one is not None])
         elif isinstance(what, Nested):
-            self._inner_body(what.body, ())
+            pass
         else:
             assert not isinstance(what, DECLARATIONS)
             self._type(what)
-
-    def _inner_body(self, body: Body, names: Iterable[str]) -> None:
-        outer, self._known = self._known, self._known | dict.fromkeys(names, ANY)
-        self._body(body)
-        self._known = outer
 
     def _unknown(self, expr: Expr) -> None:
         names: set[str] = set()
@@ -138,6 +136,9 @@ class TypeChecker:
         if isinstance(pattern, Var):
             known = self._known.setdefault(pattern.name, given)
             return meet(known, given)
+        if given == ANY and isinstance(pattern, COLLECTIONS):
+            self._forget(pattern)
+            return True
         if isinstance(pattern, ArrayTerm):
             found = [self._take(item, self._inner(given, index)) for index, item in enumerate(pattern.items)]
             return all(found) and meet(self._type(pattern), given)
@@ -148,6 +149,12 @@ class TypeChecker:
                 found.append(self._take(value, self._inner(given, text)))
             return all(found) and meet(self._type(pattern), given)
         return meet(self._type(pattern), given)
+
+    def _forget(self, term: Term) -> None:
+        """Take what stands in a collection as of any type: OPA does where the collection itself may be of any."""
+        names: set[str] = set()
+        term_vars(term, names)
+        self._known |= dict.fromkeys(names, ANY)
 
     def _inner(self, given: Type, constant: object) -> Type:
         key = NUMBER if isinstance(constant, int) else STRING if isinstance(constant, str) else ANY
@@ -170,6 +177,8 @@ class TypeChecker:
         for position, (arg, one) in enumerate(zip(call.args, wanted, strict=False), 1):
             if isinstance(arg, Var) and arg.name not in self._known:
                 self._known[arg.name] = one
+            elif one == ANY and isinstance(arg, COLLECTIONS):
+                self._forget(arg)
             elif not meet(self._type(arg), one):
                 given = self._type(arg)
                 self._findings.add("G405", f"{name} takes {one} as argument {position}, not {given}", arg.at)
@@ -235,7 +244,7 @@ class TypeChecker:
         elif ref.head.name == "input":
             found = ANY
         else:
-            found = self._known.get(ref.head.name, ANY)
+            found = self._known.setdefault(ref.head.name, ANY)
         for step in steps:
             inner = self._step(found, step)
             if inner is None:

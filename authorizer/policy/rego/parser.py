@@ -51,6 +51,8 @@ _OPERATORS = {
     "/": (6, "div"),
     "%": (6, "rem"),
 }
+_CALLED = frozenset({"and", "or"})
+"""Keywords that are functions too; ``contains`` may even be a variable."""
 _CONSTANTS = {"null": None, "true": True, "false": False}
 _MEMBERS = {1: ("internal", "member_2"), 2: ("internal", "member_3")}
 
@@ -169,7 +171,8 @@ class Parser(Cursor):
 
     def _named(self, token: Token) -> Term:
         text = token.text
-        if text in self.words and text != "contains" and not self.is_reference():
+        called = text in _CALLED and self.after().kind == "(" and self.after().glued
+        if text in self.words and text != "contains" and not called and not self.is_reference():
             if text not in _CONSTANTS:
                 self.unexpected("expected a term")
             self.advance()

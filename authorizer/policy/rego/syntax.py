@@ -211,6 +211,7 @@ NAMES: Final = (Var, Ref)
 CONSTANTS: Final = (Scalar, Number)
 ROWS: Final = (ArrayTerm, SetTerm)
 PATTERNS: Final = (ArrayTerm, ObjectTerm)
+COLLECTIONS: Final = (ArrayTerm, ObjectTerm, SetTerm)
 LOOKUPS: Final = (Ref, Comprehension)
 DECLARATIONS: Final = (Some, SomeIn)
 

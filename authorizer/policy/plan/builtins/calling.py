@@ -102,6 +102,14 @@ def whole(value: Value, position: int) -> int:
     return int(value)
 
 
+def word(value: Value, position: int) -> int:
+    """Return an operand that must be a whole number of 64 bits."""
+    found = whole(value, position)
+    if not -(2**63) <= found < 2**63:
+        raise wrong_operand(position, "must be integer number but got floating-point number")
+    return found
+
+
 def array(value: Value, position: int) -> list[Value]:
     """Return an operand that must be an array."""
     if type(value) is not list:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from authorizer.policy.plan.builtins.calling import Builtin, array, collection, contextual, whole
+from authorizer.policy.plan.builtins.calling import Builtin, array, collection, contextual, word
 from authorizer.policy.plan.context import Context
 from authorizer.policy.plan.values import Set, Value
 
@@ -31,7 +31,7 @@ def _reverse(context: Context, value: Value) -> list[Value]:
 
 def _slice(context: Context, value: Value, start: Value, stop: Value) -> list[Value]:
     found = array(value, 1)
-    first, last = max(whole(start, 2), 0), max(whole(stop, 3), 0)
+    first, last = max(word(start, 2), 0), max(word(stop, 3), 0)
     context.budget.charge(max(min(last, len(found)) - first, 0))
     return found[first:last]
 

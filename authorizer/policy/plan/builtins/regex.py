@@ -17,7 +17,7 @@ from authorizer.policy.plan.builtins.calling import (
     encoded,
     spend,
     text,
-    whole,
+    word,
 )
 from authorizer.policy.plan.builtins.globs import intersect
 from authorizer.policy.plan.context import Context
@@ -160,13 +160,13 @@ def _split(context: Context, pattern: Value, value: Value) -> list[str]:
 
 
 def _find(context: Context, pattern: Value, value: Value, limit: Value) -> list[str]:
-    source, data, count = text(pattern, 1), encoded(value, 2), whole(limit, 3)
+    source, data, count = text(pattern, 1), encoded(value, 2), word(limit, 3)
     compiled = expression(context, source)
     return [as_text(data[slice(*spans[0])]) for spans in _matches(context, compiled, data, max(count, -1))]
 
 
 def _find_groups(context: Context, pattern: Value, value: Value, limit: Value) -> list[list[str]]:
-    source, data, count = text(pattern, 1), encoded(value, 2), whole(limit, 3)
+    source, data, count = text(pattern, 1), encoded(value, 2), word(limit, 3)
     compiled = expression(context, source)
     return [
         [as_text(data[start:end]) if start >= 0 else "" for start, end in spans]

@@ -16,7 +16,7 @@ from authorizer.policy.plan.builtins.calling import (
     spend,
     text,
     texts,
-    whole,
+    word,
     wrong_operand,
     wrong_type,
 )
@@ -98,7 +98,7 @@ def _indexof_n(context: Context, value: Value, part: Value) -> list[int]:
 
 
 def _substring(context: Context, value: Value, start: Value, length: Value) -> str:
-    base, first, size = text(value, 1), whole(start, 2), whole(length, 3)
+    base, first, size = text(value, 1), word(start, 2), word(length, 3)
     if first < 0:
         raise BuiltinError("negative offset")
     spend(context, len(base))
@@ -123,7 +123,7 @@ def _split(context: Context, value: Value, delimiter: Value) -> list[str]:
 
 
 def _split_n(context: Context, value: Value, delimiter: Value, limit: Value) -> list[str]:
-    parts, count = _parts(context, text(value, 1), text(delimiter, 2)), whole(limit, 3)
+    parts, count = _parts(context, text(value, 1), text(delimiter, 2)), word(limit, 3)
     return parts[:count] if count >= 0 else parts[max(len(parts) + count, 0) :]
 
 
