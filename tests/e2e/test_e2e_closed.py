@@ -6,10 +6,14 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
+from grpc import aio
 
 from authorizer.demo.processes import Children
-from tests.e2e.world import Api, marked, send, start
+from authorizer.doors import ext_authz
+from tests.e2e.shop import shop
+from tests.e2e.world import Api, marked, open_doors, send, start
 
 GARBAGE = {
     "bytes": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20,
@@ -74,6 +78,19 @@ async def test_an_authorizer_that_is_late(name: str, children: Children, api: Ap
         assert await asked(name, children, tmp_path, door, api) == expected.get(name, 503)
 
 
+@pytest.mark.parametrize("name", marked("envoy-printed", "envoy-http", "nginx", "caddy", "haproxy", "traefik"))
+async def test_an_authorizer_that_is_stopped_under_way(name: str, children: Children, api: Api, tmp_path: Path) -> None:
+    authorizer, tokens = shop(tmp_path)
+    bearer = [("authorization", f"Bearer {tokens['alice']}")]
+    async with open_doors(authorizer) as doors:
+        url = await start(name, children, tmp_path, doors.grpc, doors.http, api.address)
+        assert (await send(url, "GET", "/orders/17", bearer, host="localhost")).status == 200
+    for _ in range(3):
+        reply = await send(url, "GET", "/orders/17", bearer, host="localhost", patience=50)
+        assert reply.status >= 500
+    assert len(api.seen) == 1
+
+
 @pytest.mark.parametrize("said", GARBAGE)
 @pytest.mark.parametrize("name", marked("envoy-printed", "envoy-http", "nginx", "caddy", "haproxy", "traefik"))
 async def test_an_authorizer_that_talks_garbage(
@@ -83,3 +100,31 @@ async def test_an_authorizer_that_talks_garbage(
         status = await asked(name, children, tmp_path, door, api)
     # A status is passed on as it is, as the answer of somebody who may deny; Envoy does so even with one that is none.
     assert status >= 400 or (status, said) in {(302, "a redirect"), (2, "a status that is none")}
+
+
+NO_ANSWERS = {
+    "bytes": b"\xff" * 20,
+    "half a message": b"\x0a\x7f\x08",
+    "text": b"allowed",
+    "a denial that is none": b"\x0a\x02\x08\x07\x12\x00",
+    "a field of another type": b"\x0d\x00\x00\x00\x00\x1a\xff\xff",
+}
+"""Messages of gRPC that are no CheckResponse, or one that says "denied" and nothing else."""
+
+
+@pytest.mark.parametrize("said", NO_ANSWERS)
+async def test_an_authorizer_that_speaks_grpc_and_talks_garbage(
+    said: str, children: Children, api: Api, tmp_path: Path
+) -> None:
+    async def answer(_message: bytes, _call: object) -> bytes:
+        return NO_ANSWERS[said]
+
+    server = aio.server()
+    handlers = {ext_authz.METHOD: grpc.unary_unary_rpc_method_handler(answer)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(ext_authz.SERVICE, handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        assert await asked("envoy-printed", children, tmp_path, f"127.0.0.1:{port}", api) >= 400
+    finally:
+        await server.stop(0)
