@@ -5,6 +5,7 @@ import gc
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from authorizer import __version__
@@ -134,6 +135,7 @@ class Answering:
             tls=_tls(settings.tls),
             max_connection_age=settings.max_connection_age_seconds,
             breach=self.metrics.breached,
+            certified=partial(self.metrics.certified, "ext_authz"),
         )
 
     async def close(self, stopping: Stopping) -> None:

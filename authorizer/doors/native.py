@@ -47,7 +47,8 @@ class NativeDoor:
 
     ``refuse`` makes the CheckResponse of a reason code; ``ready`` tells whether checks can be decided; ``breach`` is
     told the name of each limit that a peer breaks. A connection older than ``max_connection_age`` seconds (0: any age),
-    give or take a tenth, is asked to go, so that gateways spread anew over the authorizers there are.
+    give or take a tenth, is asked to go, so that gateways spread anew over the authorizers there are. ``certified`` is
+    told when (POSIX seconds) our certificate expires, each time that it is read.
     """
 
     def __init__(
@@ -60,10 +61,12 @@ class NativeDoor:
         tls: Tls | None = None,
         max_connection_age: float = 0.0,
         breach: Callable[[str], None],
+        certified: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._ready = ready
         self._tls = tls
         self._max_age = max_connection_age
+        self._certified = certified
         self._draining = False
         self._watches: list[tuple[Watch, str, bytes]] = []
         self._loops: set[asyncio.Task[None]] = set()
@@ -175,6 +178,7 @@ class NativeDoor:
     def _read_tls(self, tls: Tls) -> None:
         stamp = native_tls.stamp(tls)
         self._context, self._stamp = native_tls.context(tls), stamp
+        self._certified(native_tls.expires(tls))
 
     def _start(self, work: Coroutine[None, None, None], tasks: set[asyncio.Task[None]]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -250,6 +254,7 @@ async def start(
     limits: Limits = DEFAULTS,
     max_connection_age: float = 0.0,
     breach: Callable[[str], None] = lambda _: None,
+    certified: Callable[[float], None] = lambda _: None,
 ) -> NativeDoor:
     """Open the door in front of ``authorizer``. Raises ListenError as ``NativeDoor.open`` does."""
     door = NativeDoor(
@@ -260,6 +265,7 @@ async def start(
         tls=tls,
         max_connection_age=max_connection_age,
         breach=breach,
+        certified=certified,
     )
     await door.open(address)
     return door

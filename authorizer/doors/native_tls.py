@@ -6,9 +6,11 @@ names in a certificate are its subject alternative names).
 
 import ssl
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography import x509
 from msgspec import Struct
 
 from authorizer.errors import ListenError
@@ -55,6 +57,15 @@ def context(tls: Tls) -> ssl.SSLContext:
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise ListenError("AZ707", f"the TLS files cannot be used: {_reason(error)}", hint="PEM files") from error
     return made
+
+
+def expires(tls: Tls) -> float:
+    """Return when (POSIX seconds) the first certificate of our chain expires; infinity where that cannot be read."""
+    try:
+        chain = x509.load_pem_x509_certificates(tls.certificate.read_bytes())
+        return min(found.not_valid_after_utc.timestamp() for found in chain)
+    except (OSError, ValueError):  # what OpenSSL takes, this reader may not: that is no reason not to serve
+        return inf
 
 
 def refused(tls: Tls, session: ssl.SSLObject) -> str:

@@ -240,6 +240,12 @@ def _process(metrics: Metrics, found: Numbers, now: float) -> Iterator[Metric]:
     for issuer, since in {**metrics.keys_since, **found.keys_fetched}.items():
         ages.add_metric((masked(issuer, 200),), max(0.0, now - since))
     yield ages
+    ends = GaugeMetricFamily(
+        "authorizer_certificate_expiry_timestamp_seconds", "When the door's certificate expires.", labels=("door",)
+    )
+    for door, until in found.certificates.items():
+        ends.add_metric((door,), until)
+    yield ends
     build = GaugeMetricFamily("authorizer_build_info", "The build.", labels=("version", "python"))
     build.add_metric((metrics.version, platform.python_version()), 1)
     yield build

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
+from math import inf
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -100,6 +101,7 @@ class Metrics:
         self.breaches: dict[str, int] = {}
         self.keys_since: Mapping[str, float] = {}
         self.keys_fetched: Mapping[str, float] = {}
+        self.certificates: Mapping[str, float] = {}
         self.provider_calls: dict[tuple[str, str], int] = {}
         self.plane_calls: dict[tuple[str, str], int] = {}
         self.gateway: Feeds | None = None
@@ -185,6 +187,11 @@ class Metrics:
         states = {key: count for key, count in known.states.items() if key[0] != source}
         states[source, "failing" if failed else "current"] = 1
         self.gateway = Feeds(states, {**known.failures, source: known.failures.get(source, 0) + failed})
+
+    def certified(self, door: str, until: float) -> None:
+        """Note when (POSIX seconds) the certificate of a door expires, infinity for "not known"."""
+        others = {name: at for name, at in self.certificates.items() if name != door}
+        self.certificates = others | ({door: until} if until < inf else {})
 
     def discovered(self, apis: int, without_policy: int | None) -> None:
         """Note how many APIs the gateways serve and how many of them no policy guards, if that is known."""

@@ -29,7 +29,7 @@ class Numbers(Struct, frozen=True, kw_only=True):
     """Counts since the process began, and what is so just now: ``in_flight``, ``loop_lag`` (seconds), memo entries.
 
     ``activations`` says when (POSIX seconds) each (bundle, revision) in force became so, ``keys_fetched`` when the keys
-    of an issuer came from it.
+    of an issuer came from it, ``certificates`` when that of a door expires.
     """
 
     decisions: dict[DecisionKey, int] = {}
@@ -42,6 +42,7 @@ class Numbers(Struct, frozen=True, kw_only=True):
     breaches: dict[str, int] = {}
     provider_calls: dict[tuple[str, str], int] = {}
     keys_fetched: dict[str, float] = {}
+    certificates: dict[str, float] = {}
     activations: dict[tuple[str, str], float] = {}
     activation_failures: dict[tuple[str, str], int] = {}
     memo: MemoUse | None = None
@@ -68,6 +69,7 @@ def numbers(metrics: Metrics) -> Numbers:
         breaches=metrics.breaches.copy(),
         provider_calls=metrics.provider_calls.copy(),
         keys_fetched=dict(metrics.keys_fetched),
+        certificates=dict(metrics.certificates),
         activations={(bundle, found.revision): found.at for bundle, found in metrics.activations.copy().items()},
         activation_failures=metrics.activation_failures.copy(),
         memo=metrics.memo() if metrics.memo else None,
@@ -93,10 +95,8 @@ def added(left: Numbers, right: Numbers) -> Numbers:
         spans=_sums(left.spans, right.spans),
         breaches=_sums(left.breaches, right.breaches),
         provider_calls=_sums(left.provider_calls, right.provider_calls),
-        keys_fetched={
-            issuer: min(left.keys_fetched.get(issuer, inf), right.keys_fetched.get(issuer, inf))
-            for issuer in left.keys_fetched | right.keys_fetched
-        },
+        keys_fetched=_earliest(left.keys_fetched, right.keys_fetched),
+        certificates=_earliest(left.certificates, right.certificates),
         activations={
             key: max(left.activations.get(key, 0.0), right.activations.get(key, 0.0))
             for key in left.activations | right.activations
@@ -111,7 +111,9 @@ def added(left: Numbers, right: Numbers) -> Numbers:
 def over(found: Numbers) -> Numbers:
     """Return what stays of a process that has ended: its counts."""
     memo = None if found.memo is None else found.memo._replace(entries=0)
-    return replace(found, activations={}, keys_fetched={}, memo=memo, log_waiting=0, in_flight=0, loop_lag=0.0)
+    return replace(
+        found, activations={}, keys_fetched={}, certificates={}, memo=memo, log_waiting=0, in_flight=0, loop_lag=0.0
+    )
 
 
 class _Account(Struct, frozen=True):
@@ -187,6 +189,10 @@ def _sums(left: Mapping[_Key, int], right: Mapping[_Key, int]) -> dict[_Key, int
     for key, count in right.items():
         sums[key] = sums.get(key, 0) + count
     return sums
+
+
+def _earliest(left: Mapping[str, float], right: Mapping[str, float]) -> dict[str, float]:
+    return {key: min(left.get(key, inf), right.get(key, inf)) for key in {**left, **right}}
 
 
 def _both(left: Histogram, right: Histogram) -> Histogram:

@@ -102,7 +102,7 @@ def test_several_control_planes_share_a_database():
     assert "volumeClaimTemplates" not in made
     volumes = {volume["name"]: volume for volume in made["template"]["spec"]["volumes"]}
     assert volumes["database"]["secret"]["secretName"] == "control-database"
-    assert one("control-plane-database", "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    assert one("control-plane-database", "PodDisruptionBudget", suffix="-control-plane")["spec"]["maxUnavailable"] == 1
 
 
 @pytest.mark.parametrize("name", NAMES)

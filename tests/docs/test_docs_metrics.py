@@ -44,6 +44,7 @@ def of_an_authorizer() -> dict[str, set[str]]:
     metrics.log_failed("file")
     metrics.spans_ended("exported", 1)
     metrics.breached("connections")
+    metrics.certified("ext_authz", 1.0)
     metrics.asked_provider("keys", "fetched")
     metrics.memo = lambda: MemoUse(0, 0, 0)
     metrics.bundle_activated("policy", "r", 0.0)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from grpc import aio
 
-from authorizer.doors import native
+from authorizer.doors import native, native_tls
 from authorizer.doors.native_tls import Tls
 from authorizer.errors import ListenError
 from tests.doors.native_world import Core, ask, question, raw, serving
@@ -187,6 +187,14 @@ async def test_a_renewed_certificate_is_used_and_a_broken_one_is_not(authority, 
         server[1].unlink()
         await asyncio.sleep(0.2)
         assert await serial(door) == renewed
+
+
+def test_a_door_tells_when_its_certificate_expires(authority, server, tmp_path):
+    tls = Tls(certificate=server[0], key=server[1])
+    end = (NOW + dt.timedelta(days=1)).timestamp()
+    assert native_tls.expires(tls) == pytest.approx(end, abs=1)
+    server[0].write_bytes(b"no certificate")
+    assert native_tls.expires(tls) == float("inf")
 
 
 def test_files_that_cannot_be_used_are_refused(authority, server, tmp_path):

@@ -26,6 +26,7 @@ from authorizer.demo.processes import Children
 from authorizer.gateways.envoy import Backend, Check
 from authorizer.jose.sign import generate
 from tests.bench.load import framed_check
+from tests.doors.test_native_tls import Authority
 from tests.e2e.fleet import ASKED, Serving, serving, until
 from tests.e2e.prometheus import RULES, Prometheus
 from tests.e2e.world import Api, connection_manager, envoy, needed
@@ -262,6 +263,14 @@ async def another_key(estate: Estate) -> None:
     await estate.children.start("another control plane", command, log=estate.home / "another.log")
 
 
+def expiring(estate: Estate) -> dict[str, Any]:
+    """Return the settings of one whose credential is refused and whose certificate is good for a day."""
+    told = estate.settings("nothing", token_file=str(estate.home / "secret"))
+    certificate, key = Authority(estate.home, "authority").issue("door")
+    told["ext_authz"] = {"listen": "127.0.0.1:0", "tls": {"certificate": str(certificate), "key": str(key)}}
+    return told
+
+
 def metrics_of_panels() -> set[str]:
     texts = [
         target["expr"] for panel in json.loads(DASHBOARD.read_text())["panels"] for target in panel.get("targets", ())
@@ -309,11 +318,11 @@ async def test_each_alert_fires_in_a_fault_that_really_happens(estate: Estate) -
     assert not await prometheus.firing() & {"AuthorizerRevisionsDiffer", "AuthorizerKeysStale"}
     await left_behind(estate)
     estate.publish(NARROW)
-    nothing = await estate.serve("nothing", estate.settings("nothing", token_file=str(estate.home / "secret")))
+    nothing = await estate.serve("nothing", expiring(estate))
     estate.ask_on(nothing, 0.2)
     await fires(
         "AuthorizerIdentityProviderFails", "AuthorizerKeysStale", "AuthorizerRevisionsDiffer", "AuthorizerDenialsRise",
-        "AuthorizerWithoutPolicies", "AuthorizerCannotDecide", "AuthorizerApisWithoutPolicy",
+        "AuthorizerWithoutPolicies", "AuthorizerCannotDecide", "AuthorizerApisWithoutPolicy", "AuthorizerCertificateExpires",
     )  # fmt: skip
 
     assert not await prometheus.firing() & {"AuthorizerBundleRefused", "AuthorizerDiscoveryFails"}
