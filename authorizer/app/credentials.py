@@ -43,6 +43,7 @@ def options(settings: Settings) -> Options:
         ),
         asserting=_asserting(settings.assertion),
         chance=os.urandom,
+        rego_budget=settings.rego_budget,
         certificates={
             "grpc": _place(settings.ext_authz.client_certificate),
             "http": _place(settings.forward_auth.client_certificate),

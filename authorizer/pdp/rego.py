@@ -15,9 +15,9 @@ from authorizer.reasons import reason
 Chance = Callable[[int], bytes]
 """Gives that many random bytes."""
 
-DEFAULT_BUDGET = 50_000
-"""What one evaluation may cost at a gateway: some 10 ms at the worst. Others wait for so long, so it is less than
-``policy.plan`` allows by itself."""
+DEFAULT_BUDGET = 25_000
+"""What one evaluation may cost at a gateway: some 2 ms. Others wait for so long, so it is less than ``policy.plan``
+allows by itself."""
 
 FAULT = RULE
 """Stands among the attributes of the moment for why a rule could not be evaluated; no rule has this name."""

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from authorizer.pdp.rego import DEFAULT_BUDGET
+
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 FilePath = Annotated[str, Meta(extra={"path": True})]
 """In the configuration file a relative one is meant from the directory of that file."""
@@ -316,6 +318,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         FilePath, Meta(description="directory where the last good bundles, and which DPoP proofs were shown, are kept")
     ] = ""
     realm: Annotated[str, Meta(description="realm named in challenges")] = "api"
+    rego_budget: Annotated[
+        int,
+        Meta(
+            ge=1_000,
+            le=5_000_000,
+            description="steps that the Rego of one decision may take, 10,000 of which are some 1 ms; beyond them it is"
+            " denied, `rego_budget`; other decisions wait for so long",
+        ),
+    ] = DEFAULT_BUDGET
     workers: Annotated[
         int,
         Meta(

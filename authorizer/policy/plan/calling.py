@@ -20,7 +20,7 @@ from authorizer.policy.plan.writing import Writer, when
 _REMEMBERED: Final = frozenset({"io.jwt.decode"})
 """Functions of one text that cost much and depend on nothing else: a client sends the same token many times."""
 _MOST_REMEMBERED: Final = 1_000
-_BUILTIN: Final = 8
+_BUILTIN: Final = 12
 """The cost of a builtin function beside what it charges for."""
 
 

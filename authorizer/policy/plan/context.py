@@ -15,11 +15,6 @@ DEFAULT_BUDGET: Final = 250_000
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
-def ordering(values: Collection[Any]) -> int:
-    """Return what it costs to bring values in order: collections are compared deeply."""
-    return len(values) * (4 if _SCALARS.issuperset(map(type, values)) else 60)
-
-
 class BudgetError(Exception):
     """An evaluation would cost more than it may, in steps, bytes or depth: it cannot be evaluated."""
 
@@ -37,6 +32,13 @@ class Budget(Struct):
         self.left -= units
         if self.left < 0:
             raise BudgetError
+
+
+def charge_order(values: Collection[Any], budget: Budget) -> None:
+    """Charge for bringing values in order: collections are compared deeply."""
+    budget.charge(4 * len(values))
+    if not _SCALARS.issuperset(map(type, values)):
+        budget.charge(56 * len(values))
 
 
 class Context(Struct):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
-from authorizer.policy.plan.context import Budget, BudgetError, ordering
+from authorizer.policy.plan.context import Budget, BudgetError, charge_order
 from authorizer.policy.plan.values import UNDEFINED, Key, Set, Value, equal, key, sorted_items, sorted_values
 
 RESERVED: Final = 2
@@ -102,7 +102,7 @@ def values_in_order(source: Value, budget: Budget, weight: int) -> Iterable[Valu
         return [value for _, value in items_in_order(source, budget, weight)]
     found = values(source, budget, weight)
     if kind is Set:
-        budget.charge(ordering(source.items))
+        charge_order(source.items, budget)
         return sorted_values(found)
     return found
 
@@ -125,10 +125,10 @@ def items_in_order(source: Value, budget: Budget, weight: int) -> Iterable[tuple
         return enumerate(values(source, budget, weight))
     found = values(source, budget, weight)
     if kind is dict:
-        budget.charge(ordering(source))
+        charge_order(source, budget)
         return sorted_items(source)
     if kind is Set:
-        budget.charge(ordering(source.items))
+        charge_order(source.items, budget)
     ordered = sorted_values(found)
     return zip(ordered, ordered, strict=True)
 

@@ -14,7 +14,7 @@ from authorizer.policy.plan.builtins.calling import (
     wrong_type,
 )
 from authorizer.policy.plan.builtins.reals import bounded, exact, integral, rounded, settled
-from authorizer.policy.plan.context import BudgetError, Context, ordering
+from authorizer.policy.plan.context import BudgetError, Context, charge_order
 from authorizer.policy.plan.values import (
     UNDEFINED,
     Set,
@@ -82,14 +82,14 @@ def _extreme(context: Context, value: Value, direct: Callable[..., Any]) -> Valu
     found = elements(value, 1, "set", "array")
     if not found:
         return UNDEFINED
-    context.budget.charge(ordering(found))
+    charge_order(found, context.budget)
     deep(context, *found)
     return direct(found) if set(map(type, found)) in _COMPARABLE else direct(found, key=sort_key)
 
 
 def _sort(context: Context, value: Value) -> list[Value]:
     found = elements(value, 1, "set", "array")
-    context.budget.charge(ordering(found))
+    charge_order(found, context.budget)
     deep(context, *found)
     return sorted_values(found)
 
@@ -108,6 +108,7 @@ def _any(context: Context, value: Value) -> bool:
 
 def _compared(context: Context, a: Value, b: Value) -> int:
     deep(context, a, b)
+    deep(context, a, b)  # what is compared is put in order first
     return compare(a, b)
 
 

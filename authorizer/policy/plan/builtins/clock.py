@@ -52,8 +52,8 @@ def _in_range(nanoseconds: int) -> int:
 
 
 def _format(context: Context, value: Value) -> str:
-    at, zone, layout = _read(value)
     context.budget.charge(_CALL)
+    at, zone, layout = _read(value)
     spend(context, 32 * len(layout))
     return format_time(at, zone, NAMED.get(layout, layout) or NAMED["RFC3339Nano"])
 

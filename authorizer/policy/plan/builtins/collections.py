@@ -38,7 +38,7 @@ def _slice(context: Context, value: Value, start: Value, stop: Value) -> list[Va
 
 def _intersect(context: Context, x: Value, y: Value) -> Set:
     first, second = collection(x, 1), collection(y, 2)
-    context.budget.charge(len(first))
+    context.budget.charge(3 * len(first))
     return Set({name: each for name, each in first.items.items() if name in second.items})
 
 
@@ -50,7 +50,7 @@ def _unite(context: Context, x: Value, y: Value) -> Set:
 
 def _difference(context: Context, x: Value, y: Value) -> Set:
     first, second = collection(x, 1), collection(y, 2)
-    context.budget.charge(len(first))
+    context.budget.charge(3 * len(first))
     return Set({name: each for name, each in first.items.items() if name not in second.items})
 
 

@@ -18,7 +18,7 @@ _NANOSECONDS: Final = {
     "h": 3_600_000_000_000,
 }
 _HOURS: Final = {"d": 24, "w": 7 * 24, "y": 365 * 24}
-_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h|d|w|y)", re.ASCII)
+_PART = re.compile(r"([0-9]++\.?+[0-9]*+|\.[0-9]++)(ns|us|\u00b5s|\u03bcs|ms|s|m|h|d|w|y)", re.ASCII)
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 _MAX_LENGTH: Final = 1000
 

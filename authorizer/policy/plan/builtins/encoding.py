@@ -50,6 +50,8 @@ def measure(context: Context, value: Value) -> None:
             kind = type(each)
             if kind is str:
                 spend(context, len(each))
+            elif kind is int:
+                context.budget.charge(each.bit_length() >> 5)
             elif kind is list:
                 below += each
             elif kind is dict:
@@ -110,7 +112,7 @@ def _decode_hex(data: bytes) -> bytes:
 def _base64_is_valid(context: Context, value: Value) -> bool:
     if type(value) is not str:
         return False
-    spend(context, len(value))
+    spend(context, 4 * len(value))
     try:
         decode_base64(as_bytes(value))
     except BuiltinError:
@@ -211,12 +213,18 @@ _decode = json.JSONDecoder(parse_int=_real, parse_float=_real, parse_constant=_c
 _outline = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_constant).decode
 
 
+def _charge_reading(context: Context, source: str) -> None:
+    """Charge for reading JSON, whether or not it turns out to be JSON: each value in it takes its time."""
+    spend(context, 4 * len(source))
+    context.budget.charge(16 + 2 * sum(map(source.count, ",:[{")))
+
+
 def read_json(context: Context, source: str) -> Value:
     """Return the value of a JSON text; of equal members the last wins, lone surrogates become U+FFFD.
 
     Raises BuiltinError.
     """
-    spend(context, 4 * len(source))
+    _charge_reading(context, source)
     try:
         value = _decode(source)
     except ValueError:
@@ -241,7 +249,7 @@ def _mended(value: Value) -> Value:
 def _json_is_valid(context: Context, value: Value) -> bool:
     if type(value) is not str:
         return False
-    spend(context, 4 * len(value))
+    _charge_reading(context, value)
     try:
         measure(context, _outline(value))
     except (BuiltinError, ValueError):

@@ -100,6 +100,7 @@ def sprintf(context: Context, layout: str, values: Sequence[Argument]) -> str:
     spend(context, len(layout))
     if not arguments.reordered and arguments.next < len(values):
         for each in values[arguments.next :]:
+            context.budget.charge(_DIRECTIVE_COST)
             _charge(context, each)
         extra = ", ".join(f"{_type(each)}={_default(each)}" for each in values[arguments.next :])
         made.append(f"%!(EXTRA {extra})")

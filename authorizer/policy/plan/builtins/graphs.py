@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from authorizer.policy.plan.builtins.calling import Builtin, contextual, deep, elements, mapping
+from authorizer.policy.plan.builtins.calling import DEEP, Builtin, contextual, deep, elements, mapping
 from authorizer.policy.plan.builtins.rendering import MAX_DEPTH
-from authorizer.policy.plan.context import BudgetError, Context
+from authorizer.policy.plan.context import BudgetError, Context, charge_order
 from authorizer.policy.plan.values import Set, Value, key, set_of, sorted_items, sorted_values
 
 
@@ -18,20 +18,22 @@ def _walk(context: Context, value: Value) -> list[Value]:
         context.budget.charge(2 + len(path))
         found.append([path, current])
         kind = type(current)
+        if kind not in DEEP:
+            continue
+        context.budget.charge(4 * len(current))
         if kind is list:
             inner = list(enumerate(current))
         elif kind is dict:
+            charge_order(current, context.budget)
             inner = sorted_items(current)
-        elif kind is Set:
-            inner = [(each, each) for each in sorted_values(current)]
         else:
-            continue
-        context.budget.charge(len(inner))
+            charge_order(current.items, context.budget)
+            inner = [(each, each) for each in sorted_values(current)]
         waiting += [([*path, name], each) for name, each in reversed(inner)]
     return found
 
 
-def _neighbours(graph: dict[Any, Value], node: Value) -> list[Value] | None:
+def _neighbours(context: Context, graph: dict[Any, Value], node: Value) -> list[Value] | None:
     """Return a node's neighbours, None if the graph has no such node."""
     stored = key(node)
     if stored not in graph:
@@ -39,20 +41,25 @@ def _neighbours(graph: dict[Any, Value], node: Value) -> list[Value] | None:
     edges = graph[stored]
     if type(edges) is list:
         return edges
-    return sorted_values(edges) if type(edges) is Set else []
+    if type(edges) is not Set:
+        return []
+    charge_order(edges.items, context.budget)
+    return sorted_values(edges)
 
 
 def _reachable(context: Context, value: Value, start: Value) -> Set:
     graph = mapping(value, 1)
-    waiting = list(elements(start, 2, "{array, set}"))
+    waiting = elements(start, 2, "{array, set}")
+    context.budget.charge(len(waiting))
+    waiting = list(waiting)
     reached = Set()
     while waiting:
-        context.budget.charge(6)
+        context.budget.charge(10)
         node = waiting.pop()
         deep(context, node)
         if node in reached:
             continue
-        edges = _neighbours(graph, node)
+        edges = _neighbours(context, graph, node)
         if edges is not None:
             context.budget.charge(len(edges))
             waiting += edges
@@ -68,7 +75,7 @@ def _paths(context: Context, value: Value, start: Value) -> Set:
         if len(path) > MAX_DEPTH:
             raise BudgetError
         context.budget.charge(1 + 2 * len(path))
-        edges = _neighbours(graph, node)
+        edges = _neighbours(context, graph, node)
         if edges is None:
             paths.append(path)
             return
@@ -85,8 +92,9 @@ def _paths(context: Context, value: Value, start: Value) -> Set:
                 extend(longer, passed, each)
 
     for node in elements(start, 2, "{array, set}"):
+        context.budget.charge(6)
         deep(context, node)
-        edges = _neighbours(graph, node)
+        edges = _neighbours(context, graph, node)
         if edges is None:
             continue
         if not edges:

@@ -135,8 +135,9 @@ def _mac(context: Context, algorithm: str, secret: bytes, data: bytes) -> bytes:
 
 def _mac_verifier(algorithm: str) -> Callable[[Context, Value, Value], bool]:
     def verify(context: Context, value: Value, source: Value) -> bool:
-        parts = encoded(value, 1).split(b".")
-        secret = encoded(source, 2)
+        token, secret = encoded(value, 1), encoded(source, 2)
+        spend(context, 4 * len(token))
+        parts = token.split(b".")
         if len(parts) != 3:
             raise BuiltinError(f"encoded JWT must have 3 sections, found {len(parts)}")
         made = _mac(context, algorithm, secret, parts[0] + b"." + parts[1])

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from authorizer.policy.plan.builtins.calling import Builtin, elements, plain, wrong_type
+from authorizer.policy.plan.builtins.calling import Builtin, contextual, deep, elements, plain, wrong_type
+from authorizer.policy.plan.context import Context
 from authorizer.policy.plan.values import Set, Value, set_of, type_name
 
 
@@ -20,8 +21,11 @@ def _cast(kind: type, name: str) -> Callable[[Value], Value]:
     return check
 
 
-def _to_set(value: Value) -> Set:
-    return value if type(value) is Set else set_of(elements(value, 1))
+def _to_set(context: Context, value: Value) -> Set:
+    if type(value) is Set:
+        return value
+    deep(context, value)
+    return set_of(elements(value, 1))
 
 
 BUILTINS: Final[Mapping[str, Builtin]] = {
@@ -29,7 +33,7 @@ BUILTINS: Final[Mapping[str, Builtin]] = {
     "cast_boolean": plain(_cast(bool, "boolean")),
     "cast_null": plain(_cast(type(None), "null")),
     "cast_object": plain(_cast(dict, "object")),
-    "cast_set": plain(_to_set),
+    "cast_set": contextual(_to_set),
     "cast_string": plain(_cast(str, "string")),
     "is_array": plain(_is(list)),
     "is_boolean": plain(_is(bool)),

@@ -5,13 +5,17 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, summarize_address_range
 from typing import Final
 
-from authorizer.policy.plan.builtins.calling import Builtin, contextual, elements, plain, text
-from authorizer.policy.plan.context import Context
+from authorizer.policy.plan.builtins.calling import DEEP, Builtin, contextual, elements, text
+from authorizer.policy.plan.context import Context, charge_order
 from authorizer.policy.plan.values import BuiltinError, Set, Value, set_of, sorted_items, sorted_values
 
 Network = IPv4Network | IPv6Network
 _MAPPED: Final = 0xFFFF << 32
 _LONGEST: Final = 64
+
+
+_READ: Final = 60
+"""The cost of reading a block or an address."""
 
 
 def _address(source: str) -> IPv4Address | IPv6Address | None:
@@ -72,17 +76,24 @@ def _inner(source: str) -> tuple[int, int, int]:
     return _block(source) if address is None else (address.version, int(address), int(address))
 
 
-def _contains(value: Value, inner: Value) -> bool:
+def _contains(context: Context, value: Value, inner: Value) -> bool:
+    context.budget.charge(_READ)
+    return _holds(value, inner)
+
+
+def _holds(value: Value, inner: Value) -> bool:
     outer, within = _block(text(value, 1)), _inner(text(inner, 1))
     return outer[0] == within[0] and outer[1] <= within[1] and within[2] <= outer[2]
 
 
-def _intersects(value: Value, other: Value) -> bool:
+def _intersects(context: Context, value: Value, other: Value) -> bool:
+    context.budget.charge(2 * _READ)
     a, b = _bounds(_operand(value)), _bounds(_operand(other))
     return a[0] == b[0] and a[1] <= b[2] and b[1] <= a[2]
 
 
-def _is_valid(value: Value) -> bool:
+def _is_valid(context: Context, value: Value) -> bool:
+    context.budget.charge(_READ)
     try:
         return type(value) is str and bool(_network(value))
     except BuiltinError:
@@ -90,19 +101,24 @@ def _is_valid(value: Value) -> bool:
 
 
 def _expand(context: Context, value: Value) -> Set:
+    context.budget.charge(_READ)
     version, first, last = _bounds(_operand(value))
     context.budget.charge(8 * (last - first + 1))
     kind = IPv4Address if version == 4 else IPv6Address
     return set_of(str(kind(number)) for number in range(first, last + 1))
 
 
-def _named(value: Value, position: int) -> Iterator[tuple[Value, Value]]:
+def _named(context: Context, value: Value, position: int) -> Iterator[tuple[Value, Value]]:
     """Yield the blocks of an operand of ``cidr_contains_matches``, each with what names it in the result."""
+    if type(value) in DEEP:
+        context.budget.charge(len(value))
     if type(value) is list:
         pairs = list(enumerate(value))
     elif type(value) is Set:
+        charge_order(value.items, context.budget)
         pairs = [(each, each) for each in sorted_values(value)]
     elif type(value) is dict:
+        charge_order(value, context.budget)
         pairs = sorted_items(value)
     else:
         yield value, text(value, position)
@@ -115,10 +131,11 @@ def _named(value: Value, position: int) -> Iterator[tuple[Value, Value]]:
 
 def _contains_matches(context: Context, outer: Value, inner: Value) -> Set:
     found: list[Value] = []
-    for name, block in _named(outer, 1):
-        for inner_name, candidate in _named(inner, 2):
+    for name, block in _named(context, outer, 1):
+        context.budget.charge(8)
+        for inner_name, candidate in _named(context, inner, 2):
             context.budget.charge(40)
-            if _contains(block, candidate):
+            if _holds(block, candidate):
                 found.append([name, inner_name])
     return set_of(found)
 
@@ -166,11 +183,11 @@ def _merge(context: Context, value: Value) -> Set:
 
 
 BUILTINS: Final[Mapping[str, Builtin]] = {
-    "net.cidr_contains": plain(_contains),
+    "net.cidr_contains": contextual(_contains),
     "net.cidr_contains_matches": contextual(_contains_matches),
     "net.cidr_expand": contextual(_expand),
-    "net.cidr_intersects": plain(_intersects),
-    "net.cidr_is_valid": plain(_is_valid),
+    "net.cidr_intersects": contextual(_intersects),
+    "net.cidr_is_valid": contextual(_is_valid),
     "net.cidr_merge": contextual(_merge),
-    "net.cidr_overlap": plain(_contains),
+    "net.cidr_overlap": contextual(_contains),
 }

@@ -15,8 +15,6 @@ from authorizer.policy.plan.builtins.calling import (
     Builtin,
     contextual,
     number,
-    plain,
-    spend,
     text,
     whole,
     wrong_operand,
@@ -217,7 +215,7 @@ def to_number(value: Value) -> int | float:
 
 def _to_number(context: Context, value: Value) -> int | float:
     if type(value) is str:
-        spend(context, 4 * len(value))
+        context.budget.charge(40 + (len(value) >> 2))
     return to_number(value)
 
 
@@ -229,13 +227,16 @@ def _format_int(x: Value, base: Value) -> str:
     return format(bounded(value if type(value) is int else int(exact(value))), letter)
 
 
-def _weighed(function: Callable[..., Value]) -> Builtin:
-    """Return the builtin of a function that takes its time with large integers and sets."""
+def _weighed(function: Callable[..., Value], real: int = 60, least: int = 0) -> Builtin:
+    """Return the builtin of a function that takes its time with large integers, sets, and, ``real``, other numbers."""
 
     def compute(context: Context, *operands: Value) -> Value:
+        context.budget.charge(least)
         for each in operands:
             if type(each) is int and each.bit_length() > MANTISSA:
-                context.budget.charge(each.bit_length())
+                context.budget.charge(real + each.bit_length())
+            elif type(each) is float:
+                context.budget.charge(real)
             elif type(each) is Set:
                 context.budget.charge(len(each))
         return function(*operands)
@@ -244,22 +245,22 @@ def _weighed(function: Callable[..., Value]) -> Builtin:
 
 
 BUILTINS: Final[Mapping[str, Builtin]] = {
-    "abs": _weighed(absolute),
-    "bits.and": plain(_bits(and_)),
-    "bits.lsh": plain(lambda x, y: _shift(x, y, left=True)),
-    "bits.negate": plain(lambda x: ~whole(x, 1)),
-    "bits.or": plain(_bits(or_)),
-    "bits.rsh": plain(lambda x, y: _shift(x, y, left=False)),
-    "bits.xor": plain(_bits(xor)),
+    "abs": _weighed(absolute, real=200),
+    "bits.and": _weighed(_bits(and_)),
+    "bits.lsh": _weighed(lambda x, y: _shift(x, y, left=True)),
+    "bits.negate": _weighed(lambda x: ~whole(x, 1)),
+    "bits.or": _weighed(_bits(or_)),
+    "bits.rsh": _weighed(lambda x, y: _shift(x, y, left=False)),
+    "bits.xor": _weighed(_bits(xor)),
     "ceil": _weighed(_rounding(_ceiling)),
-    "div": _weighed(divide),
+    "div": _weighed(divide, real=300, least=40),
     "floor": _weighed(_rounding(_floor)),
     "format_int": _weighed(_format_int),
-    "minus": _weighed(minus),
-    "mul": plain(times),
+    "minus": _weighed(minus, real=100),
+    "mul": _weighed(times, real=100),
     "numbers.range": contextual(lambda context, x, y: _range(context, x, y, 1)),
     "numbers.range_step": contextual(_range_step),
-    "plus": plain(plus),
+    "plus": _weighed(plus, real=100),
     "rand.intn": contextual(_random),
     "rem": _weighed(remainder),
     "round": _weighed(_rounding(_half_away)),

@@ -139,7 +139,7 @@ def _run_of(context: Context, larger: list[Value], smaller: list[Value]) -> bool
     """Tell whether the elements of ``smaller`` follow each other somewhere in ``larger``."""
     size = len(smaller)
     for start in range(len(larger) - size + 1):
-        context.budget.charge(1)
+        context.budget.charge(5)
         matched = 0
         while matched < size and _same(context, larger[start + matched], smaller[matched]):
             matched += 1

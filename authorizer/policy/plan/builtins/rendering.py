@@ -49,10 +49,11 @@ def rendered(context: Context, value: Value, depth: int = MAX_DEPTH) -> str:
     if kind is bool:
         return "true" if value else "false"
     if kind is int or kind is float:
+        context.budget.charge(value.bit_length() >> 5 if kind is int else 1)
         return number_text(value)
     if not depth:
         raise BudgetError
-    context.budget.charge(len(value))
+    context.budget.charge(10 + 6 * len(value))
     if kind is list:
         return f"[{', '.join(rendered(context, each, depth - 1) for each in value)}]"
     if kind is dict:

@@ -22,7 +22,7 @@ from authorizer.policy.plan.builtins.calling import (
 )
 from authorizer.policy.plan.builtins.gofmt import sprintf
 from authorizer.policy.plan.builtins.rendering import plainly, rendered
-from authorizer.policy.plan.context import Context
+from authorizer.policy.plan.context import Context, charge_order
 from authorizer.policy.plan.values import BuiltinError, Set, Value, sorted_values
 
 _SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
@@ -63,13 +63,14 @@ def _upper_character(character: str) -> str:
 def _concat(context: Context, delimiter: Value, value: Value) -> str:
     join = text(delimiter, 1)
     if type(value) is Set:
+        charge_order(value.items, context.budget)
         parts = sorted_values(value)
     elif type(value) is list:
+        context.budget.charge(len(value))
         parts = value
     else:
         raise wrong_type(2, value, "set", "array")
     check_texts(parts, value, 2)
-    context.budget.charge(len(parts))
     spend(context, sum(map(len, parts)) + len(join) * len(parts))
     return join.join(parts)
 
@@ -173,8 +174,10 @@ def _trimmer(cut: Callable[[str, str], str]) -> Callable[[Context, Value, Value]
 
 def _stripper(strip: Callable[[str, str], str]) -> Callable[[Context, Value, Value], str]:
     def trim(context: Context, value: Value, part: Value) -> str:
-        base, removed = text(value, 1), "".join(dict.fromkeys(text(part, 2)))
-        spend(context, len(base) * (1 + len(removed) // 8) + len(part))  # each character is looked for in the others
+        base, removed = text(value, 1), text(part, 2)
+        spend(context, 4 * len(removed))
+        removed = "".join(dict.fromkeys(removed))
+        spend(context, len(base) * (1 + len(removed) // 8))  # each character is looked for in the others
         return strip(base, removed) if removed else base
 
     return trim
@@ -192,18 +195,19 @@ def _reverse(context: Context, value: Value) -> str:
     return base[::-1]
 
 
-def _candidates(value: Value, position: int) -> tuple[str, ...]:
+def _candidates(context: Context, value: Value, position: int) -> tuple[str, ...]:
     if type(value) is str:
         return (value,)
     if type(value) is not list and type(value) is not Set:
         raise wrong_type(position, value, "string", "set", "array")
+    context.budget.charge(len(value))
     return tuple(texts(value, position))
 
 
 def _any_affix(test: Callable[[str, tuple[str, ...]], bool]) -> Callable[[Context, Value, Value], bool]:
     def match(context: Context, value: Value, base: Value) -> bool:
-        searched, affixes = _candidates(value, 1), _candidates(base, 2)
-        context.budget.charge(len(searched) * (1 + len(affixes) // 4))
+        searched, affixes = _candidates(context, value, 1), _candidates(context, base, 2)
+        context.budget.charge(len(searched) * (2 + len(affixes) // 3))
         return any(test(each, affixes) for each in searched)
 
     return match
@@ -212,6 +216,7 @@ def _any_affix(test: Callable[[str, tuple[str, ...]], bool]) -> Callable[[Contex
 def _sprintf(context: Context, layout: Value, values: Value) -> str:
     shown = text(layout, 1)
     found = array(values, 2)
+    context.budget.charge(len(found))
     return sprintf(
         context, shown, [each if type(each) in {int, float, str} else rendered(context, each) for each in found]
     )
@@ -221,6 +226,7 @@ def template_string(context: Context, parts: Value) -> str:
     """Return the parts of a template string put together; a set holds the value of an expression, or nothing."""
     made: list[str] = []
     for each in array(parts, 1):
+        context.budget.charge(8)
         value = each
         if type(each) is Set:
             if not each.items:

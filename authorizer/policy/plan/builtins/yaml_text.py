@@ -24,6 +24,8 @@ _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "F
 _OLD_BOOLEANS: Final = frozenset({"y", "n", "yes", "no", "on", "off"})
 _MAX_DIGITS: Final = 300
 _READING: Final = 40
+_OPENING: Final = 200
+"""The cost of what may begin a level, beside that of its characters."""
 _WRITING: Final = 20
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _PLAIN: Final = "!plain"
@@ -123,7 +125,7 @@ def read(source: str) -> Value:
 
 
 def _read(context: Context, source: str) -> Value:
-    context.budget.charge(_READING * len(source))
+    context.budget.charge(_READING * len(source) + _OPENING * (1 + sum(map(source.count, "[{-:"))))
     value = read(source)
     measure(context, value)
     return value
