@@ -125,7 +125,7 @@ def _member(context: Context, value: Value, within: Value) -> bool:
         return key(value) in within.items
     if kind is not list and kind is not dict:
         return False
-    context.budget.charge(len(within) * (1 + before - context.budget.left))
+    context.budget.charge(2 * len(within) * (1 + before - context.budget.left))
     return any(equal(value, each) for each in (within if kind is list else within.values()))
 
 

@@ -30,7 +30,7 @@ def _path(context: Context, value: Value) -> list[Value]:
         raise wrong_operand(2, f"{why} but got {type_name(value)}")
     if len(found) > MAX_DEPTH:
         raise BudgetError
-    context.budget.charge(len(found) + 6)
+    context.budget.charge(2 * len(found) + 12)
     deep(context, *found)
     return found
 
@@ -52,7 +52,7 @@ def _tree(context: Context, value: Value) -> Tree:
 def _filtered(context: Context, value: Value, tree: Tree | None) -> Value:
     if tree is None:
         return value
-    context.budget.charge(2 * len(tree) + 1)
+    context.budget.charge(4 * len(tree) + 2)
     kind = type(value)
     if kind is list:
         context.budget.charge(len(value))

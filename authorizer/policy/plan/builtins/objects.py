@@ -79,7 +79,7 @@ def merged(
     """Return both objects in one; where both have objects these are merged, else the second wins."""
     if not depth:
         raise BudgetError
-    context.budget.charge(len(first) + len(second))
+    context.budget.charge(4 + len(first) + 2 * len(second))
     result = first | second
     for stored, update in second.items():
         if type(update) is dict:
@@ -139,7 +139,7 @@ def _run_of(context: Context, larger: list[Value], smaller: list[Value]) -> bool
     """Tell whether the elements of ``smaller`` follow each other somewhere in ``larger``."""
     size = len(smaller)
     for start in range(len(larger) - size + 1):
-        context.budget.charge(5)
+        context.budget.charge(9)
         matched = 0
         while matched < size and _same(context, larger[start + matched], smaller[matched]):
             matched += 1
