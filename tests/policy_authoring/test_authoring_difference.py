@@ -193,3 +193,30 @@ policies:
     assert [one.when for one in differences(before, after)] == [
         "resource.point:places = site:s and resource.point:units does not exist"
     ]
+
+
+OPEN = """
+kind: Catalog
+fields: {level: {type: int, scope: assignee}}
+collections: {seniors: {where: {assignee.level: {gte: LEVEL}}}}
+---
+{kind: Application, id: app, rights: {r: {}}, http: {hosts: [h], HTTProutes: {GET /r: {right: r}}}}
+---
+{kind: Policies, policies: [{id: p, right: app/r, to: {collection: seniors}}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "gained"),
+    [
+        (("5", ""), ("5", ""), []),
+        (("5", ""), ("4", ""), ["collection seniors where assignee.level gte 4"]),
+        (("5", ""), ("5", "accept: [encoded_slash], "), ["requests that are doubtful: encoded_slash"]),
+        (("5", "issuers: [main], "), ("5", "issuers: [main, other], "), ["tokens of other"]),
+        (("5", "issuers: [main], "), ("5", ""), ["tokens of every issuer"]),
+        (("5", ""), ("5", "issuers: [main], "), []),
+    ],
+)
+def test_what_applications_accept_and_collections_are_compared(old, new, gained):
+    before, after = (sources(OPEN.replace("LEVEL", level).replace("HTTP", http)).estate for level, http in (old, new))
+    assert [one.what for one in readings(before, after) if one.way == "gained"] == gained

@@ -80,6 +80,30 @@ def test_openapi():
     )
 
 
+def test_operations_of_one_name_share_no_right():
+    made = import_openapi(
+        b"""
+openapi: 3.0.0
+info: {title: Pets}
+servers: [{url: "https://api.example"}]
+paths:
+  /pets/{id}:
+    get: {operationId: pet, security: [{o: [read]}]}
+    put: {operationId: "delete/pets/{id}", security: [{o: [write]}]}
+    delete: {operationId: pet}
+    patch: {operationId: "delete/pets/{id}"}
+components: {securitySchemes: {o: {type: oauth2, flows: {clientCredentials: {tokenUrl: "https://x.example", scopes: {read: "", write: ""}}}}}}
+""",
+        "pets.yaml",
+    )
+    estate = compile_documents({"pets.yaml": made.text.encode()}).estate
+    assert {route.method: route.right for route in estate.applications["pets"].routes} == {
+        "GET": "pet", "PUT": "delete.pets._id", "DELETE": "delete.pets._id_-2", "PATCH": "patch.pets._id_-2"
+    }  # fmt: skip
+    assert sorted(policy.target for policy in estate.policies) == ["delete.pets._id", "pet"]
+    assert "DELETE /pets/{id}: another operation is called 'pet' too" in made.notes
+
+
 def test_swagger():
     document = {
         "swagger": "2.0",

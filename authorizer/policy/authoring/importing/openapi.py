@@ -5,6 +5,7 @@ asks for another credential, or for none, is granted to nobody until somebody wr
 """
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 from msgspec import Struct
@@ -43,6 +44,7 @@ def import_openapi(data: bytes, file: str, application: str = "") -> Imported:
 def _routes(operations: tuple[Operation, ...], notes: list[str]) -> Iterator[_Route]:
     taken: dict[tuple[Any, ...], str] = {}
     names = Names()
+    used: set[str] = set()
     for operation in operations:
         if operation.unwritable:
             continue
@@ -54,7 +56,13 @@ def _routes(operations: tuple[Operation, ...], notes: list[str]) -> Iterator[_Ro
         if free:
             taken |= {(host, *form): operation.title for host in free}
             method, _, path = operation.title.partition(" ")
-            yield _Route(replace(operation, hosts=free), names.name(operation.id or f"{method.lower()}{path}"))
+            text = operation.id or f"{method.lower()}{path}"
+            # INVARIANT: no two operations share a right by their names: one would be granted what is the other's.
+            if text in used:
+                notes.append(f"{operation.title}: another operation is called {text!r} too")
+                text = next(one for number in count(2) if (one := f"{method.lower()}{path}-{number}") not in used)
+            used.add(text)
+            yield _Route(replace(operation, hosts=free), names.name(text))
 
 
 def _application(name: str, hosts: tuple[str, ...], group: list[_Route], notes: list[str]) -> Iterator[Tree]:
