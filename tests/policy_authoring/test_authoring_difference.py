@@ -220,3 +220,29 @@ collections: {seniors: {where: {assignee.level: {gte: LEVEL}}}}
 def test_what_applications_accept_and_collections_are_compared(old, new, gained):
     before, after = (sources(OPEN.replace("LEVEL", level).replace("HTTP", http)).estate for level, http in (old, new))
     assert [one.what for one in readings(before, after) if one.way == "gained"] == gained
+
+
+TREES = """
+{kind: AssignmentPoints, id: e, types: [sub], tree: {"sub:x": , "sub:y": }}
+---
+{kind: AssignmentPoints, id: s, types: [land], tree: {"land:no": }}
+---
+kind: Application
+id: app
+model: azure+pbac
+rights: {r: {}}
+http: {hosts: [h], routes: {"GET /{p}/{q}": {right: r, resource: {point: {e: path.p, s: path.q}}}}}
+---
+kind: Policies
+policies:
+  - {id: one, right: app/r, to: {group: g}, at: {sub: x}}
+  - {id: two, right: app/r, to: {group: g}, at: {land: "no"}}
+  - {id: stop, effect: deny, right: app/r, at: {land: "no"}, reason: stop}
+"""
+
+
+@pytest.mark.parametrize(("at", "ids"), [("sub:x", ["one", "two"]), ("sub:y", ["two"]), ("land:no", ["one", "two"])])
+def test_who_can_at_a_point_knows_of_grants_in_other_trees(at, ids):
+    found = who_can(sources(TREES).estate, "app", "r", at)
+    assert [one.allow.id for one in found] == ids
+    assert {denial.id for one in found for denial in one.denials} == {"stop"}

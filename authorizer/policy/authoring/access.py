@@ -25,11 +25,24 @@ class Access(Struct, frozen=True):
 
 
 def who_can(estate: Estate, application: str, right: str, point: str = "") -> tuple[Access, ...]:
-    """Return the grants of a right, by assignee; with ``point`` (``type:name``) those that hold there."""
-    about = _about(estate, application, right)
+    """Return the grants of a right, by assignee; with ``point`` (``type:name``) those that can hold there.
+
+    A request has a point in each tree: what is limited to one in another tree can hold at all points of this one.
+    """
     here = chain(estate, point) if point else ()
-    allows = [one for one in about if one.effect == "allow" and (not point or not one.point or one.point in here)]
-    return tuple(_access(right, allow, about, here) for allow in sorted(allows, key=lambda one: (one.token, one.id)))
+    tree = _tree(estate, point)
+    about = [
+        one
+        for one in _about(estate, application, right)
+        if not point or not one.point or one.point in here or _tree(estate, one.point) != tree
+    ]
+    allows = sorted((one for one in about if one.effect == "allow"), key=lambda one: (one.token, one.id))
+    return tuple(_access(right, allow, about) for allow in allows)
+
+
+def _tree(estate: Estate, point: str) -> str:
+    kind = point.partition(":")[0]
+    return next((name for name, types in estate.catalog.trees.items() if kind in types), "")
 
 
 def what_can(estate: Estate, tokens: frozenset[str]) -> tuple[Access, ...]:
@@ -43,7 +56,7 @@ def what_can(estate: Estate, tokens: frozenset[str]) -> tuple[Access, ...]:
     found = []
     for (_, right), rules in sorted(about.items()):
         mine = [one for one in rules if one.effect == "allow"]
-        found += [_access(right, allow, rules, ()) for allow in sorted(mine, key=lambda one: one.id)]
+        found += [_access(right, allow, rules) for allow in sorted(mine, key=lambda one: one.id)]
     return tuple(found)
 
 
@@ -53,11 +66,10 @@ def _about(estate: Estate, application: str, right: str) -> list[Policy]:
     return [one for one in mine if right in rights_of(one, declared)]
 
 
-def _access(right: str, allow: Policy, about: Iterable[Policy], here: tuple[str, ...]) -> Access:
+def _access(right: str, allow: Policy, about: Iterable[Policy]) -> Access:
     against = [one for one in about if one.effect != "allow" and one.id not in allow.overrides]
-    at = [one for one in against if not one.point or not here or one.point in here]
-    denials = sorted((one for one in at if one.effect == "deny"), key=lambda one: one.id)
-    gates = sorted((one for one in at if one.effect == "gate"), key=lambda one: one.id)
+    denials = sorted((one for one in against if one.effect == "deny"), key=lambda one: one.id)
+    gates = sorted((one for one in against if one.effect == "gate"), key=lambda one: one.id)
     return Access(right, allow, tuple(denials), tuple(gates))
 
 
