@@ -121,6 +121,7 @@ POLICY = "{kind: Policies, policies: [{id: p, right: shop/read, to: {group: g}, 
         ("x-a: a", "x-a: b", "x-b: c", ["R021"]),
         ("x-a: a", "x-b: b", "x-a: b", ["R021"]),
         ("x-a: a", "x-b: b", "x-b: c", ["R021"]),
+        ("x-a: a, X-A: b", "x-b: b", "x-c: c", ["R021"]),
         ("x-a: a", "x-b: b", "x-c: $resource.tenant", []),
     ],
 )

@@ -32,7 +32,7 @@ def read_emit(
 ) -> tuple[Emit, ...]:
     """Read ``{upstream: {HEADER: VALUE}, response: {..}}``; ``linked`` are the resource fields that may be told."""
     emit = findings.fields(node, "emit", TOWARDS)
-    found = []
+    found: list[Emit] = []
     for towards in TOWARDS:
         for name, key, value in findings.named(emit.get(towards) if emit else None, f"emit.{towards}"):
             header = name.lower()
@@ -40,6 +40,9 @@ def read_emit(
                 findings.error("A022", key.place, f"{name[:80]!r} is not a header name", "letters, digits and '-'")
             elif header in _TAKEN or header.startswith(_TAKEN_STARTS):
                 findings.error("A022", key.place, f"the header {header!r} is not a policy's to set", "choose another")
+            elif any((one.towards, one.header) == (towards, header) for one in found):
+                # In capitals or not, it is one header.
+                findings.error("R021", key.place, f"the header {header!r} stands here twice", "keep one")
             else:
                 source = _read_value(value, header, linked, find, catalog, findings)
                 if source is not None:
