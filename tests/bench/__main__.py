@@ -12,6 +12,7 @@ from tests.bench import (
     policy,
     rego,
     rego_activation,
+    rego_breach,
     transport,
     workers,
 )
@@ -27,6 +28,7 @@ GROUPS = {
     "policy": policy.run,
     "rego": rego.run,
     "rego_activation": rego_activation.run,
+    "rego_breach": rego_breach.run,
     "transport": transport.run,
     "workers": workers.run,
 }

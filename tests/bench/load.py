@@ -110,7 +110,7 @@ def wrk(port: int, token: str, clients: int, path: str) -> tuple[float, float, f
     text = subprocess.run([*command, url], capture_output=True, text=True, check=True, timeout=60).stdout
     if "Non-2xx" in text:
         sys.exit(f"wrk: not every request was allowed\n{text}")
-    latency = [_milliseconds(re.search(rf"\s{share}%\s+(\S+)", text)[1]) for share in (50, 99)]
+    latency = [milliseconds(re.search(rf"\s{share}%\s+(\S+)", text)[1]) for share in (50, 99)]
     return float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]), *latency
 
 
@@ -130,6 +130,6 @@ def framed_check(token: str) -> bytes:
     return b"\0" + struct.pack(">I", len(message)) + message
 
 
-def _milliseconds(text: str) -> float:
+def milliseconds(text: str) -> float:
     value, unit = re.match(r"([\d.]+)(us|ms|s)", text).groups()
     return float(value) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]

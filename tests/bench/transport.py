@@ -47,7 +47,7 @@ def run() -> dict[str, Row]:
         for _ in range(ROUNDS):
             for kind, server in servers.items():
                 found.setdefault(kind, []).append(_direct(server, body))
-        listeners = stack.enter_context(_envoy({kind: server.port for kind, server in servers.items()}, Path(folder)))
+        listeners = stack.enter_context(envoy({kind: server.port for kind, server in servers.items()}, Path(folder)))
         for _ in range(ROUNDS):
             for kind, port in listeners.items():
                 found.setdefault(kind, []).append(_behind_envoy(port, token))
@@ -120,7 +120,7 @@ def _grpcio(medians: Mapping[str, Figures]) -> dict[str, Row]:
 
 
 @contextmanager
-def _envoy(backends: Mapping[str, int], folder: Path) -> Iterator[dict[str, int]]:
+def envoy(backends: Mapping[str, int], folder: Path) -> Iterator[dict[str, int]]:
     """Run an Envoy with one listener for each backend, and one that does not ask; yield the ports."""
     ports = {name: load.free_port() for name in ("no_check", *backends)}
     config = {
