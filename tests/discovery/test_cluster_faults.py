@@ -237,8 +237,9 @@ async def test_fifty_thousand_objects(server: ApiServer, capsys: pytest.CaptureF
     await server.put(stored(route("many", f"r{number:05}")) for number in range(MANY))
     before = time.monotonic()
     command = [sys.executable, "-m", "authorizer", "discover", "--output=json", f"--kubernetes={server.kubeconfig()}"]
-    done = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, timeout=600)
+    done = await asyncio.to_thread(subprocess.run, command, check=False, capture_output=True, timeout=600)
     took = time.monotonic() - before
+    assert done.returncode == 0, done.stderr
     apis = json.loads(done.stdout)["apis"]
     assert len([api for api in apis if api["id"].startswith("kubernetes/HTTPRoute/many/")]) == MANY
     megabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024

@@ -135,6 +135,7 @@ async def back(scene: Scene) -> None:
 async def test_the_catalogue_becomes_the_truth(scene: Scene, history: list[Step]) -> None:
     truth: Truth = {}
     scene.seen.update(name for name, _, _ in history)
+    await until(scene.cluster, lambda found: not paths(found))
     try:
         for step in history:
             known = paths(await scene.cluster.read())

@@ -186,3 +186,52 @@ async def test_too_many_objects_and_a_kind_that_is_not_served():
 
     await against(lambda _: web.json_response(page(*map(named, "abc"))), use)
     assert held.objects == {}
+
+
+async def test_a_watch_that_is_refused_is_not_one_that_fails():
+    statuses = {"list": 200, "watch": 403}
+
+    def answer(request: web.Request) -> web.StreamResponse:
+        status = statuses["watch" if "watch" in request.query else "list"]
+        return web.json_response(page(named("a")), status=status)
+
+    held, _ = feed()
+
+    async def use(session: aiohttp.ClientSession, at: Access) -> None:
+        await held.list_once(session, at, 0)
+        assert (held.state, held.seen) == ("current", True)
+        for _ in range(2):
+            await held.watch_once(session, at)
+            assert (held.state, held.seen, held.version, len(held.objects)) == ("forbidden", False, "", 1)
+            # That it may be listed does not make it current again.
+            await held.list_once(session, at, 0)
+            assert held.state == "forbidden"
+        statuses["watch"] = 200
+        await held.watch_once(session, at)
+        assert (held.state, held.seen) == ("current", True)
+
+    await against(answer, use)
+
+
+async def test_a_watch_that_breaks_off_keeps_its_place():
+    held, _ = feed()
+    held.version = "5"
+    event = json.dumps({"type": "ADDED", "object": named("b", 6)}) + "\n"
+
+    def answer(_: web.Request) -> web.StreamResponse:
+        # More is announced than comes.
+        return web.Response(text=event, headers={"content-length": str(len(event) + 10)})
+
+    await against(answer, held.watch_once)
+    assert (held.version, held.state, held.failures) == ("6", "current", 0)
+
+
+async def test_a_list_that_never_ends_is_given_up():
+    held, _ = feed()
+
+    async def use(session: aiohttp.ClientSession, at: Access) -> None:
+        with pytest.raises(DiscoveryError, match="does not end"):
+            await held.list_once(session, at, 0)
+
+    await against(lambda _: web.json_response(page(named("a"), cursor="again")), use)
+    assert held.objects == {}

@@ -55,7 +55,7 @@ def parsed(text: str) -> list[dict[str, Any]]:
     ]
 
 
-def apart(text: str, number: int) -> list[dict[str, Any]]:
+def apart(text: str, place: str) -> list[dict[str, Any]]:
     """Return the objects of a file, moved to namespaces of its own: the files of an archive use the same names."""
 
     def moved(value: Any) -> Any:
@@ -64,15 +64,15 @@ def apart(text: str, number: int) -> list[dict[str, Any]]:
         return [moved(each) for each in value] if isinstance(value, list) else value
 
     def _renamed(said: Any) -> Any:
-        return f"f{number}-{said}" if isinstance(said, str) else moved(said)
+        return f"{place}-{said}" if isinstance(said, str) else moved(said)
 
     found = [moved(each) for each in parsed(text)]
     for count, each in enumerate(found):
         each["metadata"]["name"] = each["metadata"].get("name") or f"unnamed-{count}"
         if each["kind"] == "Namespace":
-            each["metadata"]["name"] = f"f{number}-{each['metadata']['name']}"
+            each["metadata"]["name"] = f"{place}-{each['metadata']['name']}"
         else:
-            each["metadata"].setdefault("namespace", f"f{number}-default")
+            each["metadata"].setdefault("namespace", f"{place}-default")
         if each["kind"] == "Service":
             # The cluster gives addresses out; those of the files belong to another.
             each.get("spec", {}).pop("clusterIP", None)
@@ -90,7 +90,7 @@ def conformance() -> list[dict[str, Any]]:
 
 
 def samples(archive: str) -> list[dict[str, Any]]:
-    return [each for number, text in enumerate(texts(archive)) for each in apart(text, number)]
+    return [each for number, text in enumerate(texts(archive)) for each in apart(text, f"{archive[0]}{number}")]
 
 
 async def load(server: ApiServer, values: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -178,6 +178,13 @@ spec:
     assert "backend_not_granted" not in read(GATEWAY, far, "---" + grant).apis[0].routes[0].flags
 
 
+def test_a_redirect_on_one_backend_hides_no_other():
+    refs = "backendRefs: [{name: orders, port: 80}, {name: old, filters: [{type: RequestRedirect}]}]"
+    api = only(GATEWAY, ROUTE.replace("backendRefs: [{name: orders, port: 80}]", refs))
+    assert api.routes[0].cluster == "default/orders:80,default/old"
+    assert "redirect" in api.routes[0].flags
+
+
 @pytest.mark.parametrize(
     ("match", "path", "kind"),
     [

@@ -29,6 +29,7 @@ _RETRY_SECONDS = 15.0
 _ABSENT_SECONDS = 30.0
 _BREATH_SECONDS = 0.2
 _PATIENCE = 5
+_PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 
 class Following:
@@ -107,10 +108,21 @@ class Following:
         try:
             async with self._session() as session:
                 for feed in self.feeds:
-                    await feed.list_once(session, self.access, time.monotonic())
+                    await self._list(feed, session)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise DiscoveryError("AZ608", f"the API server did not answer ({type(error).__name__})") from error
         return await self.read()
+
+    async def _list(self, feed: Feed, session: aiohttp.ClientSession) -> None:
+        # A server that starts, learns a kind or has much to do turns some requests away (429, 503, 504).
+        for pause in _PAUSES:
+            try:
+                return await feed.list_once(session, self.access, time.monotonic())
+            except DiscoveryError as error:
+                if error.code != "AZ608":
+                    raise
+                await asyncio.sleep(pause)
+        return await feed.list_once(session, self.access, time.monotonic())
 
     def _session(self) -> aiohttp.ClientSession:
         # INVARIANT: as many connections as there are feeds: each holds one as long as it watches.
