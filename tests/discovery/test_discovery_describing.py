@@ -1,5 +1,6 @@
 """Where APIs describe themselves: files, addresses over real sockets, Services by annotations; what lies or fails."""
 
+import contextlib
 import json
 
 import pytest
@@ -235,3 +236,36 @@ def test_an_annotation_leads_nowhere_else(annotations, address, kind):
     places, notes = named(annotations, address, kind)
     assert (places, len(notes)) == ([], 1)
     assert notes[0].startswith("Service shop/orders: the annotation authorizer/")
+
+
+def _bombs():
+    """Short documents that would take long, or much memory, if each reference to a part were followed each time."""
+    get = {"get": {}}
+    many = {f"/p{number}": {"$ref": "#/x/a0"} for number in range(5_000)}
+    paths = {f"/p{number}": get for number in range(5_000)}
+    chain = {f"a{number}": {"$ref": f"#/x/a{number + 1}"} for number in range(5_000)}
+    schemes = {"securitySchemes": {"s": {"type": "oauth2"}}}
+    return {
+        "a chain of references": {"paths": many, "x": chain},
+        "members referred to": {"paths": many, "x": {"a0": {f"x-{number}": 1 for number in range(5_000)}}},
+        "a long server": {"servers": [{"url": "/" + "a" * 3_000_000}], "paths": paths},
+        "open braces": {"paths": {"/" + "{" * 300_000: get, **{"/" + "{" * number: get for number in range(1, 500)}}},
+        "variables": {
+            "servers": [{"url": "/" + "{a}" * 600, "variables": {"a": {"default": "b" * 3_000_000}}}],
+            "paths": paths,
+        },
+        "notes": {"paths": {"/" + "a" * 2000: {f"{number}" * 1000: 1 for number in range(5000)}}},
+        "security": {"security": [{"s": ["a"]}] * 5_000, "components": schemes, "paths": paths},
+        "operationId": {"paths": many, "x": {"a0": {"get": {"operationId": ["b"] * 300_000}}}},
+    }
+
+
+@pytest.mark.parametrize("name", _bombs())
+def test_a_document_costs_what_it_is_long(name):
+    """Without the bounds each of these takes minutes or gigabytes."""
+    data = json.dumps({"openapi": "3.0.0", **_bombs()[name]}).encode()
+    refused = name in {"a chain of references", "members referred to", "security", "variables"}
+    with pytest.raises(DiscoveryError, match="AZ612") if refused else contextlib.nullcontext():
+        found = describing.read(data, describing.place("it", "", file="it.json"))
+        assert len(found.operations) <= 20_000
+        assert sum(map(len, found.notes)) < 8_000_000
