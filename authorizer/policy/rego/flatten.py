@@ -63,10 +63,10 @@ class Flattener:
         """Return the rule with flat bodies and a head of variables and values."""
         body = self.body(rule.body)
         extra: list[Expr] = []
+        path = tuple(self._step(self.term(step, extra), extra) for step in rule.path)
         args = None if rule.args is None else tuple(self._named(self.term(arg, extra), extra) for arg in rule.args)
         key = None if rule.key is None else self._named(self.term(rule.key, extra), extra)
         value = None if rule.value is None else self._named(self.term(rule.value, extra), extra)
-        path = tuple(self._step(self.term(step, extra), extra) for step in rule.path)
         return replace(
             rule,
             path=path,
