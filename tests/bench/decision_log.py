@@ -1,6 +1,7 @@
-"""What a server of the decision log that is away costs decisions: the 99th percentile under a thousand checks a second.
+"""What a server of the decision log that is away costs decisions, under a thousand checks a second.
 
-In each round the server is there first and then away; what is compared are neighbours in time.
+In each round the server is there first and then away; what is compared are neighbours in time. The 99th percentile is
+the machine's as much as ours where others work on it too; the processor time a check is ours alone.
 """
 
 import gzip
@@ -25,6 +26,7 @@ ROUNDS = 5
 SECONDS = 10
 """Of each half of a round. Away for so long, the buffer of 10,000 events is full at the end."""
 
+SOCKET = "check.sock"
 _START_SECONDS = 30
 
 
@@ -41,22 +43,23 @@ def run() -> dict[str, Row]:
         body = folder / "check.bin"
         body.write_bytes(load.framed_check(world.token(now=int(time.time()))))
         port = load.free_port()
-        with _serving(folder, port) as socket:
+        with _serving(folder, port) as serving:
             for _ in range(ROUNDS):
                 with _log_server(port):
-                    _p99(folder, socket, body, 2)
-                    there.append(_p99(folder, socket, body, SECONDS))
-                away.append(_p99(folder, socket, body, SECONDS))
-    with_server, without = statistics.median(there), statistics.median(away)
-    return {
-        "decision_log.p99": Row(
+                    _ask(folder, serving, body, 2)
+                    there.append(_ask(folder, serving, body, SECONDS))
+                away.append(_ask(folder, serving, body, SECONDS))
+    found = {}
+    for column, (name, unit) in enumerate((("p99", "ms"), ("cpu", "us"))):
+        with_server, without = (statistics.median(each[column] for each in rounds) for rounds in (there, away))
+        found[f"decision_log.{name}"] = Row(
             value=round(without, 3),
-            unit="ms",
-            baseline=f"server there: {with_server:,.3f} ms",
+            unit=unit,
+            baseline=f"server there: {with_server:,.3f} {unit}",
             ratio=lower_is_better(without, with_server),
             note=f"server away, {RATE:,} checks a second",
         )
-    }
+    return found
 
 
 class _Taking(BaseHTTPRequestHandler):
@@ -86,8 +89,8 @@ def _log_server(port: int) -> Iterator[None]:
 
 
 @contextmanager
-def _serving(folder: Path, port: int) -> Iterator[Path]:
-    socket = folder / "check.sock"
+def _serving(folder: Path, port: int) -> Iterator[load.Server]:
+    socket = folder / SOCKET
     settings = {
         "policies": str(folder / "policies"),
         "drain_seconds": 0,
@@ -105,20 +108,21 @@ def _serving(folder: Path, port: int) -> Iterator[Path]:
             if process.poll() is not None or time.monotonic() > end:
                 sys.exit("authorizer serve does not listen")
             time.sleep(0.05)
-        yield socket
+        yield load.Server(0, process.pid)
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _p99(folder: Path, socket: Path, body: Path, seconds: int) -> float:
-    """Return the 99th percentile of the time to an answer, in milliseconds."""
+def _ask(folder: Path, serving: load.Server, body: Path, seconds: int) -> tuple[float, float]:
+    """Return the 99th percentile of the time to an answer (ms) and the processor time of a check (us)."""
     count, log = RATE * seconds, folder / "answers.tsv"
     log.unlink(missing_ok=True)
     command = [*load.pinned(1), "h2load", "-n", str(count), "-c", "1", "-m", "16", f"--rps={RATE}", "-d", str(body)]
-    command += ["-B", f"unix:{socket}", f"--log-file={log}", "-H", "content-type: application/grpc"]
+    command += ["-B", f"unix:{folder / SOCKET}", f"--log-file={log}", "-H", "content-type: application/grpc"]
     command += ["-H", "te: trailers", f"http://localhost{load.METHOD}"]
+    before = serving.cpu()
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     load.answered(text, count)
     took = sorted(int(line.split("\t")[2]) for line in log.read_text().splitlines())
-    return took[len(took) * 99 // 100] / 1000
+    return took[len(took) * 99 // 100] / 1000, (serving.cpu() - before) / count
