@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 from pathlib import Path
 
@@ -48,16 +48,15 @@ class Answering:
         *,
         stdout: Sink | None = None,
         worker: int = 0,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.metrics = Metrics(__version__)
-        self._logs = outlets.decision_logs(settings, self.metrics, clock, stdout, worker)
-        self._traces = outlets.traces(settings, self.metrics, clock)
+        self._logs = outlets.decision_logs(settings, self.metrics, time.time, stdout, worker)
+        self._traces = outlets.traces(settings, self.metrics, time.time)
         self._poll = BusyPoll(settings.busy_poll_microseconds / 1e6) if settings.busy_poll_microseconds else None
-        self._needs = Needs(replays(settings), clock)
+        self._needs = Needs(replays(settings), time.time)
         self.authorizer = Authorizer(
-            clock=clock,
+            clock=time.time,
             observe=self._observe,
             report=faults.report,
             meet=self._needs.meet,

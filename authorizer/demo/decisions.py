@@ -9,6 +9,8 @@ import orjson
 
 Event = Mapping[str, Any]
 
+PATIENCE = 3.0
+
 
 class Decisions:
     """Reads the decision log. One reader at a time."""
@@ -17,14 +19,14 @@ class Decisions:
         self._output = output
         self._passed: deque[Event] = deque(maxlen=1000)
 
-    async def find(self, decision_id: str, *, within: float = 3.0) -> Event | None:
-        """Return the event of a decision, waiting up to ``within`` seconds; other events are kept for ``next``."""
+    async def find(self, decision_id: str) -> Event | None:
+        """Return the event of a decision, waiting up to ``PATIENCE`` seconds; other events are kept for ``next``."""
         for known in self._passed:
             if known["decision_id"] == decision_id:
                 self._passed.remove(known)
                 return known
         try:
-            async with asyncio.timeout(within if decision_id else 0):
+            async with asyncio.timeout(PATIENCE if decision_id else 0):
                 while (event := await self._read()) is not None:
                     if event["decision_id"] == decision_id:
                         return event

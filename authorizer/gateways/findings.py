@@ -39,7 +39,6 @@ _RULES: tuple[tuple[Severity, str, str], ...] = (
     ("error", "AZ934", "take Connection away before the check; an upgrade may stay"),
 )  # fmt: skip
 _BY_CODE: Mapping[str, tuple[Severity, str]] = {code: (severity, cure) for severity, code, cure in _RULES}
-CODES: Final = tuple(_BY_CODE)
 
 
 class Expected(Struct, frozen=True, kw_only=True):

@@ -125,18 +125,3 @@ def signature_fault(jws: Jws, key: VerifyKey) -> Reason | None:
     if holds(ALGORITHMS[jws.algorithm], key.public, key.size, jws.signed, jws.signature):
         return None
     return _SIGNATURE
-
-
-def verify(token: str, key: VerifyKey, algorithm: str, *, limit: int = MAX_TOKEN) -> Jws | Reason:
-    """Check a token with one key and one algorithm, both chosen by us; a ``kid`` in the token must be the key's.
-
-    Return the token taken apart, or the reason why it is refused. Never raises.
-    """
-    jws = parse(token, limit=limit)
-    if isinstance(jws, Reason):
-        return jws
-    if jws.algorithm != algorithm:
-        return _ALGORITHM
-    if jws.key_id is not None and key.id is not None and jws.key_id != key.id:
-        return _KEY
-    return signature_fault(jws, key) or jws

@@ -1,7 +1,8 @@
 """What a rule that decides an application says: true, false, or an object as opa-envoy-plugin takes it.
 
 Source: opa-envoy-plugin v1.19, ``envoyauth/response.go``. An object is read as a whole: a member that is not what it
-should be makes it no answer, so nothing passes.
+should be makes it no answer, so nothing passes. Members that mean nothing are the policy's
+own: OPA passes them over too.
 """
 
 import re
@@ -15,14 +16,6 @@ from authorizer.model import FRAMING
 from authorizer.policy.plan.values import Key, Set
 
 Pairs = tuple[tuple[str, str], ...]
-
-MEMBERS = frozenset(
-    {
-        "allowed", "headers", "response_headers_to_add", "request_headers_to_remove", "query_parameters_to_set",
-        "query_parameters_to_remove", "body", "http_status", "dynamic_metadata", "id",
-    }
-)  # fmt: skip
-"""Members that mean something; others are the policy's own, and are passed over as OPA does."""
 
 MAX_HEADERS = 200
 MAX_TEXT = 16 * 1024

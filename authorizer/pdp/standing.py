@@ -24,12 +24,8 @@ def standing(
     resource: Mapping[str, object],
     env: Mapping[str, object],
     now: float,
-    stale_after: float = float("inf"),
 ) -> Standing:
-    """Return how long the decision on an operation may stand: no longer than the credential, nor than what it reads.
-
-    ``stale_after`` is when policies and facts become too old to decide by (POSIX seconds).
-    """
+    """Return how long the decision on an operation may stand: no longer than the credential, nor than what it reads."""
     program, route = snapshot.program, guard.route
     subject = program.subject(route.application, identity)
     if isinstance(subject, BadAttribute):
@@ -37,5 +33,5 @@ def standing(
     question = Question(
         route=route, tokens=subject.tokens, assignee=subject.fields, resource=resource, env=env, now=now
     )
-    seconds = min(program.lasts(question), identity.expires - now, stale_after - now)
+    seconds = min(program.lasts(question), identity.expires - now)
     return Standing(max(0.0, seconds), program.looks_at(route))

@@ -24,9 +24,7 @@ class MetricsCollector(Collector):
     nothing.
     """
 
-    def __init__(
-        self, metrics: Metrics, clock: Callable[[], float], fleet: Callable[[], FleetNumbers] | None = None
-    ) -> None:
+    def __init__(self, metrics: Metrics, clock: Callable[[], float], fleet: Callable[[], FleetNumbers] | None) -> None:
         self._metrics = metrics
         self._clock = clock
         self._fleet = fleet

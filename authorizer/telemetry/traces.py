@@ -25,9 +25,9 @@ Note = tuple[float, float, str, str, str, Decision]
 class Traces:
     """Spans on their way to ``sink``; ``tally`` is told what becomes of them."""
 
-    def __init__(self, sink: Sink, clock: Callable[[], float], tally: Tally, capacity: int = CAPACITY) -> None:
+    def __init__(self, sink: Sink, clock: Callable[[], float], tally: Tally) -> None:
         self._clock = clock
-        self._buffer: Buffer[Note] = Buffer(span, capacity, "malformed")
+        self._buffer: Buffer[Note] = Buffer(span, CAPACITY, "malformed")
         self._courier = Courier("traces", self._buffer, sink, tally)
         self.run = self._courier.run
         self.turn = self._courier.turn

@@ -50,11 +50,11 @@ ANN = Identity(
 )
 
 
-def kept(name: str, identity: Identity, stale_after: float = FOREVER) -> Standing:
+def kept(name: str, identity: Identity) -> Standing:
     request = Request(method="GET", target=f"/{name}/x", host="h.example", peer="10.1.1.1")
     operation = find(SNAPSHOT, request)
     env = environment(SNAPSHOT, request, identity, NOW)
-    return standing(SNAPSHOT, operation.guard, identity, {"word": "x"}, env, NOW, stale_after)
+    return standing(SNAPSHOT, operation.guard, identity, {"word": "x"}, env, NOW)
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -64,9 +64,8 @@ def test_a_decision_stands_until_time_could_turn_it(name):
     assert (found.seconds, found.attributes) == (seconds, attributes)
 
 
-def test_nothing_stands_longer_than_the_credential_and_the_policies():
+def test_nothing_stands_longer_than_the_credential():
     assert kept("plain", replace(ANN, expires=NOW + 3)).seconds == 3
-    assert kept("plain", replace(ANN, expires=NOW + 3), stale_after=NOW + 2).seconds == 2
     assert kept("plain", replace(ANN, expires=NOW - 3)).seconds == 0
 
 

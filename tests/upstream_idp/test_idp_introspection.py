@@ -8,7 +8,7 @@ from base64 import b64decode
 import pytest
 from aiohttp import web
 
-from authorizer.jose import jws, sign
+from authorizer.jose import sign
 from authorizer.jose.jwk import read_key
 from authorizer.model import Identity, Reason
 from authorizer.pdp import facts, tokens
@@ -16,6 +16,7 @@ from authorizer.pdp.trust import Fetched, renewed
 from authorizer.upstream_idp.calls import open_session
 from authorizer.upstream_idp.clients import Client, Clients
 from authorizer.upstream_idp.introspection import Introspector
+from tests.jose.verified import verified
 from tests.upstream_idp.provider import running, text, trusting
 
 NOW = 1_800_000_000.0
@@ -158,7 +159,7 @@ async def test_an_assertion_signs_for_us():
         it.provider.tokens["opaque"] = GOOD
         assert (await it.judge("opaque")).subject == "ann"
         form, auth = it.provider.asked[0]
-        read = jws.verify(form["client_assertion"], read_key(sign.public_jwk(pem, "ES256", "k")), "ES256")
+        read = verified(form["client_assertion"], read_key(sign.public_jwk(pem, "ES256", "k")))
         assert b'"sub":"us"' in read.payload
         assert (auth, form["client_id"]) == ("", "us")
 

@@ -115,7 +115,7 @@ async def follow_once(watch: Watch, publisher: Publisher, failed: str = "") -> s
     return ""
 
 
-async def adopt_once(publisher: Publisher, failed: str = "") -> str:
+async def adopt_once(publisher: Publisher, failed: str) -> str:
     """Serve what other control planes have published; else as ``follow_once``."""
     try:
         await publisher.adopt()
@@ -123,8 +123,9 @@ async def adopt_once(publisher: Publisher, failed: str = "") -> str:
         return _told(error, failed)
     except Exception:  # noqa: BLE001 - the loop must go on; what failed is tried again
         _log.exception("what others published could not be read")
-    if failed:
-        _log.info("the database answers again")
+    else:
+        if failed:
+            _log.info("the database answers again")
     return ""
 
 

@@ -121,9 +121,9 @@ def budget() -> ast.expr:
     return item(name("m"), literal(0))
 
 
-def when(test: ast.expr, body: list[ast.stmt], otherwise: list[ast.stmt] | None = None) -> ast.If:
-    """Make ``if test: body else: otherwise``."""
-    return ast.If(test, body, otherwise or [])
+def when(test: ast.expr, body: list[ast.stmt]) -> ast.If:
+    """Make ``if test: body``."""
+    return ast.If(test, body, [])
 
 
 def for_each(target: Sequence[str], source: ast.expr, body: list[ast.stmt]) -> ast.stmt:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from authorizer.policy.plan.values import Set, Value, key, type_name
+from authorizer.policy.plan.values import Set, Value, object_of, type_name
 
 
 class Unknown:
@@ -64,7 +64,7 @@ class Pending:
             return UNKNOWN
         if self.kind == "array":
             return [value.value for _, value in self.parts]
-        items = {key(name.value): value.value for name, value in self.parts}
+        items = object_of((name.value, value.value) for name, value in self.parts)
         return items if self.kind == "object" else Set(items)
 
 

@@ -84,21 +84,19 @@ def compile_modules(
     entrypoints: Sequence[str] = (),
     queries: Mapping[str, Body] | None = None,
     data_paths: Sequence[tuple[str, ...]] = (),
-    tracer: Tracer | None = None,
 ) -> dict[str, Any]:
     """Return the plan of modules, as ``policy.plan.read`` takes it and as OPA writes it to ``plan.json``.
 
     ``entrypoints`` are paths such as ``acme/allow``, whose result is ``{"result": value}``; ``queries`` are bodies by
-    the name of their plan, whose results hold the variables. ``tracer`` makes the plan tell what it does. Raises
-    RegoError.
+    the name of their plan, whose results hold the variables. Raises RegoError.
     """
-    return plan_modules(check_modules(modules, data_paths=data_paths), entrypoints, queries or {}, tracer)
+    return plan_modules(check_modules(modules, data_paths=data_paths), entrypoints, queries or {})
 
 
 def plan_modules(
     checked: Checked, entrypoints: Sequence[str], queries: Mapping[str, Body], tracer: Tracer | None = None
 ) -> dict[str, Any]:
-    """Return the plan of checked modules. Raises RegoError."""
+    """Return the plan of checked modules; ``tracer`` makes it tell what it does. Raises RegoError."""
     root = tree_of(list(zip(checked.modules, map(list, checked.rules), strict=True)))
     session = Session(root, plan_rules, tracer.plan_body if tracer else plan_body, write_pending)
     plans: list[dict[str, Any]] = []

@@ -11,7 +11,6 @@ from authorizer.policy.rego.syntax import Comment
 
 _OPENING = frozenset({"(", "[", "{"})
 _CLOSING = frozenset({")", "]", "}"})
-_BINARY = frozenset({":=", "=", "==", "!=", "<", "<=", ">", ">=", "|", "&", "+", "-", "*", "/", "%"})
 _WORDS = frozenset(
     {"as", "contains", "default", "else", "every", "if", "import", "in", "not", "package", "some", "with"}
 )

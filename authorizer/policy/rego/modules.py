@@ -164,7 +164,7 @@ class _Reader:
             raise Refusal("G105", "an import begins with data, input, rego or future", at)
         if not alias and path[-1] in parser.words:
             raise Refusal("G105", f"`{path[-1]}` is a keyword", at, "name it with `as`")
-        self.imports.append(Import(path, alias or path[-1], at, bool(alias)))
+        self.imports.append(Import(path, alias or path[-1], at))
 
     def _feature(self, path: tuple[str, ...], alias: str, at: At) -> None:
         parser = self.parser

@@ -183,7 +183,6 @@ class Import(Struct, frozen=True, gc=False):
     path: tuple[str, ...]
     name: str
     at: At
-    aliased: bool = False
 
 
 class Comment(Struct, frozen=True, gc=False):
@@ -242,11 +241,6 @@ def is_ground(term: Term) -> bool:
     if isinstance(term, Call):
         return all(map(is_ground, term.args))
     return False
-
-
-def dotted(term: Term) -> str:
-    """Return the operator of a call as a name: ``io.jwt.decode``, ``data.acme.allow``."""
-    return term_text(term)
 
 
 def term_text(term: object) -> str:
