@@ -154,7 +154,7 @@ def _read(snapshot: Snapshot, request: Request, key: ways.Key) -> ways.Way | Gua
         return refused
     match = snapshot.routes.resolve(target)
     if match is None:
-        return _no_route(snapshot, target)
+        return _no_route(snapshot, target, request)
     if isinstance(match, Reason):
         return match
     if not ways.may_be_kept(target):
@@ -166,16 +166,16 @@ def _read(snapshot: Snapshot, request: Request, key: ways.Key) -> ways.Way | Gua
     return way
 
 
-def _no_route(snapshot: Snapshot, target: canonical.Canonical) -> Guard | Reason:
+def _no_route(snapshot: Snapshot, target: canonical.Canonical, request: Request) -> Guard | Reason:
     pattern = snapshot.routes.pattern(target.host)
     if pattern is None:
         return msgspec.structs.replace(_NO_ROUTE, detail=f"no application has the host {target.host}")
     detail = f"no route of {target.host} has this method and path"
     known = snapshot.unmapped.get(pattern)
-    if known is not None and known.lets_pass(target):
+    if known is not None and known.lets_pass(target, request.headers):
         return known.guard
     if known is not None:
-        near = "it is another's twin" if known.word == "allow" else "they are observed"
+        near = "it could be another's" if known.word == "allow" else "they are observed"
         detail += f" (unmapped requests of {known.guard.route.application}: {near})"
     return msgspec.structs.replace(_NO_ROUTE, detail=detail)
 

@@ -21,7 +21,13 @@ MAX_HEADERS = 200
 MAX_TEXT = 16 * 1024
 MAX_BODY = 256 * 1024
 
-_STATUSES = range(100, 600)
+MAX_DEPTH = 24
+"""Levels of ``dynamic_metadata``, which a rule may take from a body.
+
+INVARIANT: each is three messages deep in the answer, and who reads one gives up at 100: a gateway that lets pass what
+it cannot read would let pass a denial.
+"""
+
 _STATUSES = range(100, 600)
 _is_name = re.compile(rf"{TOKEN}{{1,256}}").fullmatch
 _unsendable = re.compile(rf"{UNSAFE}(?<!\t)").search
@@ -126,16 +132,18 @@ def _text(value: Any) -> str:
     return value
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 1) -> Any:
     """Return a value as JSON has it; names that are no texts, and numbers beyond a double, have no place in it."""
+    if depth > MAX_DEPTH and isinstance(value, dict | list | Set):
+        raise _Wrong
     if isinstance(value, dict):
         if any(isinstance(name, Key) or not isinstance(name, str) for name in value):
             raise _Wrong
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: _plain(each, depth + 1) for name, each in value.items()}
     if isinstance(value, Set):
-        return [_plain(each) for each in value.items.values()]
+        return [_plain(each, depth + 1) for each in value.items.values()]
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [_plain(each, depth + 1) for each in value]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 1 << 53:
         raise _Wrong
     return value

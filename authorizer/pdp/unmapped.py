@@ -1,15 +1,18 @@
 """Requests that no route is for, to hosts of applications that let such pass or want to know of them.
 
 INVARIANT: what a lenient API could serve as a guarded operation is not let pass as nobody's. APIs differ in what they
-overlook: capital letters, slashes at the end or twice, dots and blanks at the end of a segment, escapes, the case of a
-method, HEAD for GET. A request is near a route when one of them could take it for the route's.
+overlook: capital letters, other forms of a letter, slashes at the end or twice, dots and blanks at the end of a
+segment, what names a format (``.json``), escapes, the case of a method, HEAD for GET. A request is near a route when
+one of them could take it for the route's. Some go by another path than that of the request line, if a header has one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from unicodedata import normalize
 from urllib.parse import unquote
 
 from msgspec import Struct
 
+from authorizer.model import Headers
 from authorizer.pdp.attributes import make_extractor
 from authorizer.pdp.canonical import Canonical
 from authorizer.pdp.guards import Guard
@@ -17,6 +20,7 @@ from authorizer.policy.pbac import Program, Route
 from authorizer.policy.templates import parse_host, parse_template
 
 _STRICT = ("deny", "observe", "allow")
+_OTHER_PATHS = frozenset({"x-original-url", "x-rewrite-url"})
 
 
 class Unmapped(Struct, frozen=True):
@@ -26,9 +30,11 @@ class Unmapped(Struct, frozen=True):
     guard: Guard
     routes: "Place"
 
-    def lets_pass(self, request: Canonical) -> bool:
-        """Tell whether a request without a route may pass: it is no route's twin."""
-        return self.word == "allow" and not self.routes.is_near(request)
+    def lets_pass(self, request: Canonical, headers: Headers) -> bool:
+        """Tell whether a request without a route may pass: it is no route's twin, and names no other path."""
+        if self.word != "allow" or self.routes.is_near(request):
+            return False
+        return _OTHER_PATHS.isdisjoint(name.replace("_", "-") for name in headers)
 
 
 class Place:
@@ -57,6 +63,14 @@ class Place:
                 place = place.literals.setdefault(text, Place())
         place.methods.add(method)
 
+    def following(self, text: str) -> Iterator["Place"]:
+        """Yield the places where a segment may lead: each is another one."""
+        for name in {text, text.rpartition(".")[0]}:
+            if name in self.literals:
+                yield self.literals[name]
+        if self.parameter is not None:
+            yield self.parameter
+
     def is_near(self, request: Canonical) -> bool:
         """Tell whether a request is some route's twin."""
         method = request.method.upper()
@@ -68,14 +82,14 @@ class Place:
         for text in filter(None, map(_overlooked, segments)):
             if any(place.tails & methods for place in here):
                 return True
-            following = [(place.literals.get(text), place.parameter) for place in here]
-            here = [place for pair in following for place in pair if place is not None]
+            here = [following for place in here for following in place.following(text)]
         return any((place.methods | place.tails) & methods for place in here)
 
 
 def _overlooked(segment: str) -> str:
     """Return a segment without what lenient APIs overlook in it."""
-    return unquote(segment, errors="replace").casefold().strip(" \t.")
+    text = unquote(segment, errors="replace")
+    return (text if text.isascii() else normalize("NFKC", text)).casefold().strip(" \t.")
 
 
 def unmapped_hosts(program: Program) -> Mapping[str, Unmapped]:

@@ -7,6 +7,8 @@ import tarfile
 import pytest
 
 from authorizer import bundle
+from authorizer.doors.ext_authz_response import encode
+from authorizer.doors.wire.ext_authz_pb2 import CheckResponse
 from authorizer.errors import BundleError, DocumentError
 from authorizer.model import Request
 from authorizer.pdp.rehearsal import ask
@@ -117,6 +119,9 @@ allow if input.attributes.request.http.headers["x-who"] == "root"
     assert check(files, "/a/b?x=1&x=2", method="CONNECT").reason.code == "no_route"
 
 
+DEEP = {levels: '{"a": ' * (levels - 1) + "{}" + "}" * (levels - 1) for levels in (24, 25)}
+
+
 @pytest.mark.parametrize(
     ("result", "code"),
     [
@@ -136,12 +141,16 @@ allow if input.attributes.request.http.headers["x-who"] == "root"
         ('{"allowed": true, "request_headers_to_remove": [":path"]}', "rego_result"),
         ('{"allowed": true, "request_headers_to_remove": {"b", "a"}}', "allowed"),
         ('{"allowed": true, "dynamic_metadata": []}', "rego_result"),
+        (f'{{"allowed": false, "dynamic_metadata": {DEEP[24]}}}', "rego_denied"),
+        (f'{{"allowed": false, "dynamic_metadata": {DEEP[25]}}}', "rego_result"),
         ('{"allowed": false, "http_status": 99}', "rego_result"),
         ('{"allowed": false, "http_status": 200}', "rego_denied"),
     ],
 )
 def test_results_are_read_as_a_whole(result, code):
-    assert check(rego(f"allow := {result}"), "/").reason.code == code
+    decision = check(rego(f"allow := {result}"), "/")
+    assert decision.reason.code == code
+    assert CheckResponse.FromString(encode(decision)).status.code == (0 if code == "allowed" else 7)
 
 
 def test_an_object_tells_headers_status_body_and_metadata():
