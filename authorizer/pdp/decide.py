@@ -12,7 +12,7 @@ from authorizer.pdp.authentication import authenticate
 from authorizer.pdp.challenge import challenge, proof_challenge, scope_challenge
 from authorizer.pdp.credentials import by_proof
 from authorizer.pdp.guards import Guard
-from authorizer.pdp.headers import NOTHING_TOLD, says, tell, visible
+from authorizer.pdp.headers import NOTHING_TOLD, is_sent, says, tell, visible
 from authorizer.pdp.late import told_late
 from authorizer.pdp.needs import NOTHING_LEARNT, Learnt, Need
 from authorizer.pdp.proofs import nonce
@@ -26,6 +26,8 @@ _NOT_READY = reason("not_ready")
 _NO_ROUTE = reason("no_route")
 _MISMATCH = reason("context_mismatch")
 _STRANGER = reason("issuer_not_accepted")
+_RESERVED = reason("header_reserved")
+NO_NAMES: frozenset[str] = frozenset()
 _PROOF_CODES = frozenset(code for code in REASONS if code.startswith("proof_")) | {"token_not_bound"}
 
 
@@ -52,10 +54,12 @@ def decide(
     operation = find(snapshot, request)
     if isinstance(operation, Reason):
         return deny(operation, decision_id)
+    guard = operation if isinstance(operation, Guard) else operation.guard
+    if request.transport == "http" and is_sent(request, snapshot.reserved.get(guard.route.application, NO_NAMES)):
+        return _known(deny(_RESERVED, decision_id), snapshot, guard)
     if isinstance(operation, Guard):
         passed = told_late(snapshot, unmapped(snapshot, operation), snapshot.anonymous, request, now)
         return numbered(snapshot, passed, decision_id)
-    guard = operation.guard
     told_all = guard.decider is not None and guard.decider.input == "envoy"  # the rule reads credentials itself
     identity = snapshot.anonymous if told_all else authenticate(snapshot, request, now, learnt)
     if not isinstance(identity, Identity):
@@ -260,6 +264,9 @@ def ruled(
         return _known(deny("rego_result", ""), snapshot, guard, identity)
     rule = f"data.{decider.entrypoint.replace('/', '.')}"
     if ruling.allowed:
+        told = {*(name for name, _ in ruling.headers), *ruling.remove}
+        if request.transport == "http" and is_sent(request, told.difference(options.identity_headers, snapshot.shown)):
+            return _known(deny(_RESERVED, ""), snapshot, guard, identity)
         return _allowed_by(snapshot, ruling, allow(snapshot, guard, identity, Verdict(True, ALLOWED.code, by=(rule,))))
     silent = ruling.status is None and ruling.body is None
     if silent and decider.input == "cloudentity" and identity is snapshot.anonymous:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from urllib.parse import quote
 
 from msgspec import Struct
 
-from authorizer.model import Identity
+from authorizer.model import Identity, Request
 from authorizer.policy.pbac import Route, Verdict
 
 _SAFE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
@@ -35,6 +36,15 @@ NOTHING_TOLD = Told()
 def visible(text: str) -> str:
     """Return a text as visible ASCII: other characters are percent-encoded as UTF-8."""
     return text if _is_safe(text) else quote(text, safe=_SAFE)
+
+
+def is_sent(request: Request, names: AbstractSet[str]) -> bool:
+    """Tell whether a request has one of these headers, also in the spelling that CGI-like readers take for it.
+
+    INVARIANT: a gateway that asks by forward-auth sets and takes off the headers that it was told of and no others. The
+    caller's own copy of another one would reach the API as the policies' word.
+    """
+    return bool(names) and not names.isdisjoint(name.replace("_", "-") for name in request.headers)
 
 
 def says(source: str, identity: Identity, application: str) -> str:

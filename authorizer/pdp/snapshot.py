@@ -58,8 +58,10 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """INVARIANT: nothing in it changes after ``build`` but ``memo``, ``ways``, ``answers`` and what is ``typed``.
 
     ``strangers`` are the issuers (``iss``) whose tokens an application does not accept, ``shown`` the headers in which
-    callers show credentials. ``id_headers`` are those of ``options.identity_headers`` that say the decision's id,
-    ``late_headers``, each with what it says, those that no remembered decision has. ``unmapped`` is by host.
+    callers show credentials. ``reserved`` are by application the headers that its policies set and gateways are not
+    told of: by forward-auth they are neither set nor taken off. ``id_headers`` are those of
+    ``options.identity_headers`` that say the decision's id, ``late_headers``, each with what it says, those that no
+    remembered decision has. ``unmapped`` is by host.
     """
 
     program: Program
@@ -75,6 +77,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     answers: Answers
     strangers: Mapping[str, frozenset[str]]
     shown: tuple[str, ...]
+    reserved: Mapping[str, frozenset[str]]
     id_headers: tuple[str, ...]
     late_headers: Mapping[str, str]
     managed: frozenset[str]
@@ -132,6 +135,7 @@ def build(
         answers=Answers(answers.MOST),
         strangers=_strangers(program, trust),
         shown=tuple(sorted({"authorization", HEADER, key_places.header} - {""})),
+        reserved={name: headers.difference(options.identity_headers) for name, headers in program.upstream.items()},
         id_headers=tuple(name for name, source in options.identity_headers.items() if source == "decision_id"),
         late_headers={name: source for name, source in options.identity_headers.items() if source in _LATE},
         managed=managed | {"authorization", HEADER, *heard} - {""},
