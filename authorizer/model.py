@@ -160,7 +160,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     """The answer. It denies unless ``pdp.decide`` said otherwise.
 
     INVARIANT: ``allowed=True`` is written in one place of the code, ``pdp.decide.allow``.
-    ``policies`` determined it and ``sources`` are their file:line; ``challenge`` is a WWW-Authenticate value;
+    ``policies`` determined it and ``sources`` are their file:line; ``attributes`` are those that policies about the
+    right look at, as ``side.field``; ``challenge`` is a WWW-Authenticate value;
     ``upstream`` headers are set and ``remove`` headers taken away on the way to the API; ``response`` headers are set
     on what goes back to the caller. ``numbers`` are headers that will say the id, once there is one: upstream or
     response, and the name. ``body`` is what a denial shows instead of the house's own, ``metadata`` what the gateway's
@@ -179,6 +180,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     policies: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     overrode: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
     missing: Missing | None = None
     requestable: tuple[str, ...] = ()
     step_up: StepUp | None = None

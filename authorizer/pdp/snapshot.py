@@ -179,6 +179,7 @@ def _routes(program: Program, rego: Rego) -> Routes:
                     make_extractor(route.sources, route.lookup_table, deny_misses=route.on_miss == "deny"),
                     f"{route.method} {route.template}",
                     program.depends(route),
+                    program.looks_at(route),
                     by_path=all(source.kind in {"path", "literal"} for source in route.sources),
                     asks=program.asks(route),
                     decider=rego.deciders.get(route.application),

@@ -79,6 +79,7 @@ def _event(event: Event, labels: orjson.Fragment) -> dict[str, object]:
             "subject": _shown(decision.subject, 255),
             "policies": [_shown(name, 255) for name in decision.policies],
             "sources": [_shown(place, 512) for place in decision.sources],
+            "attributes": [_shown(name, 255) for name in decision.attributes],
             "obligations": [to_builtins(duty) for duty in decision.obligations],
             "advice": [to_builtins(duty) for duty in decision.advice],
         },

@@ -444,6 +444,10 @@ async def test_e11_a_decision_is_traced_to_its_policy_and_edition(sidecar: Sidec
     status, decision = await sidecar.ask("GET /r", groups=["editors"])
     assert (status, decision.policies, decision.revision) == (200, ("editors",), "edition-7")
     assert decision.sources[0].startswith("1.yaml:")
+    sidecar.load("{role: role}", RECORDS, RECORD_FACTS)
+    for subject in ("alice", "bob"):
+        _, decision = await sidecar.ask("PUT /record/record-1", sub=subject)
+        assert (decision.allowed, decision.attributes) == (subject == "alice", ("assignee.role", "resource.status"))
     sources = compile_documents(documents("{}", ROLES.replace("EDITOR", "read")))
     assert sources.estate is not None
     assert [access.allow.id for access in who_can(sources.estate, "app", "read")] == ["editors"]

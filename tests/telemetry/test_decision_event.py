@@ -49,7 +49,7 @@ def test_an_event_has_every_field_and_no_secret():
         "result": {
             "allowed": False, "http_status": 403, "reason": "no_route", "detail": "why", "application": "orders",
             "operation": "read", "right": "", "subject": "alice", "policies": ["p1"], "sources": ["orders.yaml:1:1"],
-            "obligations": [], "advice": [],
+            "attributes": [], "obligations": [], "advice": [],
         },
         "requested_by": "192.0.2.1",
         "timestamp": "2001-09-09T01:46:40.000000Z",
