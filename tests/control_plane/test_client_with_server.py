@@ -154,7 +154,7 @@ async def test_a_broken_document_changes_nothing_and_is_told(config: Config, con
             return await client.report_status(link, {"id": "one"}, consumer.progress.values())
 
         (problem,) = await eventually(problems)
-        assert str(problem) == "policy.yaml:1:7: error A001: unknown kind 'broken'"
+        assert str(problem).startswith("policy.yaml:1:7: error A001: unknown kind 'broken' (known: ApiKeys,")
         assert consumer.texts["policy"] == "one"
         (config.policies / "policy.yaml").write_text(document("policy", "mended"))
         await consumer.until(lambda: consumer.texts["policy"] == "mended")
