@@ -44,7 +44,9 @@ def test_check(documents, capsys):
     assert main(["policy", "check", str(folder)]) == 3
     shown = capsys.readouterr()
     assert shown.out == "1 error, 0 warnings\n"
-    assert shown.err.splitlines()[0] == f"{folder}/policies.yaml:8:31: error R004: unknown right 'q' in 'app' (known: r)"
+    assert (
+        shown.err.splitlines()[0] == f"{folder}/policies.yaml:8:31: error R004: unknown right 'q' in 'app' (known: r)"
+    )
     assert shown.err.splitlines()[2].index("^") == 4 + 30
 
 

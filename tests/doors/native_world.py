@@ -123,7 +123,7 @@ class Raw:
 
     async def until(self, kind: int, stream: int | None = None) -> bytes:
         """Read on to the next frame of a kind; return its payload."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 found, _, number, payload = await self.frame()
                 if found == kind and stream in {None, number}:
@@ -139,7 +139,7 @@ class Raw:
     async def ended(self) -> bool:
         """Tell whether the connection is closed, after whatever still comes."""
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while await self.reader.read(65_536):
                     pass
         except ConnectionError:

