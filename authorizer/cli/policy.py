@@ -16,8 +16,8 @@ from authorizer.cli import (
     policy_schema,
     policy_test,
 )
-from authorizer.cli.policy_documents import add_arguments, print_json, read_files
-from authorizer.errors import DocumentError, ordered
+from authorizer.cli.policy_documents import add_arguments, print_problems, read_files
+from authorizer.errors import ordered
 from authorizer.jose import sign
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.model import KINDS
@@ -65,19 +65,7 @@ def _check(args: argparse.Namespace) -> int:
     found = Findings()
     if sources.estate is not None:
         ended(sources.estate.policies, time.time(), found)
-    problems = ordered([*sources.problems, *found.problems])
-    errors = sum(problem.severity == "error" for problem in problems)
-    if args.output == "json":
-        print_json({"problems": [problem.members() for problem in problems]})
-    else:
-        for problem in problems:
-            print(problem.render(), file=sys.stderr)
-        print(f"{_counted(errors, 'error')}, {_counted(len(problems) - errors, 'warning')}")
-    return DocumentError.exit_status if errors else 0
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
+    return print_problems(ordered([*sources.problems, *found.problems]), args.output)
 
 
 def _build(args: argparse.Namespace) -> int:

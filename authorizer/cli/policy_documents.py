@@ -1,6 +1,7 @@
-"""What the verbs of ``authorizer policy`` share: the documents that they are given, and JSON that they print."""
+"""What the verbs of ``authorizer policy`` share: the documents that they are given, and how they print problems."""
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,8 @@ from authorizer.policy.testing import Case
 
 Form = Mapping[str, Any]
 BUNDLE = ".tar.gz"
+FAILED = 4
+"""The exit status when cases failed, or mutants survived."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,6 +135,22 @@ def answering(sources: Sources) -> Callable[[Form | None], Callable[[Case], Deci
         return partial(rehearsal.ask, found)
 
     return answers
+
+
+def print_problems(problems: Sequence[Problem], output: str) -> int:
+    """Print problems and how many there are; return the exit status."""
+    errors = sum(problem.severity == "error" for problem in problems)
+    if output == "json":
+        print_json({"problems": [problem.members() for problem in problems]})
+    else:
+        for problem in problems:
+            print(problem.render(), file=sys.stderr)
+        print(f"{_counted(errors, 'error')}, {_counted(len(problems) - errors, 'warning')}")
+    return DocumentError.exit_status if errors else 0
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def print_json(shown: Mapping[str, object]) -> None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from authorizer import directory
 from authorizer.bundle import Signer, archive, signatures
-from authorizer.cli.policy_documents import BUNDLE, print_json, read_files
+from authorizer.cli.policy_documents import BUNDLE, FAILED, print_json, print_problems, read_files
 from authorizer.errors import DocumentError, Place, Problem
 from authorizer.pdp.rego_sources import read_beside
 from authorizer.pdp.rehearsal import Told
@@ -27,7 +27,6 @@ from authorizer.policy.rego.compile import check_modules
 from authorizer.policy.rego.syntax import Module
 
 SUFFIX = ".rego"
-FAILED = 4
 _MAX_BYTES = 16 << 20
 
 
@@ -129,13 +128,7 @@ def check(args: argparse.Namespace) -> int:
         check_modules(_modules(args))
     except RegoError as error:
         problems = error.problems
-    if args.output == "json":
-        print_json({"problems": [problem.members() for problem in problems]})
-    else:
-        for problem in problems:
-            print(problem.render(), file=sys.stderr)
-        print(f"{len(problems)} error{'' if len(problems) == 1 else 's'}, 0 warnings")
-    return RegoError.exit_status if problems else 0
+    return print_problems(problems, args.output)
 
 
 def test(args: argparse.Namespace) -> int:

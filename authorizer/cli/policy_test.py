@@ -8,6 +8,7 @@ from typing import Any
 
 from authorizer.cli import policy_rego
 from authorizer.cli.policy_documents import (
+    FAILED,
     add_arguments,
     answering,
     check_cases,
@@ -27,8 +28,6 @@ from authorizer.policy.authoring.mutants import Mutant
 from authorizer.policy.authoring.trials import Trials, survivors
 from authorizer.policy.rego.testing import Report as Rules
 from authorizer.policy.rego.testing import summary
-
-FAILED = 4
 
 
 def add_verbs(verbs: Any) -> None:

@@ -126,7 +126,7 @@ def _application(
     return Application(
         id=name,
         model=one.model,
-        fields={field: Field(field, kinds[field], frozenset(held), name, place) for field, held in scopes.items()},
+        fields={field: Field(field, kinds[field], frozenset(held), place) for field, held in scopes.items()},
         rights={
             title: Right(title, right.on, frozenset(right.fields), right.feature, (), place, _emit(right.emit, place))
             for title, right in one.rights.items()

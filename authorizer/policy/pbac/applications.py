@@ -54,7 +54,7 @@ def _read_shell(document: MapNode, catalog: Catalog, findings: Findings) -> Appl
     if not isinstance(node, Scalar) or not findings.name(node):
         return None
     own = {}
-    for field in read_fields(document.get("fields"), node.text, findings):
+    for field in read_fields(document.get("fields"), findings):
         if field.name in catalog.fields:
             message = f"field {field.name!r} is universal already"
             findings.error("A007", field.place, message, "use the universal one, or choose another name")

@@ -25,12 +25,11 @@ MODELS: Mapping[str, frozenset[str]] = {
 
 
 class Field(Struct, frozen=True):
-    """An attribute. ``owner`` is the application it belongs to, or "" when it is universal."""
+    """An attribute."""
 
     name: str
     type: FieldType
     scopes: frozenset[str]
-    owner: str
     place: Place
 
 

@@ -59,7 +59,7 @@ def read_catalog(
             if name in settings:
                 findings.error("A007", key.place, f"env.{name} is declared twice", "keep one")
             settings[name] = (key, node)
-        for field in read_fields(document.get("fields"), "", findings):
+        for field in read_fields(document.get("fields"), findings):
             if field.name in fields:
                 findings.error("A007", field.place, f"field {field.name!r} is declared twice", "keep one")
             fields[field.name] = field
@@ -75,8 +75,8 @@ def read_catalog(
     return Catalog(fields, env, acr, zone, tuple(levels), tree, _read_plans(plans, findings), trees)
 
 
-def read_fields(node: Node | None, owner: str, findings: Findings) -> Iterable[Field]:
-    """Yield the fields of a ``fields:`` mapping; ``owner`` is the application, or "" for universal ones."""
+def read_fields(node: Node | None, findings: Findings) -> Iterable[Field]:
+    """Yield the fields of a ``fields:`` mapping."""
     for name, key, value in findings.named(node, "fields"):
         declared = findings.fields(value, f"field {name!r}", FIELD_KEYS)
         if not findings.name(key, field=True) or declared is None:
@@ -91,7 +91,7 @@ def read_fields(node: Node | None, owner: str, findings: Findings) -> Iterable[F
                 place = scope.place if scope is not None else key.place
                 findings.unknown("A008", place, "scope", word, SCOPES, f" of field {name!r}")
         if kind is not None:
-            yield Field(name, kind, frozenset(words or ("resource",)), owner, key.place)
+            yield Field(name, kind, frozenset(words or ("resource",)), key.place)
 
 
 def _read_type(node: MapNode, what: str, findings: Findings) -> FieldType | None:

@@ -2,6 +2,6 @@
 
 from authorizer.policy.rego.compile import compile_modules
 from authorizer.policy.rego.modules import parse, parse_query
-from authorizer.policy.rego.problems import RegoError, kind_of
+from authorizer.policy.rego.problems import RegoError
 
-__all__ = ["RegoError", "compile_modules", "kind_of", "parse", "parse_query"]
+__all__ = ["RegoError", "compile_modules", "parse", "parse_query"]

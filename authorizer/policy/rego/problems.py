@@ -1,32 +1,19 @@
-"""What can be wrong with Rego, and how it is told: the house's problems, each with the name that OPA gives its kind."""
+"""What can be wrong with Rego, and how it is told.
+
+The family of a code is what OPA calls: G1 rego_parse_error, G2 rego_compile_error, G3 rego_unsafe_var_error, G4
+rego_type_error, G5 rego_recursion_error.
+"""
 
 from collections.abc import Iterable, Sequence
 
 from authorizer.errors import Place, Problem, ProblemsError
 from authorizer.policy.rego.syntax import At
 
-KINDS = {
-    "G1": "rego_parse_error",
-    "G2": "rego_compile_error",
-    "G3": "rego_unsafe_var_error",
-    "G4": "rego_type_error",
-    "G5": "rego_recursion_error",
-}
 MAX_PROBLEMS = 100
 
 
 class RegoError(ProblemsError):
     """Modules are refused; all that was found is in ``problems``."""
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """OPA's names for the kinds of error, in the order of the problems."""
-        return tuple(kind_of(problem) for problem in self.problems)
-
-
-def kind_of(problem: Problem) -> str:
-    """Return OPA's name for the kind of problem: ``rego_parse_error`` ..."""
-    return KINDS[problem.code[:2]]
 
 
 class Refusal(Exception):  # noqa: N818 - it never leaves the room: RegoError is what callers see

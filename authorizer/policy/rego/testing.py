@@ -32,11 +32,6 @@ class Covered(Struct, frozen=True):
     total: int
     missing: tuple[At, ...]
 
-    @property
-    def share(self) -> float:
-        """The part that held, from 0 to 1."""
-        return 1.0 if self.total == 0 else 1 - len(self.missing) / self.total
-
 
 class Report(Struct, frozen=True):
     """All tests, and the coverage of files that are not made of tests only."""
