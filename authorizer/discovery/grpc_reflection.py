@@ -74,6 +74,8 @@ async def _ask(channel: grpc.aio.Channel, version: str, source: str, api: str) -
     stream = call(timeout=SECONDS)
     try:
         listed = await _answer(stream, ServerReflectionRequest(list_services="*"))
+        if not listed.HasField("list_services_response"):
+            raise DiscoveryError("AZ613", "the gRPC server does not list its services")
         names = sorted({each.name for each in listed.list_services_response.service})
         if len(names) > MAX_SERVICES:
             raise DiscoveryError("AZ605", f"the gRPC server has more than {MAX_SERVICES} services")

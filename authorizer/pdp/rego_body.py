@@ -17,6 +17,8 @@ MAX_BODY: Final = 1 << 20
 MAX_DEPTH: Final = 64
 MAX_DIGITS: Final = 128
 MAX_PARTS: Final = 1000
+MAX_VALUES: Final = 50_000
+"""Values of a JSON text, pairs of a form: 250,000 in a megabyte would hold all other decisions for 0.3 s."""
 
 _read = reader(depth=MAX_DEPTH, digits=MAX_DIGITS, real=float)
 _MALFORMED = reason("body_malformed")
@@ -67,6 +69,8 @@ def parsed_body(request: Request) -> Parsed | Reason:
 
 
 def _json(body: bytes, _kind: str) -> Any:
+    if sum(map(body.count, (b",", b"{", b"["))) > MAX_VALUES:  # those within texts count too
+        return _LIMIT
     try:
         return _read(body)
     except Refused as refused:
@@ -75,6 +79,8 @@ def _json(body: bytes, _kind: str) -> Any:
 
 def _form(body: bytes, _kind: str) -> dict[str, list[str]] | Reason:
     found: dict[str, list[str]] = {}
+    if body.count(b"&") > MAX_VALUES:
+        return _LIMIT
     try:
         text = body.decode()
         if BAD_ESCAPE.search(text) or ";" in text:

@@ -203,6 +203,7 @@ def test_who_may_not_make_tables_uses_those_that_are_there(database):
         ("postgresql://u:s3cret@db.example/x?sslmode=require", "AZ590"),
         ("postgresql://u:s3cret@127.0.0.1,db.example/x?sslmode=prefer", "AZ590"),
         ("host=127.0.0.1 hostaddr=10.0.0.1 password=s3cret", "AZ590"),
+        ("service=prod password=s3cret", "AZ590"),
         ("postgresql://u:s3cret@127.0.0.1:1/x", "AZ580"),
         ("postgresql://u:s3cret@127.0.0.1:1/x?sslmode=verify-full", "AZ580"),
     ],

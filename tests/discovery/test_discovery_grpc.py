@@ -115,12 +115,18 @@ def heavy(request):
     return response
 
 
+def silent(_request):
+    response = wire.ServerReflectionResponse()
+    response.error_response.error_code = 7
+    return response
+
+
 def broken(_request):
     raise RuntimeError
 
 
 @pytest.mark.parametrize(
-    ("answer", "code"), [(garbage, "AZ613"), (crowd, "AZ605"), (heavy, "AZ613"), (broken, "AZ613")]
+    ("answer", "code"), [(garbage, "AZ613"), (crowd, "AZ605"), (heavy, "AZ613"), (silent, "AZ613"), (broken, "AZ613")]
 )
 async def test_servers_that_lie_or_fail_are_coded(answer, code):
     async with Serving(answer) as address:

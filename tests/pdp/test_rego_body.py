@@ -31,6 +31,20 @@ def test_bodies_are_parsed_as_opa_does(row):
     assert found == Parsed(row["parsed_body"], row["truncated"])
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b"[" + b"{}," * 25_000 + b"1]"),
+        ("application/json", b"[" + b"1," * 50_000 + b"1]"),
+        ("application/x-www-form-urlencoded", b"a&" * 50_001),
+    ],
+)
+def test_a_body_of_many_small_values_is_refused_before_it_is_parsed(kind, body):
+    refused = parsed_body(Request(headers={"content-type": (kind,)}, body=body, body_state="complete"))
+    assert isinstance(refused, Reason)
+    assert refused.code == "body_limit"
+
+
 @given(
     st.sampled_from(["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"]),
     st.one_of(

@@ -271,7 +271,12 @@ def _checked(address: str) -> str:
     hosts = [one for name in ("host", "hostaddr") for one in str(said.get(name) or "").split(",") if one]
     verified = (said.get("sslmode") or os.environ.get("PGSSLMODE")) in _VERIFIED
     # What is in the database is signed as it stands there, so whoever could change it on the way could write policies.
-    if not verified and not all(map(_is_near, hosts or [os.environ.get("PGHOST", "")])):
+    if "hostaddr" not in said:
+        hosts += [one for one in os.environ.get("PGHOSTADDR", "").split(",") if one]
+    # A service of libpq is said in a file that is not seen here: its host could be any.
+    elsewhere = said.get("service") or os.environ.get("PGSERVICE")
+    near = not elsewhere and all(map(_is_near, hosts or os.environ.get("PGHOST", "").split(",")))
+    if not verified and not near:
         raise ControlPlaneError("AZ590", "the database is reached without verified TLS", hint=hint)
     return str(
         make_conninfo(
