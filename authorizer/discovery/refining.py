@@ -66,7 +66,7 @@ def refine(apis: Sequence[Api], described: Iterable[Described]) -> Refined:
     """Put operations on the APIs that are meant; what belongs to none of them becomes an API of its own."""
     refined = {api.id: api for api in apis}
     named = _by_name(apis)
-    work = Work(MAX_PAIRS)
+    work, looks = Work(MAX_PAIRS), Work(MAX_PAIRS)
     notes: dict[str, None] = {}
     room = MAX_OPERATIONS
     for each in described:
@@ -81,8 +81,11 @@ def refine(apis: Sequence[Api], described: Iterable[Described]) -> Refined:
             elif not hosts or "*" in hosts:
                 notes[f"{each.source}: {len(operations)} operations name no host: say which API is meant"] = None
                 meant = []
-            else:
+            elif looks.spend(len(refined) * len(hosts)):
                 meant = [api for api in refined.values() if _on(api, hosts)]
+            else:
+                notes[f"{each.source}: too many hosts to find out which API is meant: say it"] = None
+                meant = []
             for api in _shared(meant, each.source, operations, work) if meant else [_alone(each, hosts, operations)]:
                 refined[api.id] = api
     return Refined(tuple(refined[key] for key in sorted(refined)), tuple(notes))
