@@ -16,31 +16,34 @@ from authorizer.reasons import REASONS
 from tests.doors.native_world import CHECK
 from tests.forge.world import CASES, HOST, world
 
-MADE = world(time.time())
+
+@pytest.fixture
+def made():
+    return world(time.time())
 
 
 def expected(case):
     return case["name"], REASONS[case["reason"]].status, case["reason"], case.get("challenge", "")
 
 
-def check_request(case, number) -> bytes:
+def check_request(made, case, number) -> bytes:
     message = CheckRequest()
     http = message.attributes.request.http
     http.method, http.path, http.host, http.scheme = "GET", case.get("target", "/read"), HOST, "https"
-    for name, value in MADE.headers(case, number):
+    for name, value in made.headers(case, number):
         http.header_map.headers.add(key=name, raw_value=value.encode())
     if "shows" in case:
-        message.attributes.source.certificate = MADE.escaped(case["shows"])
+        message.attributes.source.certificate = made.escaped(case["shows"])
     return message.SerializeToString()
 
 
 @pytest.mark.parametrize("engine", [native, grpcio], ids=["native", "grpcio"])
-async def test_the_grpc_doors(engine):
-    door = await engine.start(MADE.authorizer("source", ""), "127.0.0.1:0")
+async def test_the_grpc_doors(engine, made):
+    door = await engine.start(made.authorizer("source", ""), "127.0.0.1:0")
     found = []
     async with aio.insecure_channel(door.address) as channel:
         for number, case in enumerate(CASES):
-            data = await channel.unary_unary(CHECK)(check_request(case, number), timeout=10)
+            data = await channel.unary_unary(CHECK)(check_request(made, case, number), timeout=10)
             answer = CheckResponse.FromString(data)
             denied = answer.denied_response
             headers = {option.header.key: option.header.value for option in denied.headers}
@@ -54,14 +57,14 @@ async def test_the_grpc_doors(engine):
 @pytest.mark.parametrize(
     ("form", "header"), [("pem", "x-client-cert"), ("xfcc", "x-forwarded-client-cert"), ("client-cert", "client-cert")]
 )
-async def test_the_http_door(form, header):
-    door = ForwardAuth(MADE.authorizer(form, header), trust(["127.0.0.1"]))
+async def test_the_http_door(form, header, made):
+    door = ForwardAuth(made.authorizer(form, header), trust(["127.0.0.1"]))
     opened = await open_http("127.0.0.1:0", door.handle, door.malformed)
     reader, writer = await asyncio.open_connection(*opened.address.split(":"))
     found = []
     for number, case in enumerate(CASES):
-        lines = MADE.headers(case, number)
-        lines += [(header, MADE.told(case["shows"], form))] if "shows" in case else []
+        lines = made.headers(case, number)
+        lines += [(header, made.told(case["shows"], form))] if "shows" in case else []
         told = f"GET /authz/traefik HTTP/1.1\r\nHost: door\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Host: {HOST}\r\n"
         told += f"X-Forwarded-Uri: {case.get('target', '/read')}\r\nX-Forwarded-Proto: https\r\n"
         writer.write((told + "".join(f"{name}: {value}\r\n" for name, value in lines) + "\r\n").encode())
