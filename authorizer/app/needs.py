@@ -114,7 +114,9 @@ class Needs:
             secret = files.read_secret(Path(told.secret_file), 1).decode() if told.secret_file else ""
             key = files.read_secret(Path(told.key_file), 1) if told.method == "private_key_jwt" else b""
         except (OSError, ValueError) as error:
-            raise IdentityProviderError("AZ530", f"the client {told.id!r} cannot be used: {error}") from None
+            raise IdentityProviderError(
+                "AZ530", f"the client {told.id!r} of identity_providers cannot be used: {error}"
+            ) from None
         return Client(
             id=told.id, method=told.method, session=session, secret=secret, key=key, algorithm=told.algorithm,
             key_id=told.key_id or None,

@@ -2,10 +2,13 @@
 
 import argparse
 import secrets
+import sys
 from typing import Any
 
 from authorizer.app.credentials import read_secret
-from authorizer.pdp.api_keys import ID_BYTES, SECRET_BYTES, make
+from authorizer.errors import DocumentError
+from authorizer.pdp.api_keys import ID_BYTES, SECRET_BYTES, compile_keys, make
+from authorizer.policy import documents
 
 
 def add_parser(subparsers: Any) -> None:
@@ -27,16 +30,20 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a key and its row. Raises AuthorizerError."""
+    """Print a key's row, and on standard error the key: no file of documents shall have it. Raises AuthorizerError."""
     pepper = read_secret(args.pepper_file)
     text, name, written = make(secrets.token_bytes(ID_BYTES + SECRET_BYTES), pepper)
     kind, owner = ("client", args.client) if args.client else ("person", args.person)
-    print(f"# {text}\n# The key above is shown once: hand it over, and keep what follows.")
-    print(f"kind: ApiKeys\nkeys:\n  {name}:\n    hash: {written}\n    is: {{{kind}: [{_quoted(owner)}]}}")
+    row = f"kind: ApiKeys\nkeys:\n  {name}:\n    hash: {written}\n    is: {{{kind}: [{_quoted(owner)}]}}\n"
     if args.scope:
-        print(f"    scopes: [{', '.join(map(_quoted, args.scope))}]")
+        row += f"    scopes: [{', '.join(map(_quoted, args.scope))}]\n"
     if args.expires:
-        print(f"    expires: {_quoted(args.expires)}")
+        row += f"    expires: {_quoted(args.expires)}\n"
+    _, problems = compile_keys(documents.load(row, "the command line"))
+    if problems:
+        raise DocumentError(problems)
+    print(f"{text}\nThe key above is shown this once: hand it over. The document below is to be kept.", file=sys.stderr)
+    print(row, end="", flush=True)
     return 0
 
 

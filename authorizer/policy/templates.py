@@ -125,7 +125,9 @@ def parse_host(text: str) -> str:
     if host.startswith("[") and host.endswith("]"):
         return ipv6_literal(host)
     if ":" in host:
-        raise TemplateError(f"{text!r} is not a host: ports are not matched, and an IPv6 address stands in brackets")
+        raise TemplateError(
+            f"{text!r} is not a host: write the name without scheme and port; an IPv6 address stands in brackets"
+        )
     raise TemplateError(f"{text!r} is not a host: a name, '*.' and a name, or '*'")
 
 

@@ -144,11 +144,16 @@ def _credentials(settings: Settings, place: Any) -> list[Problem]:
         if told.form == "pem" and not told.header:
             problems.append(
                 Problem("AZ106", "which header carries the certificate?", place((door, "client_certificate")),
-                        "set header")
+                        f"set {door}.client_certificate.header")
             )  # fmt: skip
         if told.form == "source" and door == "forward_auth":
             problems.append(
-                Problem("AZ106", "there is no source in HTTP", place((door, "client_certificate")), "name a header")
+                Problem(
+                    "AZ106",
+                    "HTTP has no source of certificates but a header",
+                    place((door, "client_certificate")),
+                    "set forward_auth.client_certificate.form to xfcc, client-cert or pem",
+                )
             )
     asserted = [name for name, source in settings.identity_headers.items() if source == "assertion"]
     if asserted and not (settings.assertion.issuer and settings.assertion.key_files):

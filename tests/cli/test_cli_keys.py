@@ -20,14 +20,23 @@ def test_a_key_and_its_row(capsys, tmp_path, pepper):
         )
         == 0
     )
-    printed = capsys.readouterr().out
-    text = printed.split()[1]
+    printed, told = capsys.readouterr()
+    text = told.split()[0]
     rows, problems = compile_keys(documents.load(printed, "keys.yaml"))
     assert problems == []
     key = msgspec.convert(rows[0], ApiKey)
     assert find(text, {key.id: key}, pepper, 0.0) == key
     assert (key.names, key.scopes) == ({"client": ("it's me",)}, ("orders.read",))
-    assert text not in printed.replace(f"# {text}", "")
+    assert text not in printed
+
+
+def test_no_key_is_made_that_documents_would_refuse(capsys):
+    assert main(["keys", "new", "--client", "job", "--expires", "tomorrow"]) == 3
+    printed, told = capsys.readouterr()
+    assert printed == ""
+    assert told.startswith("the command line")
+    assert "T103" in told
+    assert "azk_" not in told
 
 
 def test_a_pepper_that_is_too_short_or_not_there(capsys, tmp_path):

@@ -94,6 +94,28 @@ def test_the_control_plane_takes_its_flags():
     assert list(told.control_plane.keys) == [args.key_id]
 
 
+def test_the_control_plane_is_scraped_with_its_credential():
+    (service,) = (
+        each
+        for each in objects("control-plane")
+        if each["metadata"]["name"] == "x-authorizer-control-plane" and each["kind"] == "Service"
+    )
+    monitor = one("control-plane", "ServiceMonitor", suffix="-control-plane")["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (endpoint,) = monitor["endpoints"]
+    assert endpoint["port"] == endpoint["scheme"] == service["spec"]["ports"][0]["name"] == "https"
+    assert endpoint["authorization"] == {"credentials": {"name": "authorizer-keys", "key": "authorizer.token"}}
+    assert endpoint["tlsConfig"] == {
+        "serverName": "x-authorizer-control-plane.apps.svc",
+        "ca": {"configMap": {"name": "control-ca", "key": "ca.crt"}},
+    }
+    plain = objects("control-plane-database", "--set=metrics.serviceMonitor.enabled=true")
+    (endpoint,) = next(
+        each for each in plain if each["kind"] == "ServiceMonitor" and "control" in each["metadata"]["name"]
+    )["spec"]["endpoints"]
+    assert endpoint.keys() == {"port", "path", "interval", "authorization"}
+
+
 def test_several_control_planes_share_a_database():
     made = one("control-plane-database", "StatefulSet")["spec"]
     (container,) = made["template"]["spec"]["containers"]

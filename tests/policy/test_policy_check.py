@@ -469,6 +469,14 @@ def test_warnings():
     assert [problem.code for problem in pbac.check_and_compile(nodes).problems] == ["L004"]
 
 
+@pytest.mark.parametrize("route", ["/a/:id", "/a/*", "/a/**/b", "/a/{id}/:x"])
+def test_parameters_of_other_routers_are_told(route):
+    text = "{{kind: Application, id: a, http: {{hosts: [h], routes: {{'GET {}': public}}}}}}"
+    assert problems(text.format(route)) == ["L006 1:56"]
+    for meant in (route.replace(":", "%3A").replace("*", "%2A"), "/a/x:cancel", "/a/{rest=**}"):
+        assert problems(text.format(meant)) == []
+
+
 def test_routes_without_the_point_that_a_denial_needs():
     deny = "{kind: Policies, policies: [{id: d, effect: deny, right: arm/*, at: {tenant: contoso}, reason: x}]}"
     assert problems(deny) == []

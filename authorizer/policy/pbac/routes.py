@@ -26,6 +26,8 @@ _KEY = {
     "mtls": re.compile(r"uri_san"),
 }
 """What stands after the dot of a source; a path or claim may hold dots of its own."""
+_FOREIGN = re.compile(r":([A-Za-z_][A-Za-z0-9_]*)|\*{1,2}", re.ASCII)
+"""A literal that routers elsewhere take for a parameter (``:id``) or a wildcard (``*``, ``**``)."""
 
 
 class Http(Struct, frozen=True):
@@ -103,10 +105,16 @@ def _read_route(
     method, _, template = key.text.partition(" ")
     try:
         parse_method(method)
-        names = parameters(parse_template(template))
+        segments = parse_template(template)
     except TemplateError as error:
         findings.error("A010", key.place, str(error), "write a route as METHOD /template")
         return None
+    names = parameters(segments)
+    literals = (part.text for part in segments if part.kind == "literal")
+    foreign = next(filter(None, map(_FOREIGN.fullmatch, literals)), None)
+    if foreign is not None:
+        hint = f"a parameter is {{{foreign[1] or 'name'}}}, and {{name=**}} at the end takes the rest"
+        findings.warn("L006", key.place, f"the segment {foreign[0]!r} is no parameter: it fits itself alone", hint)
     what = f"route {key.text!r}"
     absent = isinstance(node, Scalar) and node.absent
     if isinstance(node, Scalar) and not absent:
