@@ -20,6 +20,7 @@ from authorizer.errors import DiscoveryError
 from authorizer.model import Api
 from authorizer.settings import DescribedApi, Discovery
 from authorizer.telemetry.metrics import Metrics
+from tests.served import served
 
 TOKENS = {"authorizer": "an-authorizer-for-the-tests", "admin": "an-admin-for-all-the-tests"}
 POLICY = """
@@ -59,14 +60,8 @@ class World:
 @pytest.fixture
 async def world():
     made = World()
-    app = web.Application()
-    app.router.add_get("/{any:.*}", made.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
+    async with served(made.answer) as made.url:
+        yield made
 
 
 def settings(world, **more) -> Discovery:

@@ -15,6 +15,7 @@ from authorizer.discovery.kubernetes.access import Access, access
 from authorizer.discovery.kubernetes.kinds import HTTP_ROUTE, SERVICE
 from authorizer.discovery.kubernetes.watching import MISSES, Feed, Room
 from authorizer.errors import DiscoveryError
+from tests.served import served
 
 
 def kubeconfig(path: Path, cluster: dict[str, Any] | None = None, user: dict[str, Any] | None = None) -> str:
@@ -89,16 +90,8 @@ async def against(answer: Answer, use: Callable[[aiohttp.ClientSession, Access],
     async def handle(request: web.Request) -> web.StreamResponse:
         return answer(request)
 
-    app = web.Application()
-    app.router.add_get("/{tail:.*}", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        async with aiohttp.ClientSession() as session:
-            await use(session, Access(f"http://127.0.0.1:{runner.addresses[0][1]}", None, lambda: ""))
-    finally:
-        await runner.cleanup()
+    async with served(handle) as url, aiohttp.ClientSession() as session:
+        await use(session, Access(url, None, lambda: ""))
 
 
 def feed(most: int = 100) -> tuple[Feed, asyncio.Event]:

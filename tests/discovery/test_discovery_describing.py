@@ -11,6 +11,7 @@ from authorizer.discovery.kubernetes import files, objects, reading
 from authorizer.discovery.polling import Polled
 from authorizer.errors import DiscoveryError
 from authorizer.policy.authoring import descriptions
+from tests.served import served
 
 DOCUMENT = {
     "openapi": "3.1.0",
@@ -87,14 +88,9 @@ class Api:
 @pytest.fixture
 async def shop():
     made = Api()
-    app = web.Application()
-    app.router.add_get("/openapi.json", made.serve)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/openapi.json"
-    yield made
-    await runner.cleanup()
+    async with served(made.serve, "/openapi.json") as host:
+        made.url = f"{host}/openapi.json"
+        yield made
 
 
 def says(document, **headers) -> web.Response:

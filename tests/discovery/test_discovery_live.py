@@ -12,6 +12,7 @@ from aiohttp import web
 
 from authorizer.discovery import kong_admin, traefik_api
 from authorizer.errors import DiscoveryError
+from tests.served import served
 
 SERVICE = {"id": "s1", "name": "orders", "host": "o", "path": "/v2"}
 ROUTES = [
@@ -45,14 +46,8 @@ class Kong:
 @pytest.fixture
 async def kong():
     made = Kong()
-    app = web.Application()
-    app.router.add_get("/{any:.*}", made.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
+    async with served(made.answer) as made.url:
+        yield made
 
 
 async def test_all_pages_of_kong_are_one_configuration(kong):

@@ -7,13 +7,12 @@ Reading: ``reading`` makes a ``form.Plan`` of the JSON, or refuses it. Writing: 
 """
 
 from authorizer.policy.plan.compile import Compiled, compile_plan
-from authorizer.policy.plan.context import DEFAULT_BUDGET, Budget, BudgetError, Context
+from authorizer.policy.plan.context import Budget, BudgetError, Context
 from authorizer.policy.plan.form import Plan
 from authorizer.policy.plan.reading import read
 from authorizer.policy.plan.running import EvaluationError
 
 __all__ = [
-    "DEFAULT_BUDGET",
     "Budget",
     "BudgetError",
     "Compiled",

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-DEFAULT_BUDGET: Final = 250_000
-"""Units of cost of one evaluation unless a caller says otherwise: some 20 ms at the worst."""
-
+AMPLE: Final = 250_000
+"""Units of cost of an evaluation that nobody waits for, as in tests of rules: some 20 ms at the worst."""
 
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
@@ -22,7 +21,7 @@ class BudgetError(Exception):
 class Budget(Struct):
     """What is left of an evaluation's allowance."""
 
-    left: int = DEFAULT_BUDGET
+    left: int = AMPLE
 
     def charge(self, units: int) -> None:
         """Take ``units`` away. Raises BudgetError when nothing is left.
