@@ -1,6 +1,7 @@
 """``authorizer policy who-can``, ``what-can``, ``diff``: what policies give, to whom, and what a change gives."""
 
 import argparse
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -76,6 +77,10 @@ def _what_can(args: argparse.Namespace) -> int:
     for one in found:
         print(_line(one, f"{one.allow.application}/{one.right}"))
     _print_against(found)
+    if not found:
+        known = ":" in args.subject or args.subject in memberships
+        told = "" if known else ": no Facts document says what it is a member of"
+        print(f"nothing is granted to {args.subject}{told}", file=sys.stderr)
     return 0
 
 

@@ -141,6 +141,11 @@ def test_what_can(folder, capsys):
         shown = out(capsys)
         assert shown[0].startswith("app/r: staff (")
         assert shown[1].startswith("unless gate g (")
+    for subject in ("kim", "group:kim"):
+        assert main(["policy", "what-can", subject, str(folder)]) == 0
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.startswith(f"nothing is granted to {subject}")
     assert main(["policy", "what-can", "kim", str(folder), "--output", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["grants"] == []
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from authorizer.errors import Place
-from authorizer.policy.pbac.declared import Application, Catalog, Field
+from authorizer.policy.pbac.declared import MODELS, Application, Catalog, Field
 from authorizer.policy.reading import Findings
 
 _TITLES = {
@@ -18,7 +18,7 @@ def lacks(application: Application, section: str, place: Place, findings: Findin
     """Whether the model lacks a section, which is then an error at ``place``."""
     if application.has(section):
         return False
-    findings.error("A002", place, f"model {application.model!r} has no {_TITLES.get(section, section)}")
+    _refuse(application, section, place, findings)
     return True
 
 
@@ -39,9 +39,19 @@ def find_field(
             findings.error("C003", place, message)
             return None
         known = [*application.fields, *catalog.fields]
-        findings.unknown("C001", place, "field", name, known, f" in {application.id!r}")
+        if known:
+            findings.unknown("C001", place, "field", name, known, f" in {application.id!r}")
+        else:
+            hint = "declare it under 'fields' of the application or of the Catalog"
+            findings.error("C001", place, f"unknown field {name!r} in {application.id!r}", hint)
         return None
     if not application.has("fields"):
-        findings.error("A002", place, f"model {application.model!r} has no field types")
+        _refuse(application, "fields", place, findings)
         return None
     return field
+
+
+def _refuse(application: Application, section: str, place: Place, findings: Findings) -> None:
+    having = ", ".join(name for name, sections in MODELS.items() if section in sections)
+    title = _TITLES.get(section, section)
+    findings.error("A002", place, f"model {application.model!r} has no {title}", f"models that have: {having}")
