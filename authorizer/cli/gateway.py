@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +21,10 @@ from authorizer.gateways.checks import CHECKS
 from authorizer.gateways.findings import Expected
 from authorizer.gateways.kinds import KINDS
 from authorizer.gateways.site import MESSAGE_MARGIN, Site
+from authorizer.model import FRAMING
 
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what a door is told, not what is bound here
+_NAME = re.compile(r"[a-z0-9-]{1,64}")
 _COMMENT = {".lua": "--"}
 
 
@@ -35,6 +38,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--api", metavar="HOST:PORT", default=Site().api, help="what is behind the gateway")
     parser.add_argument("--timeout", metavar="SECONDS", type=_seconds, default=Site().timeout, help="default: 0.5")
     parser.add_argument("--body-bytes", metavar="N", type=int, default=0, help="send so much of a body; default: none")
+    parser.add_argument(
+        "--header", metavar="NAME", type=_header, action="append", default=[],
+        help="a header that policies set (emit, x-authz-filter, Rego): passed on, a client's own taken off; repeatable;"
+        " nothing to Envoy by gRPC, which is told with each answer",
+    )  # fmt: skip
     parser.add_argument("--output", metavar="DIR", type=Path, help="write files there instead of printing them")
     parser.add_argument(
         "--check", metavar="SOURCE", nargs="+", default=[],
@@ -66,7 +74,9 @@ def _check(args: argparse.Namespace) -> int:
         raise GatewayError("AZ907", f"{args.kind} cannot be checked", hint=f"there are {', '.join(CHECKS)}")
     told = _settings(args)
     expected = Expected(
-        identity=tuple(told.identity_headers), message_bytes=told.ext_authz.max_message_bytes, bodies=args.bodies
+        identity=(*told.identity_headers, *args.header),
+        message_bytes=told.ext_authz.max_message_bytes,
+        bodies=args.bodies,
     )
     found = ordered(CHECKS[args.kind]([(name, _source(args.kind, name)) for name in args.check], expected))
     errors = sum(problem.severity == "error" for problem in found)
@@ -112,7 +122,7 @@ def _site(args: argparse.Namespace) -> Site:
     site = Site(
         grpc=tuple(endpoints.of_ext_authz(told)),
         http=tuple(_forward_auth(told)),
-        identity=tuple(name for name, source in told.identity_headers.items() if source != "credential"),
+        identity=(*(name for name, source in told.identity_headers.items() if source != "credential"), *args.header),
         shown=tuple(name for name, source in told.identity_headers.items() if source == "credential"),
         timeout=args.timeout,
         body_bytes=args.body_bytes,
@@ -150,6 +160,13 @@ def _port(address: str) -> str:
     if not isinstance(parse(address), TcpAddress):
         raise GatewayError("AZ903", f"{address} is not HOST:PORT", hint="--listen and --api are ports")
     return address
+
+
+def _header(text: str) -> str:
+    name = text.lower()
+    if _NAME.fullmatch(name) is None or name in FRAMING:
+        raise argparse.ArgumentTypeError("a header's name of letters, digits and '-'")
+    return name
 
 
 def _seconds(text: str) -> float:

@@ -2,11 +2,13 @@
 
 import io
 import json
+import re
 
 import pytest
 import yaml
 
 from authorizer.cli import main
+from authorizer.gateways.kinds import KINDS
 from tests.gateways.examples import examples
 
 
@@ -63,6 +65,28 @@ def test_each_worker_is_an_endpoint(said, tmp_path):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_headers_of_policies_are_listed_like_those_of_identity(said, kind):
+    def named(name: str, text: str) -> int:
+        return len(re.findall(name.replace("-", "[-_]"), text, re.IGNORECASE))
+
+    listed = said(kind, "--header", "X-Authz-Filter", "--header", "x-plan")[0]
+    if kind in {"envoy", "envoy-gateway", "istio"}:  # by gRPC the answer itself says what is taken off
+        assert listed == said(kind)[0]
+        return
+    assert named("x-authz-filter", listed) == named("x-plan", listed) == named("x-auth-client", listed) > 0
+
+
+def test_a_header_of_policies_is_looked_for(said, tmp_path):
+    file = tmp_path / "authorizer.yaml"
+    file.write_text(said("traefik")[0])
+    assert said("traefik", "--check", str(file))[2] == 0
+    out, _, status = said("traefik", "--check", str(file), "--header", "x-authz-filter")
+    assert (status, "AZ921" in out) == (3, True)
+    file.write_text(said("traefik", "--header", "x-authz-filter")[0])
+    assert said("traefik", "--check", str(file), "--header", "x-authz-filter")[2] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -79,7 +103,16 @@ def test_what_cannot_be_is_said(said, arguments, code):
     assert code in err
 
 
-@pytest.mark.parametrize("arguments", [["apache"], ["envoy", "--timeout", "0"], ["envoy", "--timeout", "60"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["apache"],
+        ["envoy", "--timeout", "0"],
+        ["envoy", "--timeout", "60"],
+        ["nginx", "--header", "x y"],
+        ["nginx", "--header", "host"],
+    ],
+)
 def test_what_nobody_can_mean_is_a_matter_of_usage(arguments):
     with pytest.raises(SystemExit) as caught:
         main(["gateway", *arguments])
