@@ -13,7 +13,8 @@ async def served(
     """Answer GET requests for ``path``; what is yielded is the URL of the host."""
     app = web.Application()
     app.router.add_get(path, answer)
-    runner = web.AppRunner(app)
+    # Answers that never end would be waited for, a minute each.
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
