@@ -11,7 +11,7 @@ DOCUMENTS = Path(__file__).parent / "documents"
 SHARED = (DOCUMENTS / "shared.yaml").read_text()
 
 REPORT = """\
-bad.yaml:4:1: error A002: model 'pbac' has no field types
+bad.yaml:4:1: error A002: model 'pbac' has no field types (models that have: pbac+fields, pbac+resources+fields, azure+pbac, azure+resources+pbac)
 bad.yaml:10:12: error R004: unknown right 'contract.veiw' in 'insure'; did you mean 'contract.view'?
 bad.yaml:17:24: error C006: operator 'in' does not apply to decimal field 'value' (use eq, gt, gte, lt, lte, ne)
 bad.yaml:18:35: error C011: 'UK' is not a value of 'country' (values: PL, DE, FR, NO)
