@@ -13,8 +13,7 @@ async def served(
     """Answer GET requests for ``path``; what is yielded is the URL of the host."""
     app = web.Application()
     app.router.add_get(path, answer)
-    # Answers that never end would be waited for, a minute each.
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

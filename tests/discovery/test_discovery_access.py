@@ -212,8 +212,10 @@ async def test_a_watch_that_breaks_off_keeps_its_place():
     event = json.dumps({"type": "ADDED", "object": named("b", 6)}) + "\n"
 
     def answer(_: web.Request) -> web.StreamResponse:
-        # More is announced than comes.
-        return web.Response(text=event, headers={"content-length": str(len(event) + 10)})
+        # More is announced than comes before the connection ends.
+        made = web.Response(text=event, headers={"content-length": str(len(event) + 10)})
+        made.force_close()
+        return made
 
     await against(answer, held.watch_once)
     assert (held.version, held.state, held.failures) == ("6", "current", 0)
