@@ -178,7 +178,10 @@ def _compared(field: str, op: str, kind: FieldType, value: Any, *, want: bool) -
         holds = comparison(op, kind)
         fitting = [one for one in rank(kind) if holds(one, value) is want]
         return {"field": field, "op": "in", "value": fitting} if fitting else False
-    return _leaf(field, op, {"value": _json(kind, value)}, want=want)
+    told = _json(kind, value)
+    if op in {"in", "not_in"} and not isinstance(told, list):
+        told = [told]  # one network, of an attribute
+    return _leaf(field, op, {"value": told}, want=want)
 
 
 def _turned(field: str, op: str, kind: FieldType, value: Any, *, want: bool) -> Rest:
