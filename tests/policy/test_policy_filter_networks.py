@@ -21,7 +21,7 @@ policies:
 kind: Tests
 suite: rows
 now: 2026-11-20T10:00:00Z
-subjects: {ann: {is: {person: ann}, attrs: {office: 10.0.0.0/8}}}
+subjects: {ann: {is: {person: [ann]}, attrs: {office: 10.0.0.0/8}}}
 cases:
   - {name: near, as: ann, http: GET api.example/rows, expect: {decision: allow}}
 """
