@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from authorizer.model import Decision, Request
-from authorizer.pdp.decide import decide, deny
+from authorizer.pdp.decide import decide
+from authorizer.pdp.denials import deny
 from authorizer.pdp.needs import Need
 from authorizer.pdp.snapshot import EMPTY, Snapshot
 from authorizer.reasons import reason

@@ -4,43 +4,24 @@ from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
-from msgspec import Struct
 
-from authorizer.model import ANONYMOUS, Decision, Identity, Reason, Request, StepUp, assignee_token
-from authorizer.pdp import answers, canonical, rego, rego_input, ways
+from authorizer.model import Decision, Identity, Reason, Request
+from authorizer.pdp import answers, rego, rego_input
 from authorizer.pdp.authentication import authenticate
-from authorizer.pdp.challenge import challenge, proof_challenge, scope_challenge
-from authorizer.pdp.credentials import by_proof
+from authorizer.pdp.denials import about, deny, deny_by, refuse_credential
+from authorizer.pdp.finding import Operation, find
 from authorizer.pdp.guards import Guard
 from authorizer.pdp.headers import NOTHING_TOLD, is_sent, says, tell, visible
 from authorizer.pdp.late import told_late
 from authorizer.pdp.needs import NOTHING_LEARNT, Learnt, Need
-from authorizer.pdp.proofs import nonce
 from authorizer.pdp.rego_result import Ruling, read_result
-from authorizer.pdp.routes import Match
 from authorizer.pdp.snapshot import Snapshot
 from authorizer.policy.pbac import BadAttribute, Question, Verdict
-from authorizer.reasons import ALLOWED, REASONS, UNMAPPED, authored, reason
+from authorizer.reasons import ALLOWED, UNMAPPED, reason
 
-_NOT_READY = reason("not_ready")
-_NO_ROUTE = reason("no_route")
-_MISMATCH = reason("context_mismatch")
 _STRANGER = reason("issuer_not_accepted")
 _RESERVED = reason("header_reserved")
-NO_NAMES: frozenset[str] = frozenset()
-_PROOF_CODES = frozenset(code for code in REASONS if code.startswith("proof_")) | {"token_not_bound"}
-
-
-def deny(why: str | Reason, decision_id: str, *, realm: str = "") -> Decision:
-    """Make a denial for a built-in reason."""
-    if isinstance(why, str):
-        why = reason(why)
-    return Decision(
-        reason=why,
-        id=decision_id,
-        detail=why.detail or why.text,
-        challenge=challenge(why, realm=realm) if why.status == 401 else "",
-    )
+_NO_NAMES: frozenset[str] = frozenset()
 
 
 def decide(
@@ -55,8 +36,8 @@ def decide(
     if isinstance(operation, Reason):
         return deny(operation, decision_id)
     guard = operation if isinstance(operation, Guard) else operation.guard
-    if request.transport == "http" and is_sent(request, snapshot.reserved.get(guard.route.application, NO_NAMES)):
-        return _known(deny(_RESERVED, decision_id), snapshot, guard)
+    if request.transport == "http" and is_sent(request, snapshot.reserved.get(guard.route.application, _NO_NAMES)):
+        return about(deny(_RESERVED, decision_id), snapshot, guard)
     if isinstance(operation, Guard):
         passed = told_late(snapshot, unmapped(snapshot, operation), snapshot.anonymous, request, now)
         return numbered(snapshot, passed, decision_id)
@@ -65,9 +46,9 @@ def decide(
     if not isinstance(identity, Identity):
         if not isinstance(identity, Reason):
             return identity
-        return _known(_refused(snapshot, identity, request, now, decision_id), snapshot, guard)
+        return about(refuse_credential(snapshot, identity, request, now, decision_id), snapshot, guard)
     if snapshot.strangers and identity.issuer in snapshot.strangers.get(guard.route.application, ()):
-        return _known(_refused(snapshot, _STRANGER, request, now, decision_id), snapshot, guard)
+        return about(refuse_credential(snapshot, _STRANGER, request, now, decision_id), snapshot, guard)
     if guard.decider is not None:
         said = ruled(snapshot, guard.decider, operation, identity, request, now)
         return numbered(snapshot, told_late(snapshot, said, identity, request, now), decision_id)
@@ -75,14 +56,14 @@ def decide(
     if resource is None:
         resource = guard.extract(operation.match, operation.query, request, identity.claims, snapshot.facts.lookup)
     if isinstance(resource, Reason):
-        return _known(deny(resource, decision_id, realm=snapshot.options.realm), snapshot, guard, identity)
+        return about(deny(resource, decision_id, realm=snapshot.options.realm), snapshot, guard, identity)
     judged = _judged(snapshot, operation, identity, resource, request, now)
     return numbered(snapshot, told_late(snapshot, judged, identity, request, now), decision_id)
 
 
 def _judged(
     snapshot: Snapshot,
-    operation: "Operation",
+    operation: Operation,
     identity: Identity,
     resource: Mapping[str, object],
     request: Request,
@@ -104,84 +85,6 @@ def _judged(
     if answers.may_be_kept(key):
         snapshot.answers.keep(key, (identity, decision))
     return decision
-
-
-class Operation(Struct, frozen=True):
-    """What a request asks for: the guarded route, how it was found, and the raw query.
-
-    ``resource`` is what ``guard.extract`` would return, where that is known already.
-    """
-
-    guard: Guard
-    match: Match
-    query: str
-    resource: Mapping[str, object] | None = None
-
-
-def find(snapshot: Snapshot, request: Request) -> Operation | Guard | Reason:
-    """Read a request and find its operation, or return the reason why not.
-
-    A guard alone is that of an application which lets pass what it has no route for.
-    """
-    if not snapshot.ready:
-        return _NOT_READY
-    path, _, query = request.target.partition("?")
-    key = ways.key_of(request, path)
-    known = snapshot.ways.find(key)
-    if known is None or not ways.says_no_more(request.headers, request.target, query):
-        found = _read(snapshot, request, key)
-        if isinstance(found, Reason):
-            return found
-        if isinstance(found, Guard):
-            return found if _is_meant(found, request) else _MISMATCH
-        known = found
-    else:
-        refused = canonical.check_headers(request, snapshot.managed)
-        if refused is not None:
-            return refused
-    guard: Guard = known.match.payload
-    if not _is_meant(guard, request):
-        return _MISMATCH
-    return Operation(guard, known.match, query, known.resource)
-
-
-def _is_meant(guard: Guard, request: Request) -> bool:
-    return request.context.get("application", guard.route.application) == guard.route.application
-
-
-def _read(snapshot: Snapshot, request: Request, key: ways.Key) -> ways.Way | Guard | Reason:
-    target = canonical.read(request)
-    if isinstance(target, Reason):
-        return target
-    refused = canonical.check_headers(request, snapshot.managed)
-    if refused is not None:
-        return refused
-    match = snapshot.routes.resolve(target)
-    if match is None:
-        return _no_route(snapshot, target, request)
-    if isinstance(match, Reason):
-        return match
-    if not ways.may_be_kept(target):
-        return ways.Way(match, None)
-    guard: Guard = match.payload
-    resource = guard.extract(match, "", request, {}, snapshot.facts.lookup) if guard.by_path else None
-    way = ways.Way(match, None if isinstance(resource, Reason) else resource)
-    snapshot.ways.keep(key, way)
-    return way
-
-
-def _no_route(snapshot: Snapshot, target: canonical.Canonical, request: Request) -> Guard | Reason:
-    pattern = snapshot.routes.pattern(target.host)
-    if pattern is None:
-        return msgspec.structs.replace(_NO_ROUTE, detail=f"no application has the host {target.host}")
-    detail = f"no route of {target.host} has this method and path"
-    known = snapshot.unmapped.get(pattern)
-    if known is not None and known.lets_pass(target, request.headers):
-        return known.guard
-    if known is not None:
-        near = "it could be another's" if known.word == "allow" else "they are observed"
-        detail += f" (unmapped requests of {known.guard.route.application}: {near})"
-    return msgspec.structs.replace(_NO_ROUTE, detail=detail)
 
 
 def unmapped(snapshot: Snapshot, guard: Guard) -> Decision:
@@ -209,7 +112,7 @@ def judge(
         typed = snapshot.program.subject(route.application, identity)
         if isinstance(typed, BadAttribute):
             why = msgspec.structs.replace(reason("bad_attribute"), detail=str(typed))
-            return _known(deny(why, ""), snapshot, guard, identity)
+            return about(deny(why, ""), snapshot, guard, identity)
         identity.typed[route.application] = subject = typed
     question = Question(
         route=route, tokens=subject.tokens, assignee=subject.fields, resource=resource, env=env, now=now
@@ -217,7 +120,7 @@ def judge(
     verdict = snapshot.program.decide(question)
     if verdict.allow and all(duty.type in snapshot.options.performs for duty in verdict.obligations):
         return allow(snapshot, guard, identity, verdict)
-    denied = _denied(snapshot, guard, identity, verdict, question)
+    denied = deny_by(snapshot, guard, identity, verdict, question)
     fault = env.get(rego.FAULT)
     if not isinstance(fault, str):
         return denied
@@ -239,9 +142,10 @@ def with_rules(
     INVARIANT: what a rule does not say is unknown, whatever a token or a fact claims it to be.
     """
     guard, rules, options = operation.guard, snapshot.rego.rules, snapshot.options
-    about = guard.route.application, guard.route.right
     known: dict[str, object] = {name: value for name, value in env.items() if not name.startswith(rego.FAULT)}
-    document = rego_input.gate(request, operation.match, identity, resource, about)
+    document = rego_input.gate(
+        request, operation.match, identity, resource, (guard.route.application, guard.route.right)
+    )
     if isinstance(document, Reason):
         return known | {rego.FAULT: document.code}
     assert rules is not None  # ``rego.load`` saw that every rule that is asked is there
@@ -255,18 +159,18 @@ def ruled(
     guard, options = operation.guard, snapshot.options
     document = rego_input.decider(decider.input, request, operation.match, identity)
     if isinstance(document, Reason):
-        return _known(deny(document, "", realm=options.realm), snapshot, guard, identity)
+        return about(deny(document, "", realm=options.realm), snapshot, guard, identity)
     said = rego.evaluate(decider.rules, decider.entrypoint, document, now, options.rego_budget, options.chance)
     if isinstance(said, Reason):
-        return _known(deny(said, ""), snapshot, guard, identity)
+        return about(deny(said, ""), snapshot, guard, identity)
     ruling = read_result(said)
     if ruling is None:
-        return _known(deny("rego_result", ""), snapshot, guard, identity)
+        return about(deny("rego_result", ""), snapshot, guard, identity)
     rule = f"data.{decider.entrypoint.replace('/', '.')}"
     if ruling.allowed:
         told = {*(name for name, _ in ruling.headers), *ruling.remove}
         if request.transport == "http" and is_sent(request, told.difference(options.identity_headers, snapshot.shown)):
-            return _known(deny(_RESERVED, ""), snapshot, guard, identity)
+            return about(deny(_RESERVED, ""), snapshot, guard, identity)
         return _allowed_by(snapshot, ruling, allow(snapshot, guard, identity, Verdict(True, ALLOWED.code, by=(rule,))))
     silent = ruling.status is None and ruling.body is None
     if silent and decider.input == "cloudentity" and identity is snapshot.anonymous:
@@ -274,7 +178,7 @@ def ruled(
     else:
         why = reason("rego_denied")
         denied = deny(why if ruling.status is None else msgspec.structs.replace(why, status=ruling.status), "")
-    denied = _known(denied, snapshot, guard, identity)
+    denied = about(denied, snapshot, guard, identity)
     return msgspec.structs.replace(
         denied, policies=(rule,), response=ruling.headers, body=ruling.body, metadata=ruling.metadata
     )
@@ -312,17 +216,6 @@ def numbered(snapshot: Snapshot, decision: Decision, decision_id: str) -> Decisi
     return msgspec.structs.replace(
         decision, id=decision_id, upstream=tuple(upstream), response=tuple(response), numbers=()
     )
-
-
-def _refused(snapshot: Snapshot, why: Reason, request: Request, now: float, decision_id: str) -> Decision:
-    """Make the denial of a credential: its challenge is of the scheme in which the proof is wrong."""
-    refused = deny(why, decision_id, realm=snapshot.options.realm)
-    proofs = snapshot.options.proofs
-    if why.status == 401 and (why.code in _PROOF_CODES or by_proof(request)):
-        challenged = proof_challenge(why, proofs.algorithms, realm=snapshot.options.realm)
-        told = (("dpop-nonce", nonce(proofs, now)),) if proofs.nonce_key else ()
-        return msgspec.structs.replace(refused, challenge=challenged, response=told)
-    return refused
 
 
 def environment(snapshot: Snapshot, request: Request, identity: Identity, now: float) -> dict[str, object]:
@@ -382,70 +275,4 @@ def allow(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict
         numbers=told.numbers,
         revision=snapshot.revision,
         fleeting=bool(identity.exchanged),
-    )
-
-
-def _denied(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict, question: Question) -> Decision:
-    """Make the denial of a verdict. Without a credential the first thing to say is: log in."""
-    route = guard.route
-    if verdict.allow:
-        why = reason("obligation_unknown")
-    elif identity is snapshot.anonymous:
-        why = reason("no_credential")
-    else:
-        why = authored(verdict.reason) if verdict.authored else reason(verdict.reason)
-    known = identity is not snapshot.anonymous
-    step_up = verdict.step_up if why.code == "step_up" else None
-    return Decision(
-        reason=why,
-        detail=verdict.detail or why.text,
-        application=route.application,
-        operation=guard.operation,
-        right=route.right,
-        subject=identity.subject,
-        policies=verdict.by,
-        sources=verdict.sources,
-        attributes=guard.looks_at,
-        missing=verdict.missing if known else None,
-        requestable=verdict.requestable if known else (),
-        step_up=step_up,
-        obligations=verdict.obligations,
-        advice=verdict.advice,
-        challenge=_challenged(snapshot, question, identity, why, step_up),
-        revision=snapshot.revision,
-    )
-
-
-def _challenged(snapshot: Snapshot, question: Question, identity: Identity, why: Reason, step_up: StepUp | None) -> str:
-    """Return the challenge of a verdict: which login is needed, or which scopes, if they are all that is lacking."""
-    realm = snapshot.options.realm
-    if why.status == 401:
-        return challenge(why, realm=realm, step_up=step_up)
-    scopes = question.route.scopes
-    issuer = snapshot.trust.issuers.get(identity.issuer)
-    if why.code != "no_matching_policy" or not scopes or issuer is None:
-        return ""
-    if not all(scope.startswith(issuer.namespace) and not scope.startswith(issuer.foreign) for scope in scopes):
-        return ""  # another issuer's
-    tokens = identity.tokens.union(assignee_token("scope", scope) for scope in scopes)
-    able = snapshot.program.subject(question.route.application, msgspec.structs.replace(identity, tokens=tokens))
-    if isinstance(able, BadAttribute) or able.tokens == question.tokens:
-        return ""
-    with_scopes = msgspec.structs.replace(question, tokens=able.tokens, assignee=able.fields)
-    if not snapshot.program.decide(with_scopes).allow:
-        return ""
-    # The caller knows its issuer's scopes without the namespace that they have here.
-    asked = [scope.removeprefix(issuer.namespace) for scope in scopes]
-    return scope_challenge(asked, by_proof=bool(identity.bound_key), realm=realm)
-
-
-def _known(decision: Decision, snapshot: Snapshot, guard: Guard, identity: Identity = ANONYMOUS) -> Decision:
-    """Add to a denial which operation it was about."""
-    return msgspec.structs.replace(
-        decision,
-        application=guard.route.application,
-        operation=guard.operation,
-        right=guard.route.right,
-        subject=identity.subject,
-        revision=snapshot.revision,
     )

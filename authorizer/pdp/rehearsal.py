@@ -10,7 +10,9 @@ from msgspec import Struct
 
 from authorizer.model import Decision, Identity, Reason, Request
 from authorizer.pdp import rego_input
-from authorizer.pdp.decide import deny, environment, find, judge, numbered, ruled, unmapped, with_rules
+from authorizer.pdp.decide import environment, judge, numbered, ruled, unmapped, with_rules
+from authorizer.pdp.denials import deny
+from authorizer.pdp.finding import find
 from authorizer.pdp.guards import Guard
 from authorizer.pdp.snapshot import Snapshot
 from authorizer.policy.testing import Case

@@ -14,8 +14,8 @@ from authorizer.demo.processes import Children
 from authorizer.gateways.envoy import Check
 from authorizer.jose.sign import generate, public_jwk
 from authorizer.pdp import rehearsal
-from authorizer.pdp.decide import find
 from authorizer.pdp.facts import compile_facts
+from authorizer.pdp.finding import find
 from authorizer.pdp.snapshot import Options, Snapshot, build
 from authorizer.pdp.sources import compile_documents
 from authorizer.policy.documents import load

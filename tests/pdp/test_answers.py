@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from authorizer.model import ANYONE, Decision, Identity, Request
 from authorizer.pdp.answers import LONGEST, MOST, Answers, key_of, may_be_kept
-from authorizer.pdp.decide import _judged, environment, find, judge, numbered
+from authorizer.pdp.decide import _judged, environment, judge, numbered
+from authorizer.pdp.finding import find
 from authorizer.pdp.snapshot import Options, build
 from authorizer.pdp.sources import compile_documents
 from authorizer.reasons import reason

@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from authorizer.model import ANYONE, Decision, Identity, Request
-from authorizer.pdp.decide import decide, environment, find, judge, numbered
+from authorizer.pdp.decide import decide, environment, judge, numbered
+from authorizer.pdp.finding import find
 from authorizer.pdp.snapshot import Options, build
 from authorizer.pdp.sources import compile_documents
 from authorizer.reasons import UNMAPPED

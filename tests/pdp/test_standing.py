@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from authorizer.model import ANYONE, Identity, Request
-from authorizer.pdp.decide import environment, find
+from authorizer.pdp.decide import environment
+from authorizer.pdp.finding import find
 from authorizer.pdp.snapshot import Options, build
 from authorizer.pdp.sources import compile_documents
 from authorizer.pdp.standing import Standing, standing

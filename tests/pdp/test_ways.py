@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from authorizer.model import Request
 from authorizer.pdp import ways
-from authorizer.pdp.decide import find
+from authorizer.pdp.finding import find
 from authorizer.pdp.recent import Recent
 from authorizer.pdp.snapshot import Options, build
 from authorizer.pdp.sources import compile_documents
