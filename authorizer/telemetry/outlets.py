@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from authorizer import __version__
-from authorizer.settings import STDOUT, Settings, Upload
-from authorizer.settings import Traces as Sending
+from authorizer.settings import STDOUT, Settings, Traces, Upload
 from authorizer.telemetry import otlp, sinks
 from authorizer.telemetry.courier import Sink, Tally
 from authorizer.telemetry.decision_event import maker
@@ -14,7 +13,7 @@ from authorizer.telemetry.decision_log import DecisionLog
 from authorizer.telemetry.log_rules import Rules
 from authorizer.telemetry.metrics import Metrics
 from authorizer.telemetry.spool import Spool
-from authorizer.telemetry.traces import Traces
+from authorizer.telemetry.traces import Spans
 from authorizer.telemetry.upload import OPA, Server, to_server
 
 
@@ -44,7 +43,7 @@ def decision_logs(
     return found
 
 
-def traces(settings: Settings, metrics: Metrics, clock: Callable[[], float]) -> Traces | None:
+def traces(settings: Settings, metrics: Metrics, clock: Callable[[], float]) -> Spans | None:
     """Return where spans go, None for nowhere. Raises OSError for files of no use."""
     told = settings.traces
     if not told.url:
@@ -53,7 +52,7 @@ def traces(settings: Settings, metrics: Metrics, clock: Callable[[], float]) -> 
     tally = Tally(
         lambda count: metrics.spans_ended("exported", count), metrics.spans_ended, lambda: metrics.log_failed("traces")
     )
-    return Traces(sink, clock, tally)
+    return Spans(sink, clock, tally)
 
 
 def labels(settings: Settings) -> Mapping[str, str]:
@@ -61,7 +60,7 @@ def labels(settings: Settings) -> Mapping[str, str]:
     return {"id": settings.id or platform.node(), "version": __version__}
 
 
-def _server(told: Upload | Sending, resource: str) -> Server:
+def _server(told: Upload | Traces, resource: str) -> Server:
     url = told.url.rstrip("/") + resource
     return Server(url=url, token_file=told.token_file, ca_file=told.ca_file, timeout=told.timeout_seconds)
 

@@ -22,7 +22,7 @@ Note = tuple[float, float, str, str, str, Decision]
 """When it ended (POSIX seconds), how long it took, ``traceparent``, method, transport, the decision."""
 
 
-class Traces:
+class Spans:
     """Spans on their way to ``sink``; ``tally`` is told what becomes of them."""
 
     def __init__(self, sink: Sink, clock: Callable[[], float], tally: Tally) -> None:

@@ -11,12 +11,12 @@ from authorizer.bundle import read
 from authorizer.cli import control_plane as verb
 from authorizer.control_plane.server import signing_key
 from authorizer.control_plane.server.running import Config, running
-from authorizer.control_plane.server.store import Document, Published
+from authorizer.control_plane.server.store import Document, Published, Store
 from authorizer.errors import ControlPlaneError
 from authorizer.jose.sign import generate
 
 pytestmark = pytest.mark.interop
-postgres_store = pytest.importorskip("authorizer.control_plane.server.postgres_store", exc_type=ImportError)
+driver = pytest.importorskip("authorizer.control_plane.server.postgres_database", exc_type=ImportError)
 
 TOKENS = {"authorizer": "an-authorizer-for-the-tests", "admin": "an-admin-for-all-the-tests"}
 
@@ -151,11 +151,12 @@ def bundle(serial):
 
 def test_a_turn_whose_connection_breaks_changes_nothing_and_ends(database):
     address = database.address()
-    one, other = postgres_store.PostgresStore(address), postgres_store.PostgresStore(address)
+    elsewhere = driver.PostgresDatabase(address)
+    one, other = Store(driver.PostgresDatabase(address)), Store(elsewhere)
     turn = one.turn()
     held = turn.__enter__()
     held.publish({"policy": bundle(5)}, {"a.yaml": Document("a.yaml", b"", 0.0)})
-    with other._reporting.held() as link:
+    with elsewhere.reading() as link:
         link.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
     with pytest.raises(ControlPlaneError, match="AZ580"):
         turn.__exit__(None, None, None)
@@ -171,23 +172,23 @@ def test_a_turn_whose_connection_breaks_changes_nothing_and_ends(database):
 
 def test_a_database_of_another_format_is_left_alone(database):
     address = database.address()
-    first = postgres_store.PostgresStore(address)
-    with first._reporting.held() as link:
+    first = driver.PostgresDatabase(address)
+    with first.writing() as link:
         link.execute("UPDATE authorizer_format SET version = 99")
     first.close()
     with pytest.raises(ControlPlaneError, match="AZ582"):
-        postgres_store.PostgresStore(address)
+        driver.PostgresDatabase(address)
 
 
 def test_who_may_not_make_tables_uses_those_that_are_there(database):
     address = database.address()
-    first = postgres_store.PostgresStore(address)
-    with first._reporting.held() as link:
+    first = driver.PostgresDatabase(address)
+    with first.writing() as link:
         link.execute(
             "CREATE ROLE plain LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO plain"
         )
     first.close()
-    second = postgres_store.PostgresStore(address.replace("authorizer:", "plain:"))
+    second = Store(driver.PostgresDatabase(address.replace("authorizer:", "plain:")))
     with second.turn() as turn:
         turn.publish({"policy": bundle(1)}, {})
     second.save_status("a", b"{}", 1.0)
@@ -210,7 +211,7 @@ def test_who_may_not_make_tables_uses_those_that_are_there(database):
 )
 def test_an_address_that_cannot_be_used_is_refused_and_not_shown(address, code):
     with pytest.raises(ControlPlaneError) as caught:
-        postgres_store.PostgresStore(address)
+        driver.PostgresDatabase(address)
     assert caught.value.code == code
     assert "s3cret" not in f"{caught.value} {caught.value.hint}"
 

@@ -1,11 +1,11 @@
 import sqlite3
 import stat
-import sys
 import threading
 
 import pytest
 
-from authorizer.control_plane.server.sqlite_store import SqliteStore
+from authorizer.control_plane.server import store as server_store
+from authorizer.control_plane.server.sqlite_database import SqliteDatabase
 from authorizer.control_plane.server.store import RETENTION, Document, Published, Store
 from authorizer.errors import ControlPlaneError
 
@@ -18,18 +18,18 @@ def bundle(serial: int, kind: str = "policy") -> Published:
 def store(request, tmp_path):
     if request.param == "postgres":
         pytest.importorskip("psycopg")
-        from authorizer.control_plane.server.postgres_store import PostgresStore
+        from authorizer.control_plane.server.postgres_database import PostgresDatabase
 
-        opened = PostgresStore(request.getfixturevalue("database").address())
+        opened = Store(PostgresDatabase(request.getfixturevalue("database").address()))
     else:
-        opened = SqliteStore(tmp_path / "db.sqlite")
+        opened = Store(SqliteDatabase(tmp_path / "db.sqlite"))
     yield opened
     opened.close()
 
 
 @pytest.fixture
 def sqlite(tmp_path):
-    opened = SqliteStore(tmp_path / "db.sqlite")
+    opened = Store(SqliteDatabase(tmp_path / "db.sqlite"))
     yield opened
     opened.close()
 
@@ -40,12 +40,12 @@ def publish(store: Store, bundles, changes) -> None:
 
 
 def test_all_is_there_after_a_restart(tmp_path) -> None:
-    first = SqliteStore(tmp_path / "db.sqlite")
+    first = Store(SqliteDatabase(tmp_path / "db.sqlite"))
     publish(first, {"policy": bundle(5)}, {"a.yaml": Document("a.yaml", b"x: 1", 2.0)})
     first.save_status("one", b"{}", 3.0)
     first.save_catalogue("one", b"[]", 3.0)
     first.close()
-    second = SqliteStore(tmp_path / "db.sqlite")
+    second = Store(SqliteDatabase(tmp_path / "db.sqlite"))
     assert second.published() == {"policy": bundle(5)}
     assert second.documents() == (Document("a.yaml", b"x: 1", 2.0),)
     assert [status.authorizer for status in second.statuses(4.0)] == ["one"]
@@ -81,7 +81,7 @@ def test_the_silent_are_forgotten_but_not_what_came_without_a_name(store: Store)
 
 
 def test_too_many_authorizers_push_out_the_oldest(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr(sys.modules[type(store).__module__], "MAX_AUTHORIZERS", 3)
+    monkeypatch.setattr(server_store, "MAX_AUTHORIZERS", 3)
     for number in range(6):
         store.save_status(f"a{number}", b"{}", float(number))
         store.save_catalogue(f"a{number}", b"[]", float(number))
@@ -109,12 +109,12 @@ def test_threads_take_turns(store: Store) -> None:
 
 
 def test_a_database_of_another_format_is_left_alone(tmp_path) -> None:
-    SqliteStore(tmp_path / "db.sqlite").close()
+    Store(SqliteDatabase(tmp_path / "db.sqlite")).close()
     with sqlite3.connect(tmp_path / "db.sqlite") as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
     with pytest.raises(ControlPlaneError, match="AZ582"):
-        SqliteStore(tmp_path / "db.sqlite")
+        Store(SqliteDatabase(tmp_path / "db.sqlite"))
 
 
 @pytest.mark.parametrize("damage", ["text", "folder"])
@@ -122,12 +122,12 @@ def test_what_is_no_database_is_refused(tmp_path, damage: str) -> None:
     path = tmp_path / "db.sqlite"
     path.mkdir() if damage == "folder" else path.write_bytes(b"this is not a database" * 100)
     with pytest.raises(ControlPlaneError, match="AZ580"):
-        SqliteStore(path)
+        SqliteDatabase(path)
 
 
 def test_a_second_server_on_the_same_state_is_kept_out(sqlite: Store, tmp_path) -> None:
     with pytest.raises(ControlPlaneError, match="AZ580"):
-        SqliteStore(tmp_path / "db.sqlite")
+        Store(SqliteDatabase(tmp_path / "db.sqlite"))
     sqlite.save_status("one", b"{}", 1.0)
 
 
@@ -137,7 +137,7 @@ def test_the_database_is_its_owners_alone(sqlite: Store, tmp_path) -> None:
 
 
 def test_a_closed_store_says_so(tmp_path) -> None:
-    closed = SqliteStore(tmp_path / "db.sqlite")
+    closed = Store(SqliteDatabase(tmp_path / "db.sqlite"))
     closed.close()
     with pytest.raises(ControlPlaneError, match="AZ580"):
         closed.documents()

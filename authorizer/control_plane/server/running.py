@@ -18,7 +18,7 @@ from authorizer.control_plane.server.api import Service, application
 from authorizer.control_plane.server.credentials import ROLES, Role
 from authorizer.control_plane.server.guards import Guards
 from authorizer.control_plane.server.publisher import Publisher
-from authorizer.control_plane.server.sqlite_store import SqliteStore
+from authorizer.control_plane.server.sqlite_database import SqliteDatabase
 from authorizer.control_plane.server.store import Store
 from authorizer.directory import Watch
 from authorizer.errors import ControlPlaneError, ListenError
@@ -138,13 +138,13 @@ def _told(error: ControlPlaneError, failed: str) -> str:
 
 def _store(config: Config) -> Store:
     if not config.database:
-        return SqliteStore(config.state / "control-plane.sqlite")
+        return Store(SqliteDatabase(config.state / "control-plane.sqlite"))
     try:
-        from authorizer.control_plane.server.postgres_store import PostgresStore  # noqa: PLC0415 - an extra
+        from authorizer.control_plane.server.postgres_database import PostgresDatabase  # noqa: PLC0415 - an extra
     except ImportError:
         hint = "install authorizer[postgres]"
         raise ControlPlaneError("AZ590", "the driver of PostgreSQL is not installed", hint=hint) from None
-    return PostgresStore(config.database)
+    return Store(PostgresDatabase(config.database))
 
 
 @asynccontextmanager

@@ -8,14 +8,13 @@ import ipaddress
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, LiteralString, TypeAlias
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from authorizer.control_plane.server.store import MAX_AUTHORIZERS, RETENTION, Catalogue, Document, Published, Status
 from authorizer.errors import ControlPlaneError
 
 VERSION = 1
@@ -47,39 +46,17 @@ _Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
 
 class _Turn:
-    """Documents and bundles within one transaction that holds the lock."""
+    """The one transaction that holds the lock."""
 
     def __init__(self, database: _Connection) -> None:
         self._database = database
 
-    def documents(self) -> tuple[Document, ...]:
+    @contextmanager
+    def reading(self) -> Iterator[_Connection]:
         with _reported():
-            return _documents(self._database)
+            yield self._database
 
-    def published(self) -> dict[str, Published]:
-        with _reported():
-            return _published(self._database)
-
-    def publish(self, bundles: Mapping[str, Published], changes: Mapping[str, Document | None]) -> None:
-        with _reported():
-            for bundle in bundles.values():
-                written = self._database.execute(
-                    "INSERT INTO authorizer_bundles (kind, serial, revision, key_id, published, data)"
-                    " VALUES (%s, %s, %s, %s, %s, %s)"
-                    " ON CONFLICT (kind) DO UPDATE SET serial = excluded.serial, revision = excluded.revision,"
-                    " key_id = excluded.key_id, published = excluded.published, data = excluded.data"
-                    " WHERE excluded.serial > authorizer_bundles.serial",
-                    (bundle.kind, bundle.serial, bundle.revision, bundle.key_id, bundle.published, bundle.data),
-                )
-                if written.rowcount != 1:
-                    raise ControlPlaneError("AZ581", f"the serial of the {bundle.kind} bundle would not rise")
-            for name, document in changes.items():
-                self._database.execute("DELETE FROM authorizer_documents WHERE name = %s", (name,))
-                if document is not None:
-                    self._database.execute(
-                        "INSERT INTO authorizer_documents (name, content, changed) VALUES (%s, %s, %s)",
-                        (document.name, document.content, document.changed),
-                    )
+    writing = reading
 
 
 class _Link:
@@ -127,7 +104,7 @@ class _Link:
         return self._database
 
 
-class PostgresStore:
+class PostgresDatabase:
     """The database that ``address`` names: a URI or ``key=value`` pairs of libpq.
 
     Raises ControlPlaneError: AZ590 for an address that is none or leads over a network without verified TLS, AZ580
@@ -158,64 +135,17 @@ class PostgresStore:
             database.execute("SELECT pg_advisory_xact_lock(%s)", (_TURN,))
             yield _Turn(database)
 
-    def documents(self) -> tuple[Document, ...]:
-        """Return all documents by name."""
+    @contextmanager
+    def reading(self) -> Iterator[_Connection]:
+        """Hold the connection that is not for turns, each statement for itself."""
         with self._reporting.held() as database, _reported():
-            return _documents(database)
+            yield database
 
-    def published(self) -> dict[str, Published]:
-        """Return the published bundles by kind."""
-        with self._reporting.held() as database, _reported():
-            return _published(database)
-
-    def serials(self) -> dict[str, int]:
-        """Return the serials of the published bundles by kind."""
-        with self._reporting.held() as database, _reported():
-            return dict(database.execute("SELECT kind, serial FROM authorizer_bundles").fetchall())
-
-    def save_status(self, authorizer: str, body: bytes, now: float) -> None:
-        """Replace what an authorizer says of itself; what it found stays as fresh as it is."""
-        with self._reporting.held() as database, _reported(), database.transaction():
-            database.execute(
-                "INSERT INTO authorizer_statuses (authorizer, heard, body) VALUES (%s, %s, %s)"
-                " ON CONFLICT (authorizer) DO UPDATE SET heard = excluded.heard, body = excluded.body",
-                (authorizer, now, body),
-            )
-            database.execute("UPDATE authorizer_catalogues SET heard = %s WHERE reporter = %s", (now, authorizer))
-            _forget(database, now)
-
-    def save_catalogue(self, reporter: str, apis: bytes, now: float) -> None:
-        """Replace what a reporter found."""
-        with self._reporting.held() as database, _reported(), database.transaction():
-            database.execute(
-                "INSERT INTO authorizer_catalogues (reporter, heard, apis) VALUES (%s, %s, %s)"
-                " ON CONFLICT (reporter) DO UPDATE SET heard = excluded.heard, apis = excluded.apis",
-                (reporter, now, apis),
-            )
-            _forget(database, now)
-
-    def statuses(self, now: float) -> tuple[Status, ...]:
-        """Return what the authorizers say that were heard within RETENTION, by name."""
-        query: LiteralString = (
-            'SELECT authorizer, heard, body FROM authorizer_statuses WHERE heard > %s ORDER BY authorizer COLLATE "C"'
-        )
-        with self._reporting.held() as database, _reported():
-            return tuple(Status(*row) for row in database.execute(query, (now - RETENTION,)).fetchall())
-
-    def authorizers(self, now: float) -> int:
-        """Return how many authorizers were heard within RETENTION."""
-        query: LiteralString = "SELECT count(*) FROM authorizer_statuses WHERE heard > %s"
-        with self._reporting.held() as database, _reported():
-            return sum(row[0] for row in database.execute(query, (now - RETENTION,)).fetchall())
-
-    def catalogues(self, now: float) -> tuple[Catalogue, ...]:
-        """Return what was found by authorizers that were heard within RETENTION, and what came without a name."""
-        query: LiteralString = (
-            "SELECT reporter, heard, apis FROM authorizer_catalogues WHERE heard > %s OR reporter = ''"
-            ' ORDER BY reporter COLLATE "C"'
-        )
-        with self._reporting.held() as database, _reported():
-            return tuple(Catalogue(*row) for row in database.execute(query, (now - RETENTION,)).fetchall())
+    @contextmanager
+    def writing(self) -> Iterator[_Connection]:
+        """Hold it for one transaction."""
+        with self.reading() as database, database.transaction():
+            yield database
 
     def _prepare(self) -> None:
         with self._writing.held() as database, _reported(), database.transaction():
@@ -232,33 +162,6 @@ class PostgresStore:
                     f"the database has format {versions[0]}, this program knows {VERSION}",
                     hint="run the program that wrote it, or give another database",
                 )
-
-
-def _documents(database: _Connection) -> tuple[Document, ...]:
-    query: LiteralString = 'SELECT name, content, changed FROM authorizer_documents ORDER BY name COLLATE "C"'
-    return tuple(Document(*row) for row in database.execute(query).fetchall())
-
-
-def _published(database: _Connection) -> dict[str, Published]:
-    query: LiteralString = "SELECT kind, serial, revision, key_id, published, data FROM authorizer_bundles"
-    return {row[0]: Published(*row) for row in database.execute(query).fetchall()}
-
-
-def _forget(database: _Connection, now: float) -> None:
-    """Forget the silent, and of too many the oldest."""
-    database.execute("DELETE FROM authorizer_statuses WHERE heard <= %s", (now - RETENTION,))
-    database.execute("DELETE FROM authorizer_catalogues WHERE heard <= %s AND reporter <> ''", (now - RETENTION,))
-    room = (MAX_AUTHORIZERS,)
-    database.execute(
-        "DELETE FROM authorizer_statuses WHERE authorizer IN"
-        " (SELECT authorizer FROM authorizer_statuses ORDER BY heard DESC OFFSET %s)",
-        room,
-    )
-    database.execute(
-        "DELETE FROM authorizer_catalogues WHERE reporter IN"
-        " (SELECT reporter FROM authorizer_catalogues ORDER BY heard DESC OFFSET %s)",
-        room,
-    )
 
 
 def _checked(address: str) -> str:
