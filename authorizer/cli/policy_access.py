@@ -2,12 +2,14 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from authorizer.cli.policy_documents import add_arguments, add_output, estate_of, print_json, read_sources
+from authorizer.cli.policy_documents import BUNDLE, add_arguments, add_output, estate_of, print_json, read_sources
 from authorizer.errors import DocumentError, Place, Problem
-from authorizer.policy.authoring import access, difference, operations
+from authorizer.pdp.sources import Sources
+from authorizer.policy.authoring import access, difference, operations, sayings
 from authorizer.policy.documents import suggestion
 from authorizer.policy.pbac.declared import Application, Estate, Policy
 from authorizer.policy.plan import read
@@ -117,17 +119,27 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> Problem:
 
 
 def _diff(args: argparse.Namespace) -> int:
-    (old, asked_before, deciding_before), (new, asked, deciding) = _state(args.old), _state(args.new)
+    before, after = read_sources([args.old]), read_sources([args.new])
+    old, new = estate_of(before), estate_of(after)
+    (asked_before, deciding_before), (asked, deciding) = _marks(before, old), _marks(after, new)
     changes = difference.differences(old, new, (asked_before, asked))
     opened = operations.operations(old, new)
     taken = operations.readings(old, new, (deciding_before, deciding))
+    said: list[tuple[str, sayings.Saying]] = []
+    if not (args.old.endswith(BUNDLE) or args.new.endswith(BUNDLE)):  # a bundle of policies has neither facts nor trust
+        was, now = before.documents(), after.documents()
+        said += (("trust", one) for one in sayings.trust_changes(was["trust"], now["trust"]))
+        told = sayings.fact_changes((old, was["facts"]), (new, now["facts"]), time.time())
+        said += (("facts", one) for one in told)
     ways = [*(one.way for one in changes), *(one.way for one in opened), *(one.way for one in taken)]
+    ways += (one.way for _, one in said)
     if args.output == "json":
         print_json(
             {
                 "rights": list(map(_change, changes)),
                 "operations": list(map(_operation, opened)),
                 "readings": list(map(_reading, taken)),
+                "sayings": [{"way": one.way, "document": document, "what": one.what} for document, one in said],
             }
         )
     else:
@@ -142,6 +154,8 @@ def _diff(args: argparse.Namespace) -> int:
             print(f"whoever has {one.application}/{one.right} {one.way} {one.operation} ({one.place})")
         for other in taken:
             print(f"application {other.application} may have {other.way} access ({other.place}): {other.what}")
+        for document, saying in said:
+            print(f"{document} may have {saying.way} access: {saying.what}")
         print(f"{ways.count('gained')} gained, {ways.count('lost')} lost")
     return GAINED if args.no_new_access and "gained" in ways else 0
 
@@ -149,14 +163,12 @@ def _diff(args: argparse.Namespace) -> int:
 Marks = Mapping[str, str]
 
 
-def _state(path: str) -> tuple[Estate, Marks, Marks]:
-    """Return an estate with the fingerprints of its rules: by path those asked, by application those that decide."""
-    sources = read_sources([path])
-    estate = estate_of(sources)
+def _marks(sources: Sources, estate: Estate) -> tuple[Marks, Marks]:
+    """Return the fingerprints of an estate's rules: by path those asked, by application those that decide."""
     plans = sources.documents()["policy"].get("rego", {})
     marks = {name: fingerprints(read(one["plan"]), one.get("data", {})) for name, one in plans.items()}
     deciders = {name: one.decider for name, one in estate.applications.items() if one.decider is not None}
-    return estate, marks.get("", {}), {name: marks[one.bundle][one.entrypoint] for name, one in deciders.items()}
+    return marks.get("", {}), {name: marks[one.bundle][one.entrypoint] for name, one in deciders.items()}
 
 
 def _change(change: difference.Change) -> Mapping[str, object]:

@@ -89,6 +89,7 @@ def test_mutants_of_failing_cases_are_not_asked(folder, capsys):
 
 
 FACTS = "---\nkind: Facts\nmemberships: {eve: {group: [staff]}, kim: {group: [guests]}}\n"
+CERTIFICATES = "---\n{{kind: Certificates, certificates: {{mesh: {{trust_domain: {}}}}}}}\n"
 
 
 def test_who_can(folder, capsys):
@@ -165,6 +166,24 @@ def test_diff(folder, capsys):
     assert [one["way"] for one in json.loads(capsys.readouterr().out)["rights"]] == ["gained", "lost"]
     assert main(["policy", "diff", str(folder), str(folder), "--no-new-access"]) == 0
     assert out(capsys) == ["0 gained, 0 lost"]
+
+
+def test_diff_tells_of_facts_and_trust(folder, capsys):
+    old, new = folder.parent / "old.yaml", folder.parent / "new.yaml"
+    old.write_text(GOOD + FACTS)
+    new.write_text(GOOD + FACTS.replace("kim: {group: [guests]}", "kim: {group: [staff]}"))
+    assert main(["policy", "diff", str(old), str(new), "--no-new-access"]) == 4
+    assert out(capsys) == ["facts may have gained access: kim is group staff (app/r)", "1 gained, 0 lost"]
+    assert main(["policy", "diff", str(new), str(old), "--no-new-access", "--output", "json"]) == 0
+    (saying,) = json.loads(capsys.readouterr().out)["sayings"]
+    assert saying == {"way": "lost", "document": "facts", "what": "no more: kim is group staff (app/r)"}
+    old.write_text(GOOD + CERTIFICATES.format("a.example"))
+    new.write_text(GOOD + CERTIFICATES.format("b.example"))
+    assert main(["policy", "diff", str(old), str(new)]) == 0
+    assert [line for line in out(capsys) if line.startswith("trust")] == [
+        "trust may have gained access: certificate rule mesh: b.example",
+        "trust may have lost access: certificate rule mesh: no more: a.example",
+    ]
 
 
 def test_explain_a_case(folder, capsys):
