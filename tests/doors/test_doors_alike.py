@@ -77,7 +77,7 @@ async def test_the_http_door(authorizer, case):
     call = b"".join(key + b": " + value + b"\r\n" for key, value in lines)
     reader, writer = await asyncio.open_connection(*opened.address.split(":"))
     writer.write(b"GET /authz/traefik HTTP/1.1\r\nHost: door\r\nConnection: close\r\n" + call + b"\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         top, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     await opened.close(1.0)

@@ -55,7 +55,7 @@ async def by_http(reader, writer, token: str) -> tuple[int, str]:
     writer.write(
         b"GET /authz/envoy/ HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer " + token.encode() + b"\r\n\r\n"
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         top = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = int(top.lower().partition("content-length: ")[2].split()[0])
         body = await reader.readexactly(length)

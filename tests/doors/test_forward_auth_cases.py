@@ -50,7 +50,7 @@ async def ask(data: bytes):
     try:
         reader, writer = await asyncio.open_connection(*opened.address.split(":"))
         writer.write(data)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             top = await reader.readuntil(b"\r\n\r\n")
         writer.close()
         return (recorder.asked or [None])[0], int(top.split()[1])

@@ -217,7 +217,7 @@ async def test_closing_loses_no_call_that_was_sent():
         assert CheckResponse.FromString(await slow.answer(1)).status.code == 0
         client.writer.close()
         slow.writer.close()
-        await asyncio.wait_for(closing, 3)
+        await asyncio.wait_for(closing, 30)
         with pytest.raises(OSError, match=r"Connect|refused"):
             await asyncio.open_connection("127.0.0.1", int(door.address.rpartition(":")[2]))
 
@@ -234,16 +234,16 @@ async def test_who_was_let_in_by_the_system_is_answered_at_closing():
             assert CheckResponse.FromString(await connection.answer(1)).status.code == 0
             await connection.until(GOAWAY)
             writer.close()
-        await asyncio.wait_for(closing, 5)
+        await asyncio.wait_for(closing, 30)
 
 
 async def test_closing_waits_no_longer_than_asked():
-    async with serving(Core()) as door, raw(door.address) as client:
+    patient = Limits(request_seconds=3600, stalled_seconds=3600, idle_seconds=3600)
+    async with serving(Core(), limits=patient) as door, raw(door.address) as client:
         await client.send(client.headers(1))
         await client.until(8)
-        started = asyncio.get_running_loop().time()
-        await door.close(0.2)
-        assert asyncio.get_running_loop().time() - started < 1
+        async with asyncio.timeout(30):
+            await door.close(0.2)
         assert await client.ended()
         await door.close(0)
 
@@ -286,7 +286,7 @@ async def test_http_1_is_turned_away():
     async with serving(Core()) as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(door.address.rpartition(":")[2]))
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b"not HTTP/2" in await asyncio.wait_for(reader.read(), 5)
+        assert b"not HTTP/2" in await asyncio.wait_for(reader.read(), 30)
         writer.close()
         await writer.wait_closed()
 
@@ -299,6 +299,6 @@ async def test_a_peer_that_hangs_up_at_any_moment_leaves_nothing():
         for at in range(0, len(wire), 997):
             async with raw(door.address) as client:
                 await client.send(wire[:at])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await door._common.empty.wait()
         assert door._common.pool.buffered == 0

@@ -1,8 +1,7 @@
 """Abuse of a running door: its connection ends with the right code, little is kept, and others go on."""
 
 import asyncio
-import statistics
-import time
+import itertools
 
 import pytest
 
@@ -72,29 +71,21 @@ async def test_a_flood_ends_its_own_connection_only(name):
 
 async def test_others_do_not_wait_for_floods():
     async with serving(Core()) as door, raw(door.address) as other:
-        number = 1
 
-        async def took() -> float:
-            nonlocal number
-            started = time.perf_counter()
+        async def flood() -> None:
+            for _ in range(10):
+                async with raw(door.address) as client:
+                    await client.send(*(frame(6, 0, 0, bytes(8)) for _ in range(2001)))
+                    await client.ended()
+
+        flooding = asyncio.create_task(flood())
+        calls = itertools.count(1, 2)
+        while not flooding.done():
+            number = next(calls)
             await other.send(other.call(number, question("/open")))
-            await other.answer(number)
-            number += 2
-            return time.perf_counter() - started
-
-        before = [await took() for _ in range(100)]
-        async with asyncio.TaskGroup() as group:
-
-            async def flood() -> None:
-                for _ in range(10):
-                    async with raw(door.address) as client:
-                        await client.send(*(frame(6, 0, 0, bytes(8)) for _ in range(2000)))
-                        await client.ended()
-
-            group.create_task(flood())
-            during = [await took() for _ in range(100)]
-        # Client and server share one loop here, so this only tells a stall from none.
-        assert statistics.median(during) < 20 * statistics.median(before) + 0.05
+            assert await other.answer(number)
+        await flooding
+        assert next(calls) > 2 * 10  # an answer a flood at the least, or it would have had to wait for one to end
 
 
 async def test_a_slow_preface_is_cut():
@@ -141,7 +132,7 @@ async def test_a_peer_that_does_not_read_is_not_read_either_and_then_cut():
         async with raw(door.address) as other:
             await other.send(other.call(1, question("/open")))
             assert await other.answer(1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await sending
             await door._common.empty.wait()
     assert breaches == ["stalled"]

@@ -131,17 +131,16 @@ async def ask(address: str) -> int:
     try:
         async with (
             aiohttp.ClientSession(connector=connector, trust_env=False) as session,
-            session.get(url, headers=ASKED, timeout=aiohttp.ClientTimeout(total=5)) as answer,
+            session.get(url, headers=ASKED, timeout=aiohttp.ClientTimeout(total=20)) as answer,
         ):
             return answer.status
     except (aiohttp.ClientError, OSError, TimeoutError):
         return 0
 
 
-async def until(reached: Any, seconds: float = 10) -> float:
-    """Wait until an async condition holds; return how long it took."""
+async def until(reached: Any, seconds: float = 30) -> None:
+    """Wait until an async condition holds."""
     started = time.monotonic()
     while not await reached():
         assert time.monotonic() - started < seconds, "not in time"
         await asyncio.sleep(0.02)
-    return time.monotonic() - started

@@ -79,7 +79,7 @@ def left_in(directory: Path) -> list[Path]:
 
 async def gone(url: str) -> None:
     """Wait until nothing answers at a URL."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(30):
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
                 await send(url, "GET", "/")
