@@ -36,7 +36,7 @@ ON_APIS: Mapping[str, str] = {
     "in_mesh": "it is a part of the mesh that is no service of this cluster",
     "outside": "it is outside of the cluster",
     "only_described": "a description tells of it; no gateway is known to serve it",
-    "delegate": "another virtual service sends it requests: that one has the hosts",
+    "delegate": "another route of its kind sends it requests: that one has the hosts",
 }
 
 ON_ROUTES: Mapping[str, str] = {

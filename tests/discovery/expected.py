@@ -3,6 +3,7 @@
 Nothing here uses the project. An expectation is a set of plain tuples, so that a difference is readable.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ KINDS = {
     ),
     *(("networking.istio.io", kind) for kind in ("Gateway", "VirtualService", "ServiceEntry")),
     *(("security.istio.io", "AuthorizationPolicy"), ("gateway.envoyproxy.io", "SecurityPolicy")),
+    *(("traefik.io", "IngressRoute"), ("traefik.io", "Middleware")),
 }
 
 
@@ -61,6 +63,7 @@ class World:
             **{source(each): set(_grpc_ways(each)) for each in self.of("GRPCRoute", gateway)},
             **{source(each): set(_ingress_ways(each)) for each in self.of("Ingress", "networking.k8s.io")},
             **{source(each): set(_istio_ways(each)) for each in self.of("VirtualService", "networking.istio.io")},
+            **{source(each): set(_traefik_ways(each)) for each in self.of("IngressRoute", "traefik.io")},
         }
 
     def hosts(self) -> dict[str, frozenset[str]]:
@@ -211,3 +214,10 @@ def _istio_ways(value: Object) -> Iterator[Way]:
         for match in rule.get("match", [{}]):
             ((kind, path),) = match.get("uri", {"prefix": "/"}).items()
             yield path, kind, match.get("method", {}).get("exact", ""), ",".join(names)
+
+
+def _traefik_ways(value: Object) -> Iterator[Way]:
+    for rule in value["spec"]["routes"]:
+        path = re.fullmatch(r"Host\(`[^`]+`\)(?: && PathPrefix\(`([^`]+)`\))?", rule["match"])
+        assert path is not None, rule["match"]
+        yield path[1] or "/", "prefix", "", _targets(key(value)[0], rule.get("services", []))

@@ -143,7 +143,7 @@ async def test_a_right_that_is_taken_away_is_told(server: ApiServer) -> None:
                 assert not cluster.whole
                 assert cluster.known
 
-    assert len(rights) == 30
+    assert len(rights) == 34
     await asyncio.gather(*(without(number, right) for number, right in enumerate(sorted(rights))))
 
 

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authorizer.discovery import kong, traefik
+from authorizer.discovery import kong, traefik, traefik_rules
 from authorizer.errors import DiscoveryError
 
 CHECKS = Path(__file__).parents[3] / "shared" / "checks" / "gateways"
@@ -129,4 +129,4 @@ def test_rules_become_alternatives(rule, ways):
 @given(st.text(alphabet='Host(`a`)&|!, "Path', max_size=60))
 def test_no_rule_breaks_the_reader(rule):
     with contextlib.suppress(DiscoveryError):
-        assert traefik.alternatives(rule) == traefik.alternatives(rule)
+        assert traefik_rules.alternatives(rule) == traefik.alternatives(rule)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from authorizer.discovery.kubernetes import asking
+from authorizer.discovery.kubernetes.ingress_route import of_reference
 from authorizer.discovery.kubernetes.kinds import (
     GATEWAY,
     HTTP_ROUTE,
@@ -72,9 +73,12 @@ def read(seen: Cluster, kind: Kind, key: Key, route: Json) -> Iterator[Api]:
     flags |= strange(seen, place, spec, _SPEC)
     found: dict[tuple[str, ...], list[ApiRoute]] = {}
     behind: dict[tuple[str, ...], list[Key]] = {}
-    for rule in messages(spec, "rules") or ([{}] if kind is HTTP_ROUTE else []):
+    rules = messages(spec, "rules") or ([{}] if kind is HTTP_ROUTE else [])
+    if rules and all(_asks(seen, key, rule) for rule in rules):
+        flags -= {"ask_unknown", "ext_authz_absent"}
+    for rule in rules:
         services, names, rule_flags = _backends(seen, kind, key, rule)
-        rule_flags |= strange(seen, place, rule, _RULE) | _filters(seen, place, rule)
+        rule_flags |= strange(seen, place, rule, _RULE) | _filters(seen, place, key, rule)
         if any(text(each, "type") == "RequestRedirect" for each in messages(rule, "filters")):
             names, rule_flags = (), rule_flags - {"no_backend"}
         behind.setdefault(names, services)
@@ -154,7 +158,7 @@ def _grpc(match: Json) -> ApiRoute:
 # --- where it goes -----------------------------------------------------------
 
 
-def _filters(seen: Cluster, place: str, rule: Json) -> set[str]:
+def _filters(seen: Cluster, place: str, key: Key, rule: Json) -> set[str]:
     flags: set[str] = set()
     holders = [rule, *messages(rule, "backendRefs")]
     for each in (each for holder in holders for each in messages(holder, "filters")):
@@ -168,9 +172,21 @@ def _filters(seen: Cluster, place: str, rule: Json) -> set[str]:
         elif kind == "URLRewrite" and (rewrite := message(each, "urlRewrite")):
             flags |= {"rewrite"} if field(rewrite, "path") is not None else set()
             flags |= {"host_rewrite"} if field(rewrite, "hostname") is not None else set()
+        elif kind == "ExtensionRef" and (passed := of_reference(seen, key[0], message(each, "extensionRef"))):
+            flags |= passed
         elif _FILTERS[kind]:
             flags.add(_FILTERS[kind])
     return flags
+
+
+def _asks(seen: Cluster, key: Key, rule: Json) -> bool:
+    """Tell whether a filter of a rule itself asks the authorizer, whatever its gateway does."""
+    return any(
+        text(message(message(each, "externalAuth"), "backendRef"), "name") in seen.providers
+        or "ext_authz_http" in of_reference(seen, key[0], message(each, "extensionRef"))
+        for each in messages(rule, "filters")
+        if text(each, "type") in {"ExternalAuth", "ExtensionRef"}
+    )
 
 
 def _seen(rule: Json, kind: PathKind) -> str | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
+from authorizer.discovery.kubernetes.ingress_route import of_ingress
 from authorizer.discovery.kubernetes.kinds import INGRESS, SERVICE
 from authorizer.discovery.kubernetes.objects import (
     Cluster,
@@ -26,7 +27,8 @@ _SNIPPETS = ("configuration-snippet", "server-snippet", "auth-snippet")
 def read(seen: Cluster, key: Key, value: Json) -> Iterator[Api]:
     """Yield the APIs of one Ingress. Raises DiscoveryError AZ602 for one that is not as its schema says."""
     place, spec, said = where(INGRESS, key), message(value, "spec"), annotations(value)
-    flags = strange(seen, place, spec, _SPEC) | _asking(seen, said)
+    passed = of_ingress(seen, said)
+    flags = strange(seen, place, spec, _SPEC) | _asking(seen, said, passed)
     found: dict[tuple[str, str, Key | None], list[ApiRoute]] = {}
     for rule in messages(spec, "rules"):
         host = text(rule, "host").lower() or "*"
@@ -37,11 +39,11 @@ def read(seen: Cluster, key: Key, value: Json) -> Iterator[Api]:
         paths = messages(message(rule, "http"), "paths") or [{"backend": message(spec, "defaultBackend")}]
         for path in paths:
             service, cluster, more = _backend(seen, key[0], message(path, "backend"))
-            found.setdefault((host, cluster, service), []).append(_route(path, cluster, more, said))
+            found.setdefault((host, cluster, service), []).append(_route(path, cluster, more | passed, said))
     if default := message(spec, "defaultBackend"):
         service, cluster, more = _backend(seen, key[0], default)
         found.setdefault(("*", cluster, service), []).append(
-            ApiRoute(path="/", kind="prefix", cluster=cluster, flags=tuple(sorted({*more, "default_backend"})))
+            ApiRoute(path="/", kind="prefix", cluster=cluster, flags=tuple(sorted({*more, *passed, "default_backend"})))
         )
     for (host, cluster, service), routes in found.items():
         owner = [(where(SERVICE, service), seen.find(SERVICE, service))] if service is not None else []
@@ -86,9 +88,14 @@ def _backend(seen: Cluster, namespace: str, backend: Json) -> tuple[Key | None, 
     return None, "", {"no_backend"}
 
 
-def _asking(seen: Cluster, said: Mapping[str, str]) -> set[str]:
-    """Return what annotations of ingress controllers tell; what a controller does for all is not known here."""
+def _asking(seen: Cluster, said: Mapping[str, str], passed: set[str]) -> set[str]:
+    """Return what annotations of ingress controllers tell; what a controller does for all is not known here.
+
+    ``passed``: what is known of Traefik's middlewares.
+    """
     url = said.get(f"{_NGINX}auth-url")
+    if url is None and "ext_authz_http" in passed:
+        return set()
     if url is None or any(_NGINX + name in said for name in _SNIPPETS):
         return {"ask_unknown"}
     try:

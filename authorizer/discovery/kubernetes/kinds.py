@@ -5,6 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from authorizer.discovery.traefik_middlewares import READ
+
 
 class Kind(Struct, frozen=True):
     """A kind of object. ``versions`` that are read, the best first: their fields that are read here are the same."""
@@ -31,6 +33,8 @@ VIRTUAL_SERVICE = Kind("networking.istio.io", "VirtualService", "virtualservices
 ISTIO_GATEWAY = Kind("networking.istio.io", "Gateway", "gateways", ("v1", "v1beta1", "v1alpha3"))
 SERVICE_ENTRY = Kind("networking.istio.io", "ServiceEntry", "serviceentries", ("v1", "v1beta1", "v1alpha3"))
 AUTHORIZATION_POLICY = Kind("security.istio.io", "AuthorizationPolicy", "authorizationpolicies", ("v1", "v1beta1"))
+INGRESS_ROUTE = Kind("traefik.io", "IngressRoute", "ingressroutes", ("v1alpha1",))
+MIDDLEWARE = Kind("traefik.io", "Middleware", "middlewares", ("v1alpha1",))
 
 KINDS = (
     SERVICE,
@@ -48,6 +52,8 @@ KINDS = (
     ISTIO_GATEWAY,
     SERVICE_ENTRY,
     AUTHORIZATION_POLICY,
+    INGRESS_ROUTE,
+    MIDDLEWARE,
 )
 BY_NAME: Mapping[tuple[str, str], Kind] = {(kind.group, kind.name): kind for kind in KINDS}
 
@@ -68,7 +74,8 @@ def kind_of(value: Mapping[str, Any]) -> Kind | None:
 def kept(kind: Kind, value: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of an object is needed: who changed it when, and annotations of others, can be most of it.
 
-    Of an EndpointSlice only its service and whether something answers is left: it changes with each pod.
+    Of an EndpointSlice only its service and whether something answers is left: it changes with each pod; of a
+    Middleware what is read of it: headers that it sets, and what its plugins are told, may be secret.
     """
     metadata = value.get("metadata")
     named: dict[str, Any] = (
@@ -83,6 +90,8 @@ def kept(kind: Kind, value: Mapping[str, Any]) -> dict[str, Any]:
         left["spec"] = value.get("spec")
     if kind in _STATUSES:
         left["status"] = value.get("status")
+    if kind is MIDDLEWARE and isinstance(spec := left["spec"], dict):
+        left["spec"] = {name: said if name in READ else {} for name, said in spec.items()}
     return left
 
 

@@ -6,11 +6,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from authorizer.discovery.describing import Place
-from authorizer.discovery.kubernetes import described, gateway_api, ingress, istio, services
+from authorizer.discovery.kubernetes import described, gateway_api, ingress, ingress_route, istio, services
 from authorizer.discovery.kubernetes.kinds import (
     GRPC_ROUTE,
     HTTP_ROUTE,
     INGRESS,
+    INGRESS_ROUTE,
     SERVICE_ENTRY,
     VIRTUAL_SERVICE,
     Kind,
@@ -29,6 +30,7 @@ _READERS: Mapping[Kind, _Reader] = {
     HTTP_ROUTE: lambda seen, key, value: gateway_api.read(seen, HTTP_ROUTE, key, value),
     GRPC_ROUTE: lambda seen, key, value: gateway_api.read(seen, GRPC_ROUTE, key, value),
     INGRESS: ingress.read,
+    INGRESS_ROUTE: ingress_route.read,
     VIRTUAL_SERVICE: istio.read,
     SERVICE_ENTRY: istio.entry,
 }

@@ -21,4 +21,7 @@
 - apiGroups: [gateway.envoyproxy.io]
   resources: [securitypolicies]
   verbs: [list, watch]
+- apiGroups: [traefik.io]
+  resources: [ingressroutes, middlewares]
+  verbs: [list, watch]
 {{- end -}}
