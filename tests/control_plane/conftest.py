@@ -1,7 +1,9 @@
-"""A real PostgreSQL for the tests that need one."""
+"""A control plane that a test asks, and a real PostgreSQL for the tests that need one."""
 
 import pytest
 
+from authorizer.control_plane.server.running import Config
+from tests.control_plane.plane import TOKENS, serving
 from tests.control_plane.postgres import Database, programs
 
 
@@ -14,3 +16,14 @@ def database():
     made = Database(found)
     yield made
     made.remove()
+
+
+@pytest.fixture
+def config(tmp_path) -> Config:
+    return Config(state=tmp_path / "state", tokens=TOKENS)
+
+
+@pytest.fixture
+async def plane(config):
+    async with serving(config) as made:
+        yield made
