@@ -1,5 +1,6 @@
 """Reads what applications share: Catalog, Plans and AssignmentPoints documents; several of a kind are one."""
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from zoneinfo import ZoneInfo
 
@@ -157,9 +158,7 @@ def _read_plans(documents: Sequence[MapNode], findings: Findings) -> dict[str, f
             if not findings.name(key) or plan is None:
                 continue
             own[name] = findings.texts(plan.get("features"), "features")
-            listed = plan.get("includes")
-            place = listed.place if listed is not None else key.place
-            includes[name] = dict.fromkeys(findings.texts(listed, "includes"), place)
+            includes[name] = {word.text: word.place for word in findings.words(plan.get("includes"), "includes")}
     if len(own) > MAX_PLANS:
         findings.error("P005", documents[0].place, f"more than {MAX_PLANS} plans")
         return {}
@@ -212,9 +211,9 @@ def _read_points(document: MapNode, levels: list[str], tree: dict[str, str], fin
         if level in levels:
             findings.error("A007", document.place, f"assignment point type {level!r} is declared twice", "keep one")
     levels += own
-    waiting: list[tuple[str, Node | None]] = [("", findings.required(document, "tree", what))]
+    waiting: deque[tuple[str, Node | None]] = deque([("", findings.required(document, "tree", what))])
     while waiting:
-        parent, node = waiting.pop()
+        parent, node = waiting.popleft()
         if isinstance(node, Scalar) and not node.text:
             continue
         for name, key, below in findings.named(node, "tree"):
