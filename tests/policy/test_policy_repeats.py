@@ -76,7 +76,6 @@ REST = "right: app/s, to: {group: g}}"
         ("{for each: [{t: a}, {u: a}], id: p-<t>, " + REST, ["R022"]),
         ("{for each: [{t-x: a}], id: p-<t>, " + REST, ["R022"]),
         ("{for each: {t: [a, b]}, id: p-<t>, right: app/q<t>, to: {group: g}}", ["R004"]),
-        ("{for each: {" + ", ".join(f"v{n}: [a, b]" for n in range(14)) + "}, id: p, " + REST, ["R022"]),
         ("{id: p, right: app/s, to: {group: <t>}}", []),
     ],
 )
@@ -87,4 +86,20 @@ def test_mistakes(text, expected):
 def test_all_rows_together_have_a_bound(monkeypatch):
     monkeypatch.setattr(repeats, "MAX_TOTAL", 3)
     one = "{for each: {t: [a, b]}, id: <n>-<t>, right: app/s, to: {group: <t>}}"
-    assert codes(one.replace("<n>", "p") + "\n  - " + one.replace("<n>", "q")) == ["R022"]
+    both = one.replace("<n>", "p") + "\n  - " + one.replace("<n>", "q")
+    assert codes(both) == ["R022"]
+    monkeypatch.setattr(repeats, "_filled", None)
+    assert codes(both) == ["R022"], "counted before a row is written out"
+
+
+@pytest.mark.parametrize(("most", "expected"), [(19, ["R022"]), (20, [])])
+def test_what_is_written_out_has_a_bound(monkeypatch, most, expected):
+    monkeypatch.setattr(repeats, "MAX_NODES", most)
+    found = codes("{for each: {t: [a, b]}, id: p-<t>, right: app/s, to: {group: <t>}}")
+    assert found == expected
+
+
+@pytest.mark.parametrize("variables", [14, 20_000])
+def test_a_product_without_end_is_told_at_once(variables):
+    each = ", ".join(f"v{n}: [a, b]" for n in range(variables))
+    assert codes("{for each: {" + each + "}, id: p, " + REST) == ["R022"]

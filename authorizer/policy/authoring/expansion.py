@@ -18,7 +18,7 @@ def expanded(documents: Sequence[Node]) -> list[Node]:
     of a set. Raises DocumentError.
     """
     findings = Findings()
-    repeats = Repeats(findings)
+    repeats = Repeats(findings, documents)
     applications = [one for one in documents if isinstance(one, MapNode) and _kind(one) == "Application"]
     shorn, made = expand(applications, findings)
     plain = dict(zip(map(id, applications), shorn, strict=True))

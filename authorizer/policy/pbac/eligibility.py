@@ -19,7 +19,7 @@ def read_eligibility(
     """Read all Eligibility documents."""
     found: dict[str, Eligibility] = {}
     places: dict[str, Place] = {}
-    repeats = Repeats(findings)
+    repeats = Repeats(findings, documents)
     for document in documents:
         findings.fields(document, "the eligibility document", ("kind", "rules"))
         listed = findings.required(document, "rules", "the eligibility document")

@@ -48,7 +48,7 @@ def read_policies(documents: Sequence[MapNode], world: World, findings: Findings
     """Read all Policies documents, in no particular order."""
     found: dict[str, Policy] = {}
     places: dict[str, Place] = {}
-    repeats = Repeats(findings)
+    repeats = Repeats(findings, documents)
     for document in documents:
         findings.fields(document, "the policies document", ("kind", "policies"))
         listed = findings.required(document, "policies", "the policies document")

@@ -7,7 +7,7 @@ value itself, which may be a list; inside a longer text it becomes the value's t
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from authorizer.policy.documents import Entry, ListNode, MapNode, Node, Scalar
 from authorizer.policy.reading import Findings
@@ -16,6 +16,8 @@ FOR_EACH = "for each"
 MAX_ROWS = 10_000
 MAX_TOTAL = 200_000
 """Rows of all ``for each`` of one check: what a few lines can make must have an end."""
+MAX_NODES = 5_000_000
+"""Scalars, lists and mappings of all those rows, written out: a row may be long."""
 
 _VARIABLE = re.compile(r"<([A-Za-z_][A-Za-z0-9_]*)>")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -24,11 +26,23 @@ Row = Mapping[str, Node]
 
 
 class Repeats:
-    """Writes out the ``for each`` of one check, which share a bound."""
+    """Writes out the ``for each`` of one check, unless those of all ``documents`` make too many rows together."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, documents: Iterable[Node]) -> None:
         self._findings = findings
-        self._total = 0
+        self._barred = False
+        rows = nodes = 0
+        for item, entry in _repeated(documents):
+            count = _count(entry.value)
+            if count > MAX_ROWS:
+                continue  # ``rows`` tells
+            rows += count
+            nodes += count * (_size(item) - _size(entry.value))
+            if rows > MAX_TOTAL or nodes > MAX_NODES:
+                what = f"{MAX_TOTAL} rows" if rows > MAX_TOTAL else f"{MAX_NODES} nodes"
+                self._error(entry.key, f"all 'for each' together make more than {what}")
+                self._barred = True
+                return
 
     def rows(self, node: MapNode) -> Iterator[MapNode]:
         """Yield what is meant: the node itself, or one for each row. After a row with an error there are no others."""
@@ -36,14 +50,12 @@ class Repeats:
         if entry is None:
             yield node
             return
+        if self._barred:
+            return
         body = MapNode({key: each for key, each in node.entries.items() if key != FOR_EACH}, node.place)
         used: set[str] = set()
         known: set[str] = set()
         for row in self._read(entry):
-            self._total += 1
-            if self._total > MAX_TOTAL:
-                self._error(entry.key, f"all 'for each' together make more than {MAX_TOTAL} rows")
-                return
             known = set(row)
             before = len(self._findings.problems)
             filled = _filled(body, row, used)
@@ -66,13 +78,11 @@ class Repeats:
                 for name, each in node.entries.items()
                 if self._is_name(each.key)
             }
-            count = 1
             for name, values in variables.items():
-                count *= len(values)
                 if not values:
                     self._error(node.entries[name].key, f"the variable {name!r} has no values")
-            if count > MAX_ROWS:
-                self._error(entry.key, f"'for each' makes {count} rows, more than {MAX_ROWS}")
+            if _count(node) > MAX_ROWS:
+                self._error(entry.key, f"'for each' makes more than {MAX_ROWS} rows")
             elif len(variables) == len(node.entries) and all(
                 self._is_value(one) for v in variables.values() for one in v
             ):
@@ -85,7 +95,7 @@ class Repeats:
 
     def _listed(self, entry: Entry, node: ListNode) -> Iterator[Row]:
         if len(node.items) > MAX_ROWS:
-            self._error(entry.key, f"'for each' makes {len(node.items)} rows, more than {MAX_ROWS}")
+            self._error(entry.key, f"'for each' makes more than {MAX_ROWS} rows")
             return
         first: set[str] | None = None
         for item in node.items:
@@ -115,6 +125,35 @@ class Repeats:
 
     def _error(self, at: Scalar, message: str) -> None:
         self._findings.error("R022", at.place, message)
+
+
+def _repeated(documents: Iterable[Node]) -> Iterator[tuple[Node, Entry]]:
+    """Yield the policies and the eligibility rules that are meant many times, each with its ``for each``."""
+    for document in documents:
+        for name in ("policies", "rules"):
+            listed = document.get(name) if isinstance(document, MapNode) else None
+            for item in listed.items if isinstance(listed, ListNode) else ():
+                entry = item.entries.get(FOR_EACH) if isinstance(item, MapNode) else None
+                if entry is not None:
+                    yield item, entry
+
+
+def _count(node: Node) -> int:
+    """Return how many rows are meant; beyond the bound some number above it, since a product has no end."""
+    if isinstance(node, ListNode):
+        return len(node.items)
+    count = 1
+    for each in node.entries.values() if isinstance(node, MapNode) else ():
+        count = min(count, MAX_TOTAL + 1) * (len(each.value.items) if isinstance(each.value, ListNode) else 1)
+    return count
+
+
+def _size(node: Node) -> int:
+    if isinstance(node, Scalar):
+        return 1
+    inner = node.items if isinstance(node, ListNode) else [each.value for each in node.entries.values()]
+    keys = len(inner) if isinstance(node, MapNode) else 0
+    return 1 + keys + sum(map(_size, inner))
 
 
 def _filled(node: Node, row: Row, used: set[str]) -> Node:
