@@ -72,9 +72,12 @@ class MapNode(Struct, frozen=True):
 Node = Scalar | ListNode | MapNode
 
 
-def load_bytes(data: bytes, file: str) -> list[Node]:
-    """Read the documents of one file; ``file`` is the name that problems show. Raises DocumentError."""
-    return load(decoded(data, file), file)
+def load_bytes(data: bytes, file: str, most: int = MAX_NODES) -> list[Node]:
+    """Read the documents of one file, of at most so many nodes. ``file`` is the name that problems show.
+
+    Raises DocumentError.
+    """
+    return load(decoded(data, file), file, most)
 
 
 def decoded(data: bytes, file: str) -> str:
@@ -90,12 +93,12 @@ def decoded(data: bytes, file: str) -> str:
         raise DocumentError([problem]) from None
 
 
-def load(text: str, file: str) -> list[Node]:
+def load(text: str, file: str, most: int = MAX_NODES) -> list[Node]:
     """Read the documents of one text; empty documents are left out. Raises DocumentError with all problems."""
     problems = _text_problems(text, file)
     if problems:
         raise DocumentError(excerpted(problems, {file: text}))
-    reader = _Reader(file)
+    reader = _Reader(file, most)
     reader.read(text)
     if reader.problems:
         raise DocumentError(excerpted(reader.problems, {file: text}))
@@ -217,8 +220,9 @@ class _Stop(Exception):  # noqa: N818 - ends the reading; the problem is already
 class _Reader:
     """Builds trees from parser events, without recursion, so that depth costs nothing but its limit."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, most: int) -> None:
         self.file = file
+        self.most = most
         self.problems: list[Problem] = []
         self.documents: list[Node] = []
         self.stack: list[_Open] = []
@@ -272,8 +276,8 @@ class _Reader:
     def _start(self, event: "yaml.NodeEvent") -> Place:
         place = self._at(event)
         self.nodes += 1
-        if self.nodes > MAX_NODES:
-            self._fail("AZ205", f"more than {MAX_NODES} nodes", place, "split the file")
+        if self.nodes > self.most:
+            self._fail("AZ205", f"more than {self.most} nodes", place, "split the file")
             raise _Stop
         if event.anchor is not None:
             self._fail("AZ203", "an anchor (&)", place, "write the value out where it is used")

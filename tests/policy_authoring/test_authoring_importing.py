@@ -1,5 +1,6 @@
 """Importers: what they make has no errors, grants what was granted and no more, and tells what is not in it."""
 
+import contextlib
 import gzip
 import json
 import re
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from authorizer.errors import DocumentError
 from authorizer.pdp.sources import compile_documents
 from authorizer.policy.authoring.access import what_can
+from authorizer.policy.authoring.descriptions import read
 from authorizer.policy.authoring.importing.azure import import_azure
 from authorizer.policy.authoring.importing.matrix import import_csv
 from authorizer.policy.authoring.importing.openapi import import_openapi
@@ -134,6 +136,13 @@ def test_swagger():
 def test_what_is_no_description_is_refused(data):
     with pytest.raises(DocumentError):
         import_openapi(data, "x")
+
+
+@pytest.mark.parametrize(("items", "refused"), [(599_993, False), (599_994, True)])
+def test_a_description_in_yaml_has_fewer_nodes_than_one_in_json(items, refused):
+    data = b"openapi: 3.0.0\npaths: {}\nx: [" + b"a," * items + b"]\n"
+    with pytest.raises(DocumentError, match="600000 nodes") if refused else contextlib.nullcontext():
+        read(data, "x")
 
 
 JSON = st.recursive(
