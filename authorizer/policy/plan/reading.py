@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 from authorizer.errors import PlanError
+from authorizer.policy.plan.builtins.signatures import SIGNATURES
 from authorizer.policy.plan.form import DATA, INPUT, Block, Function, Literally, Local, Operand, Plan, Statement
 
 MAX_DEPTH: Final = 64
@@ -49,6 +50,23 @@ def _text(value: object, where: str) -> str:
     if type(value) is not str:
         _refuse(where, "a string is due")
     return value
+
+
+def _file(value: object, where: str) -> str:
+    # Python's compiler takes no NUL in the name of a source, and logs show the name.
+    name = _text(value, where)
+    if not name.isprintable():
+        _refuse(where, "a name that can be printed is due")
+    return name
+
+
+def _takes(builtin: str, count: int) -> bool:
+    """Tell whether a builtin function takes so many operands; one that is not known is refused by the compiler."""
+    known = SIGNATURES.get(builtin)
+    if known is None:
+        return True
+    least = len(known.arguments)
+    return count == least if known.variadic is None else count >= least
 
 
 def _whole(value: object, where: str, limit: int = MAX_LOCAL) -> int:
@@ -93,7 +111,7 @@ class _Reader:
             for each in _listed(static.get("strings"), "static.strings")
         ]
         self._files = tuple(
-            _text(_mapping(each, "static.files").get("value"), "static.files")
+            _file(_mapping(each, "static.files").get("value"), "static.files")
             for each in _listed(static.get("files"), "static.files")
         )
         self._builtins = tuple(
@@ -198,7 +216,7 @@ class _Reader:
 
     def called(self, fields: Mapping[str, Any], where: str, count: int) -> str:
         name = _text(fields.get("func"), f"{where}: func")
-        if name not in self._builtins and self._known.get(name) != count:
+        if not _takes(name, count) if name in self._builtins else self._known.get(name) != count:
             _refuse(where, "a call of an unknown function, or with the wrong number of arguments")
         return name
 
