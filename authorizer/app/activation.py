@@ -131,7 +131,15 @@ class Activation:
             both = {**self._documents, **documents}, {**self._revisions, **revisions}
             # In a thread: a large policy takes long to index, and decisions go on meanwhile.
             before = self._authorizer.snapshot
-            snapshot = await asyncio.to_thread(_build, *both, self._options, before)
+            try:
+                snapshot = await asyncio.to_thread(_build, *both, self._options, before)
+            except AuthorizerError:
+                raise
+            except Exception as error:
+                # INVARIANT: who waits for this is told, and a start from what is kept goes on, whatever is in it.
+                log.exception("documents cannot be put in force")
+                what = f"the documents were not put in force: {type(error).__name__}"
+                raise refusal("not_activated", what) from None
             self._documents, self._revisions = both
             if snapshot.trust is not before.trust:
                 snapshot = with_keys(snapshot, self._fetched)

@@ -7,6 +7,7 @@ import pytest
 
 from authorizer.app import feeds
 from authorizer.app.activation import Activation
+from authorizer.bundle import Bundle
 from authorizer.directory import Watch
 from authorizer.errors import AuthorizerError, KeyMaterialError
 from authorizer.model import Request
@@ -74,6 +75,19 @@ async def test_a_document_that_cannot_be_read_changes_nothing(authorizer, activa
     assert authorizer.snapshot is before
     await activation.put({"policy": documents(CLOSED)["policy"]}, {"policy": "3"})
     assert authorizer.snapshot.revisions == {"policy": "3", "facts": "1", "trust": "1"}
+
+
+async def test_a_fault_of_ours_is_a_refusal_that_all_who_wait_are_told(authorizer, activation, monkeypatch):
+    def fail(*_):
+        raise ValueError
+
+    monkeypatch.setattr("authorizer.app.activation.build", fail)
+    made = documents(OPEN)
+    edition = dict.fromkeys(made, 1)
+    bundles = [Bundle(kind=kind, revision=kind, serial=1, document=made[kind], edition=edition) for kind in made]
+    told = await asyncio.gather(*map(activation.offer, bundles), return_exceptions=True)
+    assert [error.code for error in told] == ["AZ331"] * 3
+    assert not authorizer.ready
 
 
 async def test_documents_that_arrive_at_once_are_all_in_force(authorizer, activation):
