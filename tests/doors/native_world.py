@@ -1,4 +1,4 @@
-"""A decision core, doors in front of it, and clients for the tests of the native gRPC door."""
+"""A decision core, doors in front of it, and clients for the tests of the gRPC door, native unless another engine is named."""
 
 import asyncio
 import contextlib
@@ -49,8 +49,8 @@ def question(path: str, body: bytes = b"") -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def serving(core: Core, address: str = "127.0.0.1:0", **options) -> AsyncIterator[NativeDoor]:
-    door = await native.start(core, address, **options)
+async def serving(core: Core, address: str = "127.0.0.1:0", *, engine=native, **options) -> AsyncIterator[NativeDoor]:
+    door = await engine.start(core, address, **options)
     try:
         yield door
     finally:

@@ -1,24 +1,19 @@
-"""The native gRPC door over real sockets, asked by gRPC's own client and by one that speaks in frames."""
+"""What the native gRPC door does for itself, asked by gRPC's own client and by one that speaks in frames."""
 
 import asyncio
 import os
 import socket
-import stat
 import struct
 
 import grpc
 import pytest
 from grpc import aio
 
-from authorizer.doors import native
 from authorizer.doors.wire.ext_authz_pb2 import CheckResponse
-from authorizer.errors import ListenError
 from authorizer.http2.frames import PREFACE
 from authorizer.http2.limits import Limits
 from tests.doors.native_world import (
     CHECK,
-    HEALTH_CHECK,
-    HEALTH_WATCH,
     Core,
     Raw,
     ask,
@@ -30,29 +25,7 @@ from tests.doors.native_world import (
     serving,
 )
 
-health_pb2 = pytest.importorskip("grpclib.health.v1.health_pb2")
-Status = health_pb2.HealthCheckResponse.ServingStatus
 GOAWAY, PING, RST = 7, 6, 3
-
-
-async def probe(channel: aio.Channel, service: str) -> int:
-    message = health_pb2.HealthCheckRequest(service=service).SerializeToString()
-    answer = await channel.unary_unary(HEALTH_CHECK)(message, timeout=10)
-    return health_pb2.HealthCheckResponse.FromString(answer).status
-
-
-def watch(channel: aio.Channel, service: str = "", timeout: float = 10):
-    message = health_pb2.HealthCheckRequest(service=service).SerializeToString()
-    read = health_pb2.HealthCheckResponse.FromString
-    return channel.unary_stream(HEALTH_WATCH, response_deserializer=read)(message, timeout=timeout)
-
-
-async def test_checks_are_answered():
-    async with calling(Core()) as (_, channel):
-        for _ in range(3):
-            assert (await ask(channel, question("/open"))).HasField("ok_response")
-            denied = await ask(channel, question("/closed"))
-            assert (denied.status.code, denied.denied_response.status.code) == (7, 403)
 
 
 async def test_many_checks_at_once():
@@ -60,16 +33,6 @@ async def test_many_checks_at_once():
         paths = ["/open" if n % 3 else "/closed" for n in range(500)]
         answers = await asyncio.gather(*(ask(channel, question(path)) for path in paths))
         assert [answer.status.code == 0 for answer in answers] == [path == "/open" for path in paths]
-
-
-@pytest.mark.parametrize(
-    ("message", "code"), [(question("/raise"), "internal_error"), (b"\xff", "bad_check"), (b"", "no_route")]
-)
-async def test_whatever_goes_wrong_is_a_denial_and_not_a_grpc_error(message, code):
-    async with calling(Core()) as (_, channel):
-        answer = await ask(channel, message)
-        assert answer.status.code != 0
-        assert reason(answer) == code
 
 
 async def test_large_bodies_and_large_denials():
@@ -108,93 +71,11 @@ async def test_packed_messages():
             assert (await ask(channel, question("/open", bytes(100_000)))).status.code == 0
 
 
-async def test_unknown_methods_are_unimplemented():
-    async with calling(Core()) as (_, channel):
-        for path in ("/envoy.service.auth.v3.Authorization/Other", "/envoy.service.auth.v2.Authorization/Check"):
-            with pytest.raises(aio.AioRpcError) as caught:
-                await channel.unary_unary(path)(b"", timeout=10)
-            assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
-
-
-@pytest.mark.parametrize("service", ["", "envoy.service.auth.v3.Authorization", "readiness"])
-async def test_health_follows_readiness_and_drain(service):
-    core = Core(ready=False)
-    async with calling(core) as (door, channel):
-        assert await probe(channel, service) == Status.NOT_SERVING
-        core.ready = True
-        assert await probe(channel, service) == Status.SERVING
-        door.drain()
-        assert await probe(channel, service) == Status.NOT_SERVING
-        assert (await ask(channel, question("/open"))).status.code == 0
-
-
-@pytest.mark.parametrize("method", [HEALTH_CHECK, HEALTH_WATCH])
-async def test_health_refuses_what_it_does_not_know(method):
-    async with calling(Core()) as (_, channel):
-        with pytest.raises(aio.AioRpcError) as caught:
-            await channel.unary_unary(method)(b"\xff", timeout=10)
-        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-        with pytest.raises(aio.AioRpcError) as caught:
-            await probe(channel, "other")
-        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
-
-
-async def test_watch_tells_each_change_and_the_end():
-    core = Core(ready=False)
-    async with calling(core) as (door, channel):
-        stream = watch(channel)
-        assert (await stream.read()).status == Status.NOT_SERVING
-        core.ready = True
-        assert (await stream.read()).status == Status.SERVING
-        await door.close(1)
-        assert (await stream.read()).status == Status.NOT_SERVING
-        assert await stream.read() is aio.EOF
-
-
-async def test_watch_of_an_unknown_service_stays_open():
-    async with calling(Core()) as (_, channel):
-        stream = watch(channel, "other")
-        assert (await stream.read()).status == 3
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(stream.read(), 2 * native.WATCH_SECONDS)
-
-
-async def test_watches_are_bounded_and_given_back(monkeypatch):
-    monkeypatch.setattr(native, "MAX_WATCHES", 1)
-    async with calling(Core()) as (_, channel):
-        first = watch(channel)
-        await first.read()
-        with pytest.raises(aio.AioRpcError) as caught:
-            await watch(channel).read()
-        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        first.cancel()
-        await asyncio.sleep(0.05)
-        assert (await watch(channel).read()).status == Status.SERVING
-
-
-async def test_unix_sockets_are_for_owner_and_group_and_go_away(tmp_path):
-    path = tmp_path / "door.sock"
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))
-    async with calling(Core(), f"unix:{path}") as (_, channel):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o660
-        assert (await ask(channel, question("/open"))).status.code == 0
-        with pytest.raises(ListenError, match="AZ703"):
-            await native.start(Core(), f"unix:{path}")
-    assert not path.exists()
-
-
 async def test_abstract_names():
     address = f"unix:@authorizer-native-{os.getpid()}"
     async with calling(Core(), address) as (door, channel):
         assert door.address == address
         assert (await ask(channel, question("/open"))).status.code == 0
-
-
-@pytest.mark.parametrize("address", ["", "nowhere", "127.0.0.1:99999", "unix:relative"])
-async def test_a_bad_address_is_refused(address):
-    with pytest.raises(ListenError, match="AZ701"):
-        await native.start(Core(), address)
 
 
 async def test_closing_loses_no_call_that_was_sent():
@@ -258,13 +139,10 @@ async def test_an_old_connection_is_asked_to_go():
 
 async def test_gateways_that_are_asked_to_go_lose_nothing():
     async with calling(Core(), max_connection_age=0.1) as (_, channel):
-        until = asyncio.get_running_loop().time() + 2
-        answered = 0
-        while asyncio.get_running_loop().time() < until:
+        for _ in range(50):
             answers = await asyncio.gather(*(ask(channel, question("/open")) for _ in range(20)))
-            answered += sum(answer.status.code == 0 for answer in answers)
-        assert answered % 20 == 0
-        assert answered > 200
+            assert [answer.status.code for answer in answers] == [0] * 20
+            await asyncio.sleep(0.02)
 
 
 async def test_connections_are_bounded():
