@@ -156,12 +156,11 @@ def verify(
                 return told
             expires = min(expires, told.until)
         expires = min(expires, issuer.keys_until)
+    extra = 0 if issuer.introspection is None else _extra(token, issuer, learnt, earlier)
     try:
-        identity = identify(claims, issuer, facts, expires)
+        identity = identify(claims, issuer, facts, expires, extra=extra)
     except ClaimFault as fault:
         return _because(_CLAIMS, str(fault))
-    if issuer.introspection is not None:
-        identity = replace(identity, extra=_extra(token, issuer, learnt, earlier))
     if is_revoked(identity, facts, now):
         return _REVOKED
     if issuer.exchange is not None:
@@ -228,7 +227,7 @@ def _asked(token: str, issuer: Issuer, learnt: Learnt) -> Told | Reason | Intros
 
 def _extra(token: str, issuer: Issuer, learnt: Learnt, earlier: Identity | None) -> int:
     """Return how many characters an issuer has said of a token."""
-    told = learnt.get(Introspect(issuer.issuer, token))
+    told = learnt.get(Introspect(issuer.issuer, token)) if learnt else None
     if isinstance(told, Told):
         return told.size
     return 0 if earlier is None else earlier.extra
@@ -268,7 +267,7 @@ def _verify(token: str, trust: Trust, now: float) -> tuple[Issuer, Mapping[str, 
         return _because(_ISSUER, f"claim 'iss' must be one of: {_listed(trust.issuers)}")
     if jws.algorithm not in issuer.algorithms:
         return _because(_ALGORITHM, f"issuer {issuer.name!r} has the algorithms: {_listed(issuer.algorithms)}")
-    if media_type(jws.type) not in issuer.types:
+    if jws.type not in issuer.types and media_type(jws.type) not in issuer.types:
         return _because(_TYPE, f"issuer {issuer.name!r} has the types: {_listed(map(repr, issuer.types))}")
     if now >= issuer.keys_until:
         return _because(_STALE, f"the keys of issuer {issuer.name!r} are too old, or were never fetched")
@@ -302,7 +301,7 @@ def _key(jws: Jws, issuer: Issuer) -> VerifyKey | Reason:
 
 def _check(claims: Mapping[str, Any], issuer: Issuer, now: float) -> float | Reason:
     """Check the registered claims (RFC 7519 section 4.1); return from when on the token must not be used."""
-    bound = confirmation(claims)
+    bound = confirmation(claims) if "cnf" in claims else ("", "")
     if bound is None:
         return _UNBOUND  # it cannot be told which proof belongs to it, so it must not pass as a bearer token
     if issuer.binding == "required" and bound == ("", ""):
@@ -310,20 +309,22 @@ def _check(claims: Mapping[str, Any], issuer: Issuer, now: float) -> float | Rea
     if "events" in claims:
         return _TYPE  # a security event or logout token (RFC 8417 section 2.2), whatever its header says
     expires, issued, starts = numeric_date(claims, "exp"), numeric_date(claims, "iat"), numeric_date(claims, "nbf")
-    if (numeric_date(claims, "auth_time") or 0.0) > now + issuer.leeway:
+    latest = now + issuer.leeway
+    if "auth_time" in claims and (numeric_date(claims, "auth_time") or 0.0) > latest:
         # It would count as the freshest login of all.
         return _because(_CLAIMS, "claim 'auth_time' is in the future")
-    absent = [path for path in ("exp", *issuer.required) if claim(claims, path) is None]
-    if expires is None or absent:
-        return _because(_CLAIMS, f"absent claims: {_listed(absent)}")
+    if expires is None or issuer.required:
+        absent = [path for path in ("exp", *issuer.required) if claim(claims, path) is None]
+        if expires is None or absent:
+            return _because(_CLAIMS, f"absent claims: {_listed(absent)}")
     text(claims.get("sub"), "sub")
     audience = claims.get("aud")
-    audiences = [audience] if isinstance(audience, str) else texts(audience, "aud")
-    if issuer.audiences.isdisjoint(audiences):
-        return _because(_AUDIENCE, f"claim 'aud' must hold one of: {_listed(issuer.audiences)}")
+    meant = issuer.audiences
+    if audience not in meant if isinstance(audience, str) else meant.isdisjoint(texts(audience, "aud")):
+        return _because(_AUDIENCE, f"claim 'aud' must hold one of: {_listed(meant)}")
     if now >= expires + issuer.leeway:
         return _EXPIRED
-    if max(issued or 0.0, starts or 0.0) > now + issuer.leeway:
+    if (issued is not None and issued > latest) or (starts is not None and starts > latest):
         return _NOT_YET
     if expires - (now if issued is None else issued) > issuer.max_lifetime:
         return _because(_LIFETIME, f"issuer {issuer.name!r} has a max_lifetime of {issuer.max_lifetime}s")
