@@ -26,6 +26,9 @@ Kind = Literal["policy", "facts", "trust"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """The documents that make a snapshot; each travels in a bundle of its own."""
 
+DEFAULT_REGO_BUDGET = 25_000
+"""What the rules of one decision may cost: some 2 ms. Others wait for so long, so it is less than tests may cost."""
+
 ASSIGNEE_KINDS: Mapping[str, Literal["one", "many", "pairs"]] = {
     "person": "one",
     "client": "one",

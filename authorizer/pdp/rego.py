@@ -15,9 +15,6 @@ from authorizer.reasons import reason
 Chance = Callable[[int], bytes]
 """Gives that many random bytes."""
 
-DEFAULT_BUDGET = 25_000
-"""What the rules of one decision may cost: some 2 ms. Others wait for so long, so it is far less than ``AMPLE``."""
-
 FAULT = RULE
 """Stands among the attributes of the moment for why a rule could not be evaluated; no rule has this name."""
 

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct, field, structs
 
 from authorizer.errors import BundleError
-from authorizer.model import ANYONE, KINDS, PERFORMED, Identity
+from authorizer.model import ANYONE, DEFAULT_REGO_BUDGET, KINDS, PERFORMED, Identity
 from authorizer.pdp import answers, ways
 from authorizer.pdp import facts as facts_document
 from authorizer.pdp import trust as trust_document
@@ -18,7 +18,7 @@ from authorizer.pdp.credentials import NOWHERE, KeyPlaces
 from authorizer.pdp.facts import Facts
 from authorizer.pdp.guards import Guard
 from authorizer.pdp.proofs import HEADER, Proofs
-from authorizer.pdp.rego import DEFAULT_BUDGET, Chance, Rego, no_chance
+from authorizer.pdp.rego import Chance, Rego, no_chance
 from authorizer.pdp.rego import load as load_rego
 from authorizer.pdp.routes import Entry, Routes
 from authorizer.pdp.routes import build as build_routes
@@ -51,7 +51,7 @@ class Options(Struct, frozen=True):
     asserting: Asserting | None = None
     certificates: Mapping[str, Place] = field(default_factory=lambda: {"grpc": Place(form="source"), "http": Place()})
     chance: Chance = no_chance
-    rego_budget: int = DEFAULT_BUDGET
+    rego_budget: int = DEFAULT_REGO_BUDGET
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

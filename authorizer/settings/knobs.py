@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from authorizer.pdp.rego import DEFAULT_BUDGET
+from authorizer.model import DEFAULT_REGO_BUDGET
 
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 FilePath = Annotated[str, Meta(extra={"path": True})]
@@ -326,7 +326,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="steps that the Rego of one decision may take, 10,000 of which are some 1 ms; beyond them it is"
             " denied, `rego_budget`; other decisions wait for so long",
         ),
-    ] = DEFAULT_BUDGET
+    ] = DEFAULT_REGO_BUDGET
     workers: Annotated[
         int,
         Meta(

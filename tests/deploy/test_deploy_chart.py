@@ -218,6 +218,11 @@ def test_traefik_gets_what_the_command_prints():
     assert one("forward-auth", "Middleware", suffix="-clean")["spec"] == middlewares["clean"]
 
 
+def sidecar(name):
+    patch = yaml.safe_load(one(name, "ConfigMap", suffix="-sidecar")["data"]["patch.yaml"])
+    return patch["spec"]["template"]["spec"]
+
+
 def test_the_sidecar_is_a_native_one_that_istio_can_inject():
     data = one("sidecar", "ConfigMap", suffix="-sidecar")["data"]
     patch = yaml.safe_load(data["patch.yaml"])["spec"]["template"]["spec"]
@@ -227,8 +232,21 @@ def test_the_sidecar_is_a_native_one_that_istio_can_inject():
     assert container["restartPolicy"] == "Always"
     assert container["securityContext"] == HARD
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in patch["volumes"]}
-    plain = yaml.safe_load(one("sidecar-plain", "ConfigMap", suffix="-sidecar")["data"]["patch.yaml"])
-    assert "containers" in plain["spec"]["template"]["spec"]
+    assert "containers" in sidecar("sidecar-plain")
+
+
+def test_a_native_sidecar_does_not_wait_for_the_proxy_that_waits_for_it():
+    """Istio rewrites probes of ports to ask its proxy (pilot-agent, 15020); kubelet starts that after this container."""
+    (container,) = sidecar("sidecar")["initContainers"]
+    for name, seconds in (("startupProbe", 1), ("livenessProbe", 30)):
+        probe = container[name]
+        assert set(probe) == {"exec", "failureThreshold", "periodSeconds", "timeoutSeconds"}
+        assert (probe["periodSeconds"], probe["timeoutSeconds"]) == (seconds, 5)
+        *python, verb, flag, address = probe["exec"]["command"]
+        assert python == ["/usr/bin/python3", "-P", "-m", "authorizer"]
+        assert (verb, flag, address) == ("health", "--live", "127.0.0.1:9193")
+    (container,) = sidecar("sidecar-plain")["containers"]
+    assert "httpGet" in container["startupProbe"]
 
 
 def test_rules_and_dashboard_are_those_of_deploy():

@@ -1,3 +1,18 @@
+{{- define "authorizer.live" -}}
+{command: [/usr/bin/python3, -P, -m, authorizer, health, --live, "127.0.0.1:{{ .Values.ports.admin }}"]}
+{{- end -}}
+
+{{- /* Asks within the container: Istio leads probes of ports through its proxy, which may start after a native sidecar only, and
+waits for it. A process each time is dearer than a request, so life is asked about each 30 seconds. */ -}}
+{{- define "authorizer.probesWithin" -}}
+startupProbe:
+  exec: {{ include "authorizer.live" . }}
+  {{- mergeOverwrite (dict "timeoutSeconds" 5) .Values.probes.startup | toYaml | nindent 2 }}
+livenessProbe:
+  exec: {{ include "authorizer.live" . }}
+  {{- mergeOverwrite (dict) .Values.probes.liveness (dict "periodSeconds" (max 30 (int .Values.probes.liveness.periodSeconds))) | toYaml | nindent 2 }}
+{{- end -}}
+
 {{- /* The container, the same in every mode. */ -}}
 {{- define "authorizer.container" -}}
 name: authorizer
@@ -25,12 +40,16 @@ ports:
   - {name: http, containerPort: {{ .Values.ports.forwardAuth }}, protocol: TCP}
   {{- end }}
   - {name: admin, containerPort: {{ .Values.ports.admin }}, protocol: TCP}
+{{- if and (eq .Values.mode "sidecar") .Values.sidecar.native }}
+{{ include "authorizer.probesWithin" . }}
+{{- else }}
 startupProbe:
   httpGet: {path: /livez, port: admin}
   {{- toYaml .Values.probes.startup | nindent 2 }}
 livenessProbe:
   httpGet: {path: /livez, port: admin}
   {{- toYaml .Values.probes.liveness | nindent 2 }}
+{{- end }}
 readinessProbe:
   httpGet: {path: /readyz, port: admin}
   {{- toYaml .Values.probes.readiness | nindent 2 }}
