@@ -79,7 +79,11 @@ class Authorizer:
         try:
             now = self._clock()
             fresh = now < self.stale_after
-            decision = decide(snapshot, request, now, decision_id) if fresh else deny("stale", decision_id)
+            decision = (
+                decide(snapshot, request, now, decision_id)
+                if fresh
+                else deny("stale", decision_id, revision=snapshot.revision)
+            )
         except Exception as error:  # noqa: BLE001 - INVARIANT: a fault of ours leaves as a denial, whatever it was
             decision = deny("internal_error", decision_id)
             self._report(error)
@@ -110,7 +114,8 @@ class Authorizer:
         ``detail`` is for the log.
         """
         why = replace(reason(code), detail=detail)
-        return self._observed(request, deny(why, f"{self._boot}-{next(self._count):x}"), time.perf_counter())
+        decision = deny(why, f"{self._boot}-{next(self._count):x}", revision=self.snapshot.revision)
+        return self._observed(request, decision, time.perf_counter())
 
     def _observed(self, request: Request, decision: Decision, started: float) -> Decision:
         try:

@@ -21,8 +21,10 @@ from authorizer.errors import ordered
 from authorizer.jose import sign
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.model import KINDS
+from authorizer.pdp.agreement import uncredentialed
 from authorizer.pdp.sources import compile_documents
 from authorizer.policy.authoring import unpacking
+from authorizer.policy.documents import excerpted
 from authorizer.policy.pbac.dead import ended
 from authorizer.policy.reading import Findings
 
@@ -61,11 +63,15 @@ def add_parser(subparsers: Any) -> None:
 def _check(args: argparse.Namespace) -> int:
     if policy_rego.concerns(args):
         return policy_rego.check(args)
-    sources = compile_documents(read_files(args.paths))
+    files = read_files(args.paths)
+    sources = compile_documents(files)
     found = Findings()
     if sources.estate is not None:
         ended(sources.estate.policies, time.time(), found)
-    return print_problems(ordered([*sources.problems, *found.problems]), args.output)
+        if sources.compiled:
+            uncredentialed(sources.estate, sources.compiled["trust"], found)
+    texts = {name: content.decode("utf-8", "replace") for name, content in files.items()} if found.problems else {}
+    return print_problems(ordered([*sources.problems, *excerpted(found.problems, texts)]), args.output)
 
 
 def _build(args: argparse.Namespace) -> int:

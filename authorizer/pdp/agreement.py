@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from authorizer.errors import Problem
+from authorizer.model import ANYONE
 from authorizer.policy.documents import ListNode, MapNode, Node, Scalar
 from authorizer.policy.pbac import Vocabulary
+from authorizer.policy.pbac.declared import Estate
 from authorizer.policy.pbac.grants import EVERYBODY
 from authorizer.policy.pbac.types import Converter, FieldType, converter
 from authorizer.policy.pbac.values import HINTS
@@ -77,6 +79,27 @@ def compare(
             where = f" in the claims of {listened.application!r}"
             findings.unknown("T406", listened.place, "issuer", listened.issuer, sorted(trusted), where)
     return findings.problems
+
+
+def uncredentialed(estate: Estate, trust: Mapping[str, Any], findings: Findings) -> None:
+    """Warn of each application that grants to callers with a credential, where no document says whose count.
+
+    ``trust`` is ``trust.json``.
+    """
+    if trust["issuers"] or trust["api_keys"] or trust["certificates"]:
+        return
+    warned = set()
+    for policy in sorted(estate.policies, key=lambda one: one.place):
+        name = policy.application
+        granted = policy.effect == "allow" and policy.token != ANYONE
+        if granted and name not in warned and estate.applications[name].routes:
+            warned.add(name)
+            findings.warn(
+                "T408",
+                policy.place,
+                f"{policy.target!r} of {name!r} takes a credential, and no Issuers, ApiKeys or Certificates say whose",
+                "kind: Issuers, with issuer, audiences, algorithms and discovery: true",
+            )
 
 
 def _readers(known: Mapping[str, tuple[FieldType, ...]]) -> Readers:

@@ -150,7 +150,7 @@ def _names(node: Node | None, findings: Findings) -> dict[str, list[str | list[s
         findings.error("T122", body.place, "a key belongs to a person or to a client", "is: {client: [name]}")
     names: dict[str, list[str | list[str]]] = {}
     for kind, entry in body.entries.items():
-        items = findings.items(entry.value, f"each {kind}")
+        items = findings.items(entry.value, f"is.{kind}")
         if ASSIGNEE_KINDS.get(kind) == "pairs":
             names[kind] = [[findings.subject_name(part, kind) for part in findings.items(item, kind)] for item in items]
             if any(len(pair) != 2 for pair in names[kind]):

@@ -102,7 +102,7 @@ def _row(name: str, body: MapNode, findings: Findings) -> dict[str, Any] | None:
     many = [kind for kind, number in ASSIGNEE_KINDS.items() if number == "many"]
     groups = findings.fields(body.get("is"), "is", many)
     for kind, entry in groups.entries.items() if groups else ():
-        names[kind] = [findings.subject_name(item, kind) for item in findings.items(entry.value, f"each {kind}")]
+        names[kind] = [findings.subject_name(item, kind) for item in findings.items(entry.value, f"is.{kind}")]
     return {
         "name": name,
         "match": match,

@@ -34,7 +34,7 @@ def decide(
     """
     operation = find(snapshot, request)
     if isinstance(operation, Reason):
-        return deny(operation, decision_id)
+        return deny(operation, decision_id, revision=snapshot.revision)
     guard = operation if isinstance(operation, Guard) else operation.guard
     if request.transport == "http" and is_sent(request, snapshot.reserved.get(guard.route.application, _NO_NAMES)):
         return about(deny(_RESERVED, decision_id), snapshot, guard)

@@ -14,8 +14,8 @@ from authorizer.reasons import REASONS, authored, reason
 _PROOF_CODES = frozenset(code for code in REASONS if code.startswith("proof_")) | {"token_not_bound"}
 
 
-def deny(why: str | Reason, decision_id: str, *, realm: str = "") -> Decision:
-    """Make a denial for a built-in reason."""
+def deny(why: str | Reason, decision_id: str, *, realm: str = "", revision: str = "") -> Decision:
+    """Make a denial for a built-in reason; ``revision`` is that of the policies in force, if any are."""
     if isinstance(why, str):
         why = reason(why)
     return Decision(
@@ -23,6 +23,7 @@ def deny(why: str | Reason, decision_id: str, *, realm: str = "") -> Decision:
         id=decision_id,
         detail=why.detail or why.text,
         challenge=challenge(why, realm=realm) if why.status == 401 else "",
+        revision=revision,
     )
 
 

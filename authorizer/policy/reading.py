@@ -12,6 +12,8 @@ _FEW = 12
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
 
+_PLAIN = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9_.:/-]*", re.ASCII)  # needs no quotes in a list
+
 NAME = "a name: letters, digits, '_', '.', '-', starting with a letter"
 FIELD = "a field name: lower-case letters, digits, '_', starting with a letter"
 
@@ -49,20 +51,21 @@ class Findings:
         self.error("AZ209", node.place, f"{what} must be a mapping", hint)
         return None
 
-    def fields(self, node: Node | None, what: str, known: Iterable[str]) -> MapNode | None:
+    def fields(self, node: Node | None, what: str, known: Iterable[str], hint: str = "") -> MapNode | None:
         """Return ``node`` as a mapping with known keys only."""
-        found = self.mapping(node, what)
+        found = self.mapping(node, what, hint)
         if found is not None:
             self.problems += unknown_keys(found, known, what)
         return found
 
     def items(self, node: Node | None, what: str) -> tuple[Node, ...]:
-        """Return the items of a list."""
+        """Return the items of a list. What stands there alone is an error, and read as the one item that was meant."""
         if isinstance(node, ListNode):
             return node.items
-        if node is not None:
-            self.error("AZ209", node.place, f"{what} must be a list")
-        return ()
+        if node is None:
+            return ()
+        self.error("AZ209", node.place, f"{what} must be a list", _as_list(node))
+        return () if isinstance(node, Scalar) and node.absent else (node,)
 
     def named(self, node: Node | None, what: str) -> Iterator[tuple[str, Scalar, Node]]:
         """Yield name, key and value of each entry of a mapping."""
@@ -75,7 +78,9 @@ class Findings:
         if isinstance(node, Scalar) and (node.text or (empty and node.quoted)):
             return node.text
         if node is not None:
-            self.error("AZ209", node.place, f"{what} must be text")
+            one = node.items[0] if isinstance(node, ListNode) and len(node.items) == 1 else None
+            hint = f"write {one.text}, without [ ]" if isinstance(one, Scalar) and _PLAIN.fullmatch(one.text) else ""
+            self.error("AZ209", node.place, f"{what} must be text", hint)
         return ""
 
     def words(self, node: Node | None, what: str, *, empty: bool = False) -> tuple[Scalar, ...]:
@@ -142,3 +147,12 @@ class Findings:
             self.error("A005", node.place, f"{what} {word!r} begins or ends with white space", "no name does")
             return ""
         return word
+
+
+def _as_list(node: Node) -> str:
+    """Return how one value is written where a list belongs."""
+    if isinstance(node, Scalar):
+        words = [word.strip() for word in node.text.split(",")]
+        if all(_PLAIN.fullmatch(word) for word in words):
+            return f"write [{', '.join(words)}]"
+    return "put it in [ ]"

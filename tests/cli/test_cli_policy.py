@@ -25,6 +25,11 @@ cases:
   - {name: out, as: bob, http: GET h.example/r, expect: {decision: deny, reason: no_matching_policy}}
   - {name: nobody, http: GET h.example/r, expect: {decision: deny, reason: no_credential}}
 """
+HOLDER = """\
+---
+kind: Certificates
+certificates: {jobs: {dns: [job.example]}}
+"""
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def documents(tmp_path):
 
 
 def test_check(documents, capsys):
-    folder = documents(GOOD)
+    folder = documents(GOOD + HOLDER)
     assert main(["policy", "check", str(folder)]) == 0
     assert capsys.readouterr().out == "0 errors, 0 warnings\n"
     documents(GOOD.replace("right: app/r, to", "right: app/q, to"))
@@ -48,6 +53,25 @@ def test_check(documents, capsys):
         shown.err.splitlines()[0] == f"{folder}/policies.yaml:8:31: error R004: unknown right 'q' in 'app' (known: r)"
     )
     assert shown.err.splitlines()[2].index("^") == 4 + 30
+
+
+@pytest.mark.parametrize(
+    ("text", "warns"),
+    [
+        (GOOD, True),
+        (GOOD + HOLDER, False),
+        (GOOD.replace("group: staff}}", "anyone: true}}"), False),
+        (
+            GOOD.replace("http: {hosts: [h.example], routes: {GET /r: {right: r}}}", "").partition("---\nkind: T")[0],
+            False,
+        ),
+    ],
+)
+def test_routes_that_need_a_credential_that_nobody_has(documents, capsys, text, warns):
+    folder = documents(text)
+    assert main(["policy", "check", str(folder)]) == 0
+    first, *rest = capsys.readouterr().err.splitlines() or [""]
+    assert ("warning T408: 'r' of 'app' takes a credential" in first, len(rest)) == (warns, 2 if warns else 0)
 
 
 def test_check_as_json(documents, capsys):

@@ -71,7 +71,7 @@ REST = "right: app/s, to: {group: g}}"
         ("{for each: {}, id: p, " + REST, ["R022"]),
         ("{for each: [], id: p, " + REST, ["R022"]),
         ("{for each: t, id: p, " + REST, ["R022"]),
-        ("{for each: {t: a}, id: p-<t>, " + REST, ["AZ209", "R022"]),
+        ("{for each: {t: a}, id: p-<t>, " + REST, ["AZ209"]),
         ("{for each: {t: [{a: b}]}, id: p-<t>, " + REST, ["R022"]),
         ("{for each: [{t: a}, {u: a}], id: p-<t>, " + REST, ["R022"]),
         ("{for each: [{t-x: a}], id: p-<t>, " + REST, ["R022"]),

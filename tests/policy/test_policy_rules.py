@@ -106,7 +106,7 @@ def test_ids_tell_the_route_and_the_name():
     ("rule", "expected"),
     [
         ("{scopes: []}", "A018"),
-        ("{scopes: a}", "AZ209 A018"),
+        ("{scopes: a}", "AZ209"),
         ("{roles: {some: [a]}}", "AZ204 A018"),
         ("{scopes: ['a b']}", "A005"),
         ("{scopes: [a], right: GET /x}", "A018 R004"),

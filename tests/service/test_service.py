@@ -67,6 +67,16 @@ def test_what_is_too_old_denies_and_is_not_ready(snapshot):
     assert authorizer.check(OPEN).reason.code == "stale"
 
 
+def test_a_denial_tells_which_policies_were_in_force(snapshot):
+    authorizer = Authorizer(snapshot, clock=lambda: 100.0)
+    assert authorizer.check(replace(OPEN, target="/x")).reason.code == "no_route"
+    assert authorizer.check(replace(OPEN, target="/x")).revision == "r1"
+    assert authorizer.refuse("bad_check", Request()).revision == "r1"
+    authorizer.stale_after = 0.0
+    assert authorizer.check(OPEN).revision == "r1"
+    assert Authorizer().check(OPEN).revision == ""
+
+
 @pytest.mark.parametrize("broken", ["snapshot", "clock", "program", "routes"])
 def test_a_fault_is_a_denial_and_is_reported(snapshot, broken):
     def fail(*_args):

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from authorizer import model
 from authorizer.errors import Place
-from authorizer.policy.documents import MapNode, Node, Scalar
+from authorizer.policy.documents import ListNode, MapNode, Node, Scalar
 from authorizer.policy.pbac.belonging import lacks
 from authorizer.policy.pbac.declared import Application, Catalog, Right
 from authorizer.policy.reading import Findings
@@ -137,6 +137,10 @@ def read_token(key: Scalar, node: Node, title: str, findings: Findings) -> str:
         role = findings.subject_name(findings.required(pair, "role", kind), "role")
         location = findings.subject_name(findings.required(pair, "location", kind), "location")
         return model.assignee_token(kind, role, location) if role and location else ""
+    if isinstance(node, ListNode) and len(node.items) > 1:
+        message = f"{title} must have exactly one assignee (has {len(node.items)})"
+        findings.error("R005", node.place, message, "write one policy for each")
+        return ""
     name = findings.subject_name(node, kind)
     if kind == "scope" and name and not is_scope(name):
         findings.error(

@@ -120,7 +120,7 @@ def _read_route(
     if isinstance(node, Scalar) and not absent:
         findings.choice(node, "rule", EVERYBODY, "A018")
         return None
-    declared = None if absent else findings.fields(node, what, (*ROUTE_KEYS, *WORDS))
+    declared = None if absent else findings.fields(node, what, (*ROUTE_KEYS, *WORDS), "{scopes: [..]}, {roles: [..]}")
     named = declared.get("right") if declared else None
     right = key.text
     linked: frozenset[str] = frozenset()

@@ -48,7 +48,7 @@ def _read_scope(
         return node, ""
     if isinstance(node, Scalar) and node.absent:
         return None, ""
-    declared = findings.fields(node, f"scope {name!r}", ("implies", "as"))
+    declared = findings.fields(node, f"scope {name!r}", ("implies", "as"), "write [what it implies], or {as: FIELD}")
     if declared is None:
         return None, ""
     holder = declared.get("as")
