@@ -182,7 +182,7 @@ WARNINGS = [
     ("D001", where("{resource.value: {eq: 1, gt: 2}}")),
     (
         "D003",
-        f"kind: Policies\npolicies: [{{id: w, effect: deny, right: app/r, reason: x}}, ^{{id: p, right: app/r, to: {{group: g}}}}]",
+        "kind: Policies\npolicies: [{id: w, effect: deny, right: app/r, reason: x}, ^{id: p, right: app/r, to: {group: g}}]",
     ),
     (
         "D004",
