@@ -219,7 +219,7 @@ def _comparison(
             return None if value is None or other is None else compare(value, other)
 
         return against_field
-    position = _param(node, wants, (_literal(op, kind), number))
+    position = _param(node, wants, (literal_form(op, kind), number))
     if compare is _COMPARE["in"]:
 
         def among(sides: Sides, params: Params) -> bool | None:
@@ -266,7 +266,8 @@ def _param(node: Mapping[str, Any], wants: dict[int, Wanted], what: Wanted) -> i
     return position
 
 
-def _literal(op: str, kind: FieldType) -> str:
+def literal_form(op: str, kind: FieldType) -> str:
+    """Return the form of a comparison's literals: bounds, networks, one, pattern or set."""
     if op in {"between", "outside"}:
         return "bounds"
     if op == "like":
