@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from authorizer import files
 from authorizer.errors import KeyMaterialError
@@ -21,6 +21,9 @@ log = logging.getLogger("authorizer.app")
 
 PREFIX = "authorizer:proof:"
 MAX_CONNECTIONS = 64
+LOOK_SECONDS = 60.0
+"""Between two looks at whether the store keeps what it is given."""
+_EVICTS = "it evicts: maxmemory-policy noeviction is needed"
 
 
 class SharedReplays:
@@ -29,6 +32,7 @@ class SharedReplays:
     def __init__(self, url: str, seconds: float, password: str = "") -> None:
         self._seconds = seconds
         self._away = False
+        self._look = float("-inf")
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=MAX_CONNECTIONS,
@@ -49,22 +53,35 @@ class SharedReplays:
         milliseconds = max(int((until - now) * 1000), 0) + 1000  # clocks of machines are not quite the same
         try:
             async with asyncio.timeout(self._seconds):
+                if now >= self._look:
+                    if await self._evicts():
+                        self._tell(_EVICTS)
+                        return None
+                    self._look = now + LOOK_SECONDS
                 noted = await self._redis.set(PREFIX + digest.hex(), b"", nx=True, px=milliseconds)
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - a server that talks nonsense makes the client raise anything
             self._tell(type(error).__name__)
             return None
         self._tell("")
         return noted is True
 
+    async def _evicts(self) -> bool:
+        """Tell whether the store may forget a proof that is still good: who fills it could then show it again."""
+        try:
+            memory = await self._redis.info("memory")
+        except NoPermissionError:  # to an account that may do nothing but note proofs, its operator answers for it
+            return False
+        return bool(memory.get("maxmemory")) and memory.get("maxmemory_policy") != "noeviction"
+
     def _tell(self, why: str) -> None:
-        """Log that the store went away or came back, once each."""
+        """Log that the store cannot be used, or can again, once each."""
         if bool(why) is self._away:
             return
         self._away = bool(why)
         if why:
-            log.error("the store of proofs at %s does not answer (%s): proofs are denied", self._where, why)
+            log.error("the store of proofs at %s cannot be used (%s): proofs are denied", self._where, why)
         else:
-            log.info("the store of proofs at %s answers again", self._where)
+            log.info("the store of proofs at %s can be used again", self._where)
 
     async def close(self) -> None:
         """Let go of the connections."""

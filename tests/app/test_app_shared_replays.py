@@ -11,7 +11,7 @@ import pytest
 
 from authorizer.app.credentials import replays
 from authorizer.app.needs import Needs
-from authorizer.app.shared_replays import PREFIX, SharedReplays, open_store
+from authorizer.app.shared_replays import LOOK_SECONDS, PREFIX, SharedReplays, open_store
 from authorizer.errors import KeyMaterialError
 from authorizer.pdp.proofs import Spend
 from authorizer.settings import Credentials, Dpop, Settings
@@ -87,6 +87,30 @@ async def test_a_wrong_password_denies(socket: Path) -> None:
     await store.close()
 
 
+@needs_server
+async def test_one_that_may_forget_denies_until_it_may_not(socket: Path, caplog) -> None:
+    store, now = SharedReplays(f"unix://{socket}", 5.0, "secret"), time.time()
+    await store._redis.config_set("maxmemory-policy", "volatile-ttl")
+    assert await store.spend(digest(1), now + 60, now) is True, "no limit, no eviction"
+    await store._redis.config_set("maxmemory", "8mb")
+    later = now + LOOK_SECONDS
+    assert await store.spend(digest(2), later + 60, later) is None
+    assert "noeviction" in caplog.text
+    await store._redis.config_set("maxmemory-policy", "noeviction")
+    assert await store.spend(digest(2), later + 60, later) is True
+    await store.close()
+
+
+@needs_server
+async def test_an_account_that_may_only_note_proofs_can_be_used(socket: Path) -> None:
+    admin, now = SharedReplays(f"unix://{socket}", 5.0, "secret"), time.time()
+    await admin._redis.acl_setuser("plain", enabled=True, passwords=["+word"], keys=["authorizer:*"], commands=["+set"])
+    store = SharedReplays(f"unix://plain@{socket}", 5.0, "word")
+    assert [await store.spend(digest(1), now + 60, now) for _ in range(2)] == [True, False]
+    await store.close()
+    await admin.close()
+
+
 async def test_one_that_is_silent_denies_in_time() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -97,6 +121,22 @@ async def test_one_that_is_silent_denies_in_time() -> None:
     store = SharedReplays(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", 0.05)
     async with asyncio.timeout(10):
         assert [await store.spend(digest(at), time.time() + 60, time.time()) for at in range(3)] == [None] * 3
+    await store.close()
+    server.close()
+    await server.wait_closed()
+    await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("answer", [b":1\r\n", b"*0\r\n", b"nonsense\r\n", b"\xff\xfe\r\n", b"*1\r\n" * 5000])
+async def test_one_that_talks_nonsense_denies(answer: bytes) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    store = SharedReplays(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", 5.0)
+    assert await store.spend(digest(1), time.time() + 60, time.time()) is None
     await store.close()
     server.close()
     await server.wait_closed()
