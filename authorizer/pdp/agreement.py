@@ -3,11 +3,11 @@
 A name that nobody reads is no small thing: an issuer's fixed ``tennant`` leaves the tenant to its tokens.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from authorizer.errors import Problem
-from authorizer.model import ANYONE
+from authorizer.model import ANYONE, assignee_token
 from authorizer.policy.documents import ListNode, MapNode, Node, Scalar
 from authorizer.policy.pbac import Vocabulary
 from authorizer.policy.pbac.declared import Estate
@@ -31,7 +31,7 @@ def compare(
     holders: Sequence[Node],
     facts: Sequence[Node],
     trust: Mapping[str, Any],
-    memberships: Mapping[str, Mapping[str, object]],
+    memberships: Mapping[str, Mapping[str, Iterable[str | Sequence[str]]]],
 ) -> list[Problem]:
     """Return what is said and never read or cannot be, and whom no issuer and no fact can speak of.
 
@@ -64,10 +64,10 @@ def compare(
             continue
         for _, row in _entries(rows):
             _values(findings, known, row, _FIELD, f" in the lookup table {key.text!r}")
-    listed = {kind for member in memberships.values() for kind in member}
-    listed.update(*(key["names"] for key in trust["api_keys"]))
-    listed.update(*({rule["kind"], *rule["names"]} for rule in trust["certificates"]))
-    _nobody(findings, vocabulary, trust["issuers"], listed)
+    members = [*memberships.values(), *(one["names"] for one in (*trust["api_keys"], *trust["certificates"]))]
+    tokens = {assignee_token(kind, *_parts(name)) for names in members for kind in names for name in names[kind]}
+    open_kinds = {rule["kind"] for rule in trust["certificates"]}  # a certificate's own name
+    _nobody(findings, vocabulary, trust["issuers"], tokens, open_kinds)
     trusted = {issuer["issuer"] for issuer in trust["issuers"]}
     named = {issuer["name"] for issuer in trust["issuers"]}
     named |= {name.partition("/")[0] for name in named}
@@ -150,20 +150,30 @@ def _raw(node: Node) -> str | tuple[str, ...] | None:
     return tuple(item.text for item in node.items if isinstance(item, Scalar))
 
 
-def _nobody(findings: Findings, vocabulary: Vocabulary, issuers: Sequence[Mapping[str, Any]], listed: set[str]) -> None:
-    """Warn of policies for an assignee that cannot exist: no claim and no fact gives its kind or its namespace."""
+def _nobody(
+    findings: Findings,
+    vocabulary: Vocabulary,
+    issuers: Sequence[Mapping[str, Any]],
+    tokens: Collection[str],
+    open_kinds: Collection[str],
+) -> None:
+    """Warn of policies for an assignee that cannot exist: no claim gives its kind or namespace, no fact its name."""
     if not issuers:
         return
     namespaces = [issuer["namespace"] for issuer in issuers]
     for assigned in vocabulary.assigned:
         kind, _, name = assigned.token.partition(":")
-        if kind in listed or kind in _UNLISTED:
+        if assigned.token in tokens or kind in open_kinds or kind in _UNLISTED:
             continue
         speaking = [issuer["namespace"] for issuer in issuers if kind in issuer["claims"]["names"]]
         if not any(_owned(name.split("\x1f"), namespace, namespaces) for namespace in speaking):
             shown = f"{kind} {' at '.join(name.split(chr(0x1F)))!r}"
             message = f"policy {assigned.policy!r} is for {shown}, which no issuer and no membership can say of anyone"
             findings.warn("T404", assigned.place, message, "let a claim or a fact say it, or correct the name")
+
+
+def _parts(name: str | Sequence[str]) -> Sequence[str]:
+    return (name,) if isinstance(name, str) else name
 
 
 def _owned(parts: Iterable[str], namespace: str, others: Iterable[str]) -> bool:

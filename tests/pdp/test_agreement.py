@@ -90,7 +90,8 @@ def test_issuers_and_facts_alone_are_not_held_against_nothing() -> None:
         ("location: oslo", False),
         ("management_role_definition: boss", False),
         ("business_role_location: {role: clerk, location: oslo}", True),
-        ("collection: vip", True),
+        ("collection: vip", False),
+        ("collection: other", True),
     ],
 )
 def test_whom_a_policy_can_be_for(to: str, known: bool) -> None:
