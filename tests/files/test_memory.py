@@ -61,10 +61,32 @@ def test_what_is_held_stays_as_it_is() -> None:
 
 
 def test_unused_is_what_only_the_list_holds() -> None:
-    used = [1]
-    held = [used, [2], {"of": used}]
+    used, too = [1], [3]
+    held = [used, [2], {"of": used}, too]
     assert sorted(memory.unused(held), key=str) == [[2], {"of": [1]}]
-    assert held == [used]
+    assert held == [used, too]
+
+
+def test_what_one_other_holds_stays_however_often_it_was_looked() -> None:
+    # The interpreter rewrites code that runs often; what it then counts must still be what it counted first.
+    shared = [[] for _ in range(200)]
+    for _ in range(5_000):
+        memory.take_apart([shared])
+        memory.take_apart([{"held": shared}])
+    assert len(shared) == 200
+    held: list[object] = [shared, shared.copy()]
+    assert len(memory.unused(held)) == 1
+
+
+@pytest.mark.parametrize("made", [[[] for _ in range(50_000)], {n: [] for n in range(50_000)}], ids=["list", "dict"])
+def test_what_is_large_goes_in_steps(made, monkeypatch) -> None:
+    ways = []
+    monkeypatch.setattr(memory, "give_way", lambda: ways.append(1))
+    held = [made.copy()]
+    memory.take_apart(held)
+    assert held == []
+    assert len(ways) > 2
+    made.clear()
 
 
 def test_a_deep_value_needs_no_stack() -> None:
