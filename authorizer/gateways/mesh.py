@@ -88,11 +88,12 @@ def envoy_gateway(site: Site) -> Mapping[str, str]:
         reference = {"group": "", "kind": "ConfigMap", "name": "authorizer-ca"}
         backend["tls"] = {"caCertificateRefs": [reference]}
         del backend["appProtocols"]
-    headers = {
+    headers: dict[str, Any] = {
         "withUnderscoresAction": "RejectRequest",
         "xForwardedClientCert": {"mode": "Sanitize"},
-        "earlyRequestHeaders": {"remove": list(site.identity)},
     }
+    if site.identity:  # an empty list is refused
+        headers["earlyRequestHeaders"] = {"remove": list(site.identity)}
     traffic = {
         "targetRefs": [target],
         "path": {"escapedSlashesAction": "RejectRequest", "disableMergeSlashes": False},

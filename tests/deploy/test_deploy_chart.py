@@ -218,6 +218,14 @@ def test_traefik_gets_what_the_command_prints():
     assert one("forward-auth", "Middleware", suffix="-clean")["spec"] == middlewares["clean"]
 
 
+def test_without_identity_headers_there_is_no_empty_list_of_them():
+    """Envoy Gateway's schema refuses one."""
+    none = ("--set-json=config.identity_headers={}",)
+    assert "earlyRequestHeaders" not in one("envoy-gateway", "ClientTrafficPolicy", *none)["spec"]["headers"]
+    middleware = one("forward-auth", "Middleware", *none, suffix="x-authorizer")
+    assert "authResponseHeaders" not in middleware["spec"]["forwardAuth"]
+
+
 def sidecar(name):
     patch = yaml.safe_load(one(name, "ConfigMap", suffix="-sidecar")["data"]["patch.yaml"])
     return patch["spec"]["template"]["spec"]

@@ -11,6 +11,8 @@ import yaml
 
 from authorizer.discovery.kubernetes import files, objects, reading
 from authorizer.discovery.kubernetes.reading import Reading
+from authorizer.gateways import mesh
+from authorizer.gateways.site import Site
 from authorizer.model import Api
 from tests.discovery.cluster import ApiServer, api_server
 from tests.discovery.expected import KINDS, Way, World, group, key, source
@@ -178,6 +180,25 @@ async def test_the_server_gives_the_same_as_the_files(server: ApiServer) -> None
     async with Watched(server) as cluster:
         found = await until(cluster, lambda found: cluster.whole and not found.notes)
     assert {api.id: shape(api) for api in found.apis if api.id in ids} == {api.id: shape(api) for api in expected.apis}
+
+
+SITES = (
+    Site(grpc=("authorizer.example:9191",), identity=("x-user",)),
+    Site(grpc=("10.0.0.1:9191", "10.0.0.2:9191"), tls=True, client_certificate=True, body_bytes=8192, timeout=0.05),
+)
+
+
+@pytest.mark.parametrize("printed", [mesh.istio, mesh.envoy_gateway])
+@pytest.mark.parametrize("site", SITES, ids=["one", "many"])
+async def test_whatever_is_printed_is_as_the_schema_of_its_kind_says(
+    server: ApiServer, printed: Any, site: Site
+) -> None:
+    await server.apply(space("istio-system"))
+    values = [each for text in printed(site).values() for each in yaml.safe_load_all(text) if "kind" in each]
+    assert len(values) >= 3
+    server.warned.clear()
+    await server.apply(*values, dry=True)
+    assert server.warned == []
 
 
 async def test_what_the_printed_gateways_apply_is_accepted_and_asks(server: ApiServer) -> None:
