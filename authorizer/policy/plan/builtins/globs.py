@@ -224,7 +224,11 @@ def _tokens(context: Context, pattern: str) -> list[_Token]:
         position += 1
         flag = pattern[position : position + 1]
         position += flag in {"+", "*"}
-        found.append((taken, flag == "*", flag in {"+", "*"}))
+        token = (taken, flag == "*", flag in {"+", "*"})
+        if token[2] and found and found[-1][2] and found[-1][0] == taken:  # a*a* is a*, a+a* is a+
+            before = found.pop()
+            token = (taken, token[1] and before[1], True)
+        found.append(token)
     return found
 
 
@@ -255,36 +259,61 @@ def _class(context: Context, pattern: str, position: int) -> tuple[frozenset[str
 
 
 def intersect(context: Context, first: Value, second: Value) -> bool:
-    """Tell whether two expressions of characters, ``.``, classes, ``*`` and ``+`` have a text in common.
+    """Tell whether two expressions of characters, ``.``, classes, ``*`` and ``+`` have a text in common, as OPA does.
 
-    As in OPA an empty expression has none in common with any other, ``.*`` included.
+    OPA lets what is repeated on one side take the tokens of the other one by one, as if none of those were repeated:
+    so it finds nothing in common of ``a*`` and ``b*``, or of ``ab*`` and ``a``.
     """
     left, right = _tokens(context, text(first, 1)), _tokens(context, text(second, 2))
-    if not left or not right:
-        return not left and not right
-    context.budget.charge(12 * len(left) * len(right))
-    seen: set[tuple[int, int]] = set()
-    waiting = [(0, 0)]
-    while waiting:
-        place = waiting.pop()
-        if place in seen:
-            continue
-        seen.add(place)
-        i, j = place
-        if i == len(left) and j == len(right):
-            return True
-        if i < len(left) and left[i][1]:
-            waiting.append((i + 1, j))
-        if j < len(right) and right[j][1]:
-            waiting.append((i, j + 1))
-        if i < len(left) and j < len(right) and _share(context, left[i], right[j]):
-            waiting += [(x, y) for x in _after(i, left[i]) for y in _after(j, right[j])]
-    return False
+    try:
+        return _Intersection(context, left, right).plain(0, 0, swapped=False)
+    except RecursionError:
+        raise BudgetError from None
 
 
-def _after(index: int, token: _Token) -> tuple[int, ...]:
-    """Return the places behind a character: that of the next token, and the same again as one that may end."""
-    return (index, index + 1) if token[2] else (index + 1,)
+class _Intersection:
+    """Two expressions. Which tails meet is remembered: so there are no more questions than pairs of tails."""
+
+    def __init__(self, context: Context, left: list[_Token], right: list[_Token]) -> None:
+        self.context = context
+        self.sides = left, right
+        self.known: dict[tuple[int, int, bool], bool] = {}
+
+    def plain(self, i: int, j: int, *, swapped: bool) -> bool:
+        """Tell whether the tails meet, token by token up to one that is repeated; ``swapped``: of the second first."""
+        place = (i, j, swapped)
+        if place not in self.known:
+            self.known[place] = self._plain(i, j, swapped=swapped)
+        return self.known[place]
+
+    def _plain(self, i: int, j: int, *, swapped: bool) -> bool:
+        one, other = self.sides[swapped], self.sides[not swapped]
+        while i < len(one) and j < len(other):
+            self.context.budget.charge(60)
+            if one[i][2]:
+                return self._repeated(i, j, swapped=swapped)
+            if other[j][2]:
+                return self._repeated(j, i, swapped=not swapped)
+            if not _share(self.context, one[i], other[j]):
+                return False
+            i, j = i + 1, j + 1
+        return i == len(one) and j == len(other)
+
+    def _repeated(self, i: int, j: int, *, swapped: bool) -> bool:
+        """Tell whether the tails meet where the token at ``i`` takes as many of the other side as lead there."""
+        one, other = self.sides[swapped], self.sides[not swapped]
+        token, following = one[i], one[i + 1] if i + 1 < len(one) else None
+        if not token[1]:
+            if not _share(self.context, token, other[j]):
+                return False
+            j += not other[j][2]
+        for k in range(j, len(other)):
+            self.context.budget.charge(120)
+            if following and _share(self.context, other[k], following) and self.plain(i + 1, k, swapped=swapped):
+                return True
+            if not _share(self.context, token, other[k]):
+                return False
+        return following is None
 
 
 def _share(context: Context, first: _Token, second: _Token) -> bool:

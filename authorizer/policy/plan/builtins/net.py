@@ -11,6 +11,7 @@ from authorizer.policy.plan.values import BuiltinError, Set, Value, set_of, sort
 
 Network = IPv4Network | IPv6Network
 _MAPPED: Final = 0xFFFF << 32
+_LOW: Final = (1 << 32) - 1
 _LONGEST: Final = 64
 
 
@@ -109,7 +110,10 @@ def _expand(context: Context, value: Value) -> Set:
 
 
 def _named(context: Context, value: Value, position: int) -> Iterator[tuple[Value, Value]]:
-    """Yield the blocks of an operand of ``cidr_contains_matches``, each with what names it in the result."""
+    """Yield the blocks of an operand of ``cidr_contains_matches``, each with what names it in the result.
+
+    What is neither a string nor a collection has none.
+    """
     if type(value) in DEEP:
         context.budget.charge(len(value))
     if type(value) is list:
@@ -121,7 +125,8 @@ def _named(context: Context, value: Value, position: int) -> Iterator[tuple[Valu
         charge_order(value, context.budget)
         pairs = sorted_items(value)
     else:
-        yield value, text(value, position)
+        if type(value) is str:
+            yield value, value
         return
     for name, each in pairs:
         if type(each) is not str and not (type(each) is list and each):
@@ -146,39 +151,47 @@ def _default_length(address: IPv4Address) -> int:
     return 8 if first < 0x80 else 16 if first < 0xC0 else 24
 
 
-def _mergeable(value: Value) -> tuple[int, int, int, str]:
-    """Return version, first and last address of an element of ``cidr_merge``, and how it is told if it stays alone."""
+def _mergeable(value: Value) -> tuple[int, int, str]:
+    """Return first and last address of an element of ``cidr_merge``, and how it is told if it stays alone.
+
+    An address of version 4 counts as the one of version 6 that it is mapped to: a block of that version may hold it.
+    """
     if type(value) is not str:
         raise BuiltinError("element must be string")
     address = _address(value)
     if address is None:
-        network = _network(value)
-        return (*_bounds(network), str(network))
+        version, first, last = _block(value)
+        return *(_mapped(first, last) if version == 4 else (first, last)), ""
     if isinstance(address, IPv6Address):
         raise BuiltinError("IPv6 invalid: needs prefix length")
     length = _default_length(address)
     block = IPv4Network((int(address), length), strict=False)
-    return 4, int(block.network_address), int(block.broadcast_address), f"{address}/{length}"
+    return *_mapped(int(block.network_address), int(block.broadcast_address)), f"{address}/{length}"
+
+
+def _mapped(first: int, last: int) -> tuple[int, int]:
+    return _MAPPED | first, _MAPPED | last
 
 
 def _merge(context: Context, value: Value) -> Set:
     listed = elements(value, 1)
     context.budget.charge(100 * len(listed))
-    merged: list[tuple[int, int, int, str]] = []
-    for version, first, last, shown in sorted(map(_mergeable, listed), key=lambda each: (each[0], each[2], each[1])):
+    merged: list[tuple[int, int, str]] = []
+    for first, last, shown in sorted(map(_mergeable, listed), key=lambda each: (each[1], each[0])):
         name = shown
         start = first
-        while merged and merged[-1][0] == version and start <= merged[-1][2] + 1:
-            start = min(start, merged.pop()[1])
+        while merged and start <= merged[-1][1] + 1:
+            start = min(start, merged.pop()[0])
             name = ""
-        merged.append((version, start, last, name))
+        merged.append((start, last, name))
     made: list[str] = []
-    for version, first, last, shown in merged:
+    for first, last, shown in merged:
         if shown:
             made.append(shown)
-            continue
-        kind = IPv4Address if version == 4 else IPv6Address
-        made += map(str, summarize_address_range(kind(first), kind(last)))
+        elif first >> 32 == last >> 32 == 0xFFFF:
+            made += map(str, summarize_address_range(IPv4Address(first & _LOW), IPv4Address(last & _LOW)))
+        else:
+            made += map(str, summarize_address_range(IPv6Address(first), IPv6Address(last)))
     return set_of(made)
 
 

@@ -36,6 +36,17 @@ from authorizer.policy.plan.values import BuiltinError, Set, Value
 _MAX_DIGITS = 4000
 _MAX_ADJUSTED = 30_102
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?(?P<exponent>[eE][+-]?[0-9]+)?", re.ASCII)
+_WRITTEN = re.compile(
+    r"(?P<sign>[+-]?)(?=\.?[0-9])(?P<whole>(?:[0-9]+(?:_[0-9]+)*)?)(?:\.(?P<fraction>(?:[0-9]+(?:_[0-9]+)*)?))?"
+    r"(?P<exponent>(?:[eE][+-]?[0-9]+(?:_[0-9]+)*)?)",
+    re.ASCII,
+)
+_HEXADECIMAL = re.compile(
+    r"[+-]?0[xX](?=_?\.?[0-9a-fA-F])(?:_?[0-9a-fA-F]+)*(?:\.(?:[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*)?)?"
+    r"[pP][+-]?[0-9]+(?:_[0-9]+)*",
+    re.ASCII,
+)
+"""What Go's ``strconv.ParseFloat`` takes beside JSON's numbers: signs, zeros in front, bare points, underscores."""
 _SMALL = 2**31
 
 
@@ -195,8 +206,28 @@ def read_number(literal: str) -> int | float | None:
     return scaled.numerator if scaled.denominator == 1 else None
 
 
+def _spelt(source: str) -> int | float | None:
+    """Return the number that a string spells as Go does; None if it spells none, or none of a double's range."""
+    found = _WRITTEN.fullmatch(source)
+    if found is not None:
+        sign = found["sign"].removeprefix("+")
+        fraction = f".{found['fraction']}" if found["fraction"] else ""
+        shown = f"{sign}{found['whole'].replace('_', '').lstrip('0') or 0}{fraction}{found['exponent']}".replace(
+            "_", ""
+        )
+        number = read_number(shown)
+        return None if number is None or abs(float(shown)) == float("inf") else number
+    if _HEXADECIMAL.fullmatch(source) is None:
+        return None
+    try:
+        real = float.fromhex(source.replace("_", ""))
+    except OverflowError:
+        return None
+    return int(real) if real.is_integer() else real
+
+
 def to_number(value: Value) -> int | float:
-    """Return null and false as 0, true as 1, a string as the number it spells in JSON."""
+    """Return null and false as 0, true as 1, a string as the number it spells."""
     if value is None or value is False:
         return 0
     if value is True:
@@ -204,8 +235,8 @@ def to_number(value: Value) -> int | float:
     if type(value) is str:
         if value.lstrip("+-").lower() in {"inf", "infinity", "nan"}:
             raise wrong_type(1, value, "valid number string")
-        found = read_number(value)
-        if found is None or abs(float(value)) == float("inf"):
+        found = _spelt(value)
+        if found is None:
             raise BuiltinError("the string is not a number of a double's range")
         return found
     if type(value) is int or type(value) is float:

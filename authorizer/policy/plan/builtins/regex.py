@@ -38,7 +38,7 @@ _AHEAD: Final = 8
 _INSTRUCTIONS: Final = 32
 """A program of more instructions may be run state by state, when its automaton outgrows the memory it has."""
 MISSING: Final = "regular expressions need the package google-re2 (authorizer[rego])"
-_EXPANSION = re.compile(rb"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>\w+)\})")
+_EXPANSION = re.compile(r"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>\w+)\})")
 
 _ANY_BYTE = re.compile(r"(?:^|[^\\])(?:\\\\)*\\C")
 """What RE2 has and Go has not."""
@@ -71,6 +71,9 @@ class _Expression:
         except (re2.error, UnicodeEncodeError) as problem:
             told = problem.args[0]
             self.error = as_text(told) if isinstance(told, bytes) else str(told)
+            return
+        if not all(map(str.isascii, self.compiled.groupindex)):
+            self.compiled, self.error = None, "invalid named capture"
 
 
 @lru_cache(maxsize=_CACHED)
@@ -175,7 +178,7 @@ def _find_groups(context: Context, pattern: Value, value: Value, limit: Value) -
 
 
 def _replace(context: Context, value: Value, pattern: Value, replacement: Value) -> str:
-    data, source, template = encoded(value, 1), text(pattern, 2), encoded(replacement, 3)
+    data, source, template = encoded(value, 1), text(pattern, 2), text(replacement, 3)
     compiled = expression(context, source)
     made: list[bytes] = []
     last = 0
@@ -189,24 +192,23 @@ def _replace(context: Context, value: Value, pattern: Value, replacement: Value)
     return as_text(b"".join([*made, data[last:]]))
 
 
-def _expanded(context: Context, template: bytes, names: Mapping[str, int], data: bytes, spans: Spans) -> bytes:
+def _expanded(context: Context, template: str, names: Mapping[str, int], data: bytes, spans: Spans) -> bytes:
     """Return a replacement with ``$1``, ``${name}`` and ``$$`` filled in; a group that is not there is empty."""
 
-    def value(match: re.Match[bytes]) -> bytes:
-        name = match["bare"] or match["braced"]
-        if name is None:
-            return b"$"
-        shown = as_text(name)
+    def value(match: re.Match[str]) -> str:
+        shown = match["bare"] or match["braced"]
+        if shown is None:
+            return "$"
         plain = shown.isdigit() and (shown == "0" or shown[0] != "0") and len(shown) < 9
         group = int(shown) if plain else names.get(shown, -1)
         if not 0 <= group < len(spans) or spans[group][0] < 0:
-            return b""
+            return ""
         begin, end = spans[group]
         context.budget.charge(4)
         spend(context, end - begin)  # INVARIANT: before it is made; a template may name a long group many times
-        return data[begin:end]
+        return as_text(data[begin:end])
 
-    return _EXPANSION.sub(value, template) if b"$" in template else template
+    return as_bytes(_EXPANSION.sub(value, template) if "$" in template else template)
 
 
 def _template_match(context: Context, template: Value, value: Value, start: Value, end: Value) -> bool:

@@ -14,7 +14,7 @@ from authorizer.policy.plan.builtins.gofmt import sprintf
 from authorizer.policy.plan.builtins.rendering import number_text
 from authorizer.policy.plan.builtins.template_reading import Node, Operand, Pipeline, Reader, malformed
 from authorizer.policy.plan.context import BudgetError, Context
-from authorizer.policy.plan.values import Value, to_json
+from authorizer.policy.plan.values import BuiltinError, Set, Value
 
 _MAX_CALLS: Final = 20
 _ROOT: Final = "$"
@@ -39,10 +39,13 @@ _SCRIPT: Final = str.maketrans(
 
 
 def _given(value: Value) -> Any:
+    """Return a variable as Go holds what JSON says. Raises BuiltinError for what JSON cannot say."""
     if type(value) is int or type(value) is float:
         return _Number(number_text(value))
     if type(value) is list:
         return [_given(each) for each in value]
+    if type(value) is Set or (type(value) is dict and not all(type(name) is str for name in value)):
+        raise BuiltinError("a set, or a key that is no string, is no variable of a template")
     if type(value) is dict:
         return {name: _given(each) for name, each in value.items()}
     return value
@@ -348,7 +351,7 @@ def _render(context: Context, template: Value, variables: Value) -> str:
     try:
         reader = Reader(source)
         nodes = reader.read()
-        data = _given(to_json(given))
+        data = _given(given)
         rendering = _Rendering(context, reader.templates, data)
         if rendering.nodes(nodes, data):
             raise malformed("break or continue outside of range")

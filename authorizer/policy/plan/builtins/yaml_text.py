@@ -152,12 +152,19 @@ class _Dumper(yaml.SafeDumper):
         """Indent lists within objects too."""
         super().increase_indent(flow, False)
 
+    def check_simple_key(self) -> bool:
+        """Write an empty key on the line of its value too."""
+        empty = isinstance(self.event, yaml.ScalarEvent) and self.event.value == ""
+        return empty or super().check_simple_key()
+
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         """Write everything where it stands."""
         return True
 
 
 def _represent(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+    if max(value, default="") > "\uffff":
+        return dumper.represent_scalar(_STRING, value, style='"')
     if "\n" in value and not any(character < " " and character != "\n" for character in value):
         return dumper.represent_scalar(_STRING, value, style="|")
     ambiguous = value.lower() in _OLD_BOOLEANS or bool(_DATE.match(value)) or _is_other(value)
