@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read(args: argparse.Namespace) -> settings.Settings:
     """Return the settings that the flags name. Raises SettingsError or DocumentError."""
-    text = _text(args.config) if args.config else ""
-    flags = [*args.set, *([f"policies={args.policies}"] if args.policies else [])]
-    return settings.load(text, args.config or "", environment=os.environ, flags=flags)
+    return settings.load(*_file(args), environment=os.environ, flags=_flags(args))
+
+
+def _file(args: argparse.Namespace) -> tuple[str, str]:
+    return (_text(args.config), args.config) if args.config else ("", "")
+
+
+def _flags(args: argparse.Namespace) -> list[str]:
+    return [*args.set, *([f"policies={args.policies}"] if args.policies else [])]
 
 
 def _text(path: str) -> str:
@@ -44,7 +51,10 @@ def _text(path: str) -> str:
 
 
 def _show(args: argparse.Namespace) -> int:
-    print(msgspec.json.format(msgspec.json.encode(read(args)), indent=2).decode())
+    found, warnings = settings.look(*_file(args), environment=os.environ, flags=_flags(args))
+    for warning in warnings:
+        print(warning.render(), file=sys.stderr)
+    print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     return 0
 
 

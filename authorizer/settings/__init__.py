@@ -24,7 +24,7 @@ from authorizer.settings.knobs import (
     Traces,
     Upload,
 )
-from authorizer.settings.reading import ENVIRONMENT_PREFIX, load, reference
+from authorizer.settings.reading import ENVIRONMENT_PREFIX, load, look, reference
 
 __all__ = [
     "CERTIFICATE_HEADERS",
@@ -51,5 +51,6 @@ __all__ = [
     "Traces",
     "Upload",
     "load",
+    "look",
     "reference",
 ]

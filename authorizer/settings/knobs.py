@@ -9,8 +9,12 @@ from msgspec import Meta, Struct
 from authorizer.model import DEFAULT_REGO_BUDGET
 
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
-FilePath = Annotated[str, Meta(extra={"path": True})]
+FilePath = Annotated[str, Meta(extra={"path": "read"})]
 """In the configuration file a relative one is meant from the directory of that file."""
+
+LogPath = Annotated[str, Meta(extra={"path": "append"})]
+Folder = Annotated[str, Meta(extra={"path": "keep"})]
+"""A directory of our own, made where there is none."""
 
 STDOUT = "stdout"
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
@@ -272,7 +276,7 @@ class Upload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     token_file: Annotated[FilePath, Meta(description="file with the bearer credential, read at each call")] = ""
     ca_file: Annotated[FilePath, Meta(description="PEM file of its authority; empty for the system's")] = ""
     timeout_seconds: Annotated[float, Meta(ge=0.1, le=60, description="longest wait for a part of an answer")] = 10
-    buffer: Annotated[FilePath, Meta(description="directory where events wait for it; empty: in memory alone")] = ""
+    buffer: Annotated[Folder, Meta(description="directory where events wait for it; empty: in memory alone")] = ""
     buffer_bytes: Annotated[Bytes, Meta(description="most bytes that wait there, over all workers")] = 256 << 20
 
 
@@ -294,7 +298,7 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         "info"
     )
     format: Annotated[Literal["json", "text"], Meta(description="one JSON object a line, or text")] = "json"
-    decisions: Annotated[FilePath, Meta(description="decision log: stdout, a file path, or empty for none")] = STDOUT
+    decisions: Annotated[LogPath, Meta(description="decision log: stdout, a file path, or empty for none")] = STDOUT
     upload: Upload = Upload()
     erase: Annotated[
         tuple[str, ...], Meta(description="JSON pointers below `/input`, `/result` or `/requested_by`: not logged")
@@ -315,7 +319,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: Annotated[str, Meta(description="name of this instance in reports; empty takes the host's name")] = ""
     policies: Annotated[FilePath, Meta(description="directory of policy documents, instead of a control plane")] = ""
     state: Annotated[
-        FilePath, Meta(description="directory where the last good bundles, and which DPoP proofs were shown, are kept")
+        Folder, Meta(description="directory where the last good bundles, and which DPoP proofs were shown, are kept")
     ] = ""
     realm: Annotated[str, Meta(description="realm named in challenges")] = "api"
     rego_budget: Annotated[

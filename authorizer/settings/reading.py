@@ -5,17 +5,18 @@ and the path, in capitals, joined by two underscores: ``AUTHORIZER__EXT_AUTHZ__L
 (``--set ext_authz.listen=...``).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeGuard, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
-from authorizer.errors import Place, Problem, SettingsError
+from authorizer.errors import Place, Problem, SettingsError, ordered
 from authorizer.policy import documents
 from authorizer.settings.contradictions import contradictions
 from authorizer.settings.knobs import STDOUT, Settings
+from authorizer.settings.named_files import unusable
 
 ENVIRONMENT_PREFIX = "AUTHORIZER__"
 """Two underscores: Kubernetes sets ``AUTHORIZER_PORT`` and the like for a Service of that name."""
@@ -29,6 +30,20 @@ def load(
     A relative path in the text is meant from the directory of ``file``, elsewhere from the current directory. Raises
     SettingsError with all problems.
     """
+    return _read(text, file, environment or {}, flags)[0]
+
+
+def look(
+    text: str = "", file: str = "", *, environment: Mapping[str, str] | None = None, flags: Iterable[str] = ()
+) -> tuple[Settings, list[Problem]]:
+    """Return settings as ``load`` does, and a warning for each file that they name and that cannot be used now."""
+    settings, place = _read(text, file, environment or {}, flags)
+    return settings, documents.excerpted(ordered(unusable(settings, place)), {file: text})
+
+
+def _read(
+    text: str, file: str, environment: Mapping[str, str], flags: Iterable[str]
+) -> tuple[Settings, Callable[..., Place]]:
     problems: list[Problem] = []
     nodes = documents.load(text, file) if text.strip() else []
     if len(nodes) > 1 or (nodes and not isinstance(nodes[0], documents.MapNode)):
@@ -36,7 +51,7 @@ def load(
     root = nodes[0] if nodes else None
     tree: dict[str, Any] = _from(Path(file).parent, Settings, documents.plain(root)) if root is not None else {}
     origins: dict[tuple[str, ...], Place] = {}
-    for name, value in sorted((environment or {}).items()):
+    for name, value in sorted(environment.items()):
         if name.startswith(ENVIRONMENT_PREFIX):
             path = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
             _overlay(tree, origins, path, value, Place(f"environment {name}"), problems)
@@ -59,7 +74,7 @@ def load(
         problems += contradictions(settings, place)
     if problems or settings is None:
         raise SettingsError(documents.excerpted(problems, {file: text}))
-    return settings
+    return settings, place
 
 
 def reference() -> str:
@@ -78,6 +93,8 @@ def _from(directory: Path, kind: Any, item: Any) -> Any:
         types = _field_types(kind)
         value_type = None if _is_struct(kind) else _value_type(kind)
         return {key: _from(directory, types.get(key, value_type), each) for key, each in item.items()}
+    if isinstance(item, list):
+        return [_from(directory, _value_type(kind), each) for each in item]
     is_path = any(isinstance(meta, Meta) and meta.extra for meta in getattr(kind, "__metadata__", ()))
     return str(directory / item) if is_path and isinstance(item, str) and item not in ("", STDOUT) else item
 
@@ -151,14 +168,36 @@ def _struct(kind: Any, tree: Any, path: tuple[str | int, ...], place: Any, probl
 def _value(kind: Any, item: Any, path: tuple[str | int, ...], place: Any, problems: list[Problem]) -> Any:
     if _is_struct(kind):
         return _struct(kind, item, path, place, problems)
-    if get_origin(_bare(kind)) is dict and _is_struct(_value_type(kind)) and isinstance(item, dict):
-        return {key: _struct(_value_type(kind), value, (*path, key), place, problems) for key, value in item.items()}
+    bare, member = _bare(kind), _value_type(kind)
+    if get_origin(bare) is tuple and isinstance(item, list):
+        return tuple(_value(member, each, (*path, number), place, problems) for number, each in enumerate(item))
+    if get_origin(bare) is dict and isinstance(item, dict):
+        return {key: _value(member, each, (*path, key), place, problems) for key, each in item.items()}
     try:
         return msgspec.convert(item, kind, strict=False)
-    except msgspec.ValidationError as error:
-        message = str(error).split(" - at ")[0]
-        problems.append(Problem("AZ105", f"{'.'.join(map(str, path))}: {message}", place(path)))
+    except msgspec.ValidationError:
+        near = documents.suggestion(item, get_args(bare)) if get_origin(bare) is Literal and _is_text(item) else ""
+        message = f"{'.'.join(map(str, path))} must be {_expected(kind, item)}"
+        problems.append(Problem("AZ105", message, place(path), near))
         return None
+
+
+def _expected(kind: Any, item: Any) -> str:
+    """Say what a setting takes, for who wrote ``item``."""
+    bare = _bare(kind)
+    if get_origin(bare) is Literal:
+        return "one of " + ", ".join(word or '""' for word in get_args(bare))
+    if get_origin(bare) is tuple:
+        return "a list" + (f": [{item}]" if _is_text(item) and item.isprintable() else "")
+    if get_origin(bare) is dict:
+        return "a mapping"
+    limits = [meta for meta in getattr(kind, "__metadata__", ()) if meta.ge is not None]
+    bounds = "".join(f" from {meta.ge:,} to {meta.le:,}" for meta in limits)
+    return {bool: "true or false", int: "a whole number", float: "a number"}.get(bare, "text") + bounds
+
+
+def _is_text(item: Any) -> TypeGuard[str]:
+    return isinstance(item, str)
 
 
 def _is_struct(kind: Any) -> bool:
@@ -175,4 +214,6 @@ def _bare(kind: Any) -> Any:
 
 def _value_type(kind: Any) -> Any:
     bare = _bare(kind)
-    return get_args(bare)[1] if get_origin(bare) is dict else str
+    if get_origin(bare) is dict:
+        return get_args(bare)[1]
+    return get_args(bare)[0] if get_origin(bare) is tuple else str

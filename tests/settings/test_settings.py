@@ -41,6 +41,7 @@ state: /var/state
 control_plane: {token_file: t, keys: {a: {file: keys/a.pem, algorithm: ES256}}}
 forward_auth: {shared_secret_file: secret}
 log: {decisions: decisions.log}
+assertion: {key_files: [k.pem]}
 realm: api
 """
 
@@ -52,6 +53,7 @@ def test_paths_in_the_file_are_meant_from_its_directory():
     assert (plane.token_file, plane.ca_file) == ("/etc/x/t", "ca.pem")
     assert (plane.keys["a"].file, plane.keys["a"].algorithm) == ("/etc/x/keys/a.pem", "ES256")
     assert (value.forward_auth.shared_secret_file, value.log.decisions) == ("/etc/x/secret", "/etc/x/decisions.log")
+    assert value.assertion.key_files == ("/etc/x/k.pem",)
 
 
 @pytest.mark.parametrize("word", ["stdout", '""'])
@@ -143,6 +145,49 @@ def test_every_problem_is_told_at_once_at_its_place():
 )
 def test_refused(text, code):
     assert code in {found for found, _place in refusals(text)}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("log: {level: waring}", "14: log.level must be one of debug, info, warning, error (did you mean 'warning'?)"),
+        ("log: {drop: [{decision: no}]}", '25: log.drop.0.decision must be one of "", allow, deny'),
+        ("log: {drop: [{reasn: x}]}", "15: unknown setting 'log.drop.0.reasn' (did you mean 'reason'?)"),
+        ("identity_headers: {x-a: subject, x-b: subjekt}", "39: identity_headers.x-b must be one of subject, client, "),
+        ("workers: many", "10: workers must be a whole number from 1 to 256"),
+        ("drain_seconds: soon", "16: drain_seconds must be a number from 0 to 31,536,000"),
+        ("discovery: {annotated: perhaps}", "24: discovery.annotated must be true or false"),
+        ("discovery: {described: x}", "24: discovery.described must be a mapping"),
+        ("forward_auth: {trusted_peers: 10.0.0.0/8}", "31: forward_auth.trusted_peers must be a list: [10.0.0.0/8]"),
+        ("realm: {a: b}", "8: realm must be text"),
+    ],
+)
+def test_a_refusal_says_what_would_do(text, told):
+    with pytest.raises(SettingsError) as caught:
+        settings.load(f"policies: p\n{text}\n", "a.yaml")
+    (problem,) = caught.value.problems
+    column, _, message = told.partition(": ")
+    assert str(problem).partition(": error ")[2].partition(": ")[2].startswith(message)
+    assert (problem.place.line, problem.place.column) == (2, int(column))
+
+
+def test_files_that_cannot_be_used_are_told(tmp_path):
+    (tmp_path / "here").write_text("")
+    text = (
+        "policies: here\nstate: made/later\ncredentials: {pepper_file: gone}\nassertion: {key_files: [here, away]}\n"
+        "log: {decisions: none/log, upload: {url: 'https://l', buffer: here/x}}\ndiscovery: {ca_file: here}\n"
+    )
+    value, warnings = settings.look(text, str(tmp_path / "a.yaml"), flags=["control_plane.ca_file=/nowhere"])
+    assert value.policies == str(tmp_path / "here")
+    assert [(one.code, one.severity) for one in warnings] == [("AZ108", "warning")] * 5
+    shown = [f"{one.place.line} {one.message}".replace(f"{tmp_path}/", "") for one in warnings]
+    assert shown == [
+        "0 control_plane.ca_file: '/nowhere' cannot be read: No such file or directory",
+        "3 credentials.pepper_file: 'gone' cannot be read: No such file or directory",
+        "4 assertion.key_files.1: 'away' cannot be read: No such file or directory",
+        "5 log.decisions: 'none/log' cannot be written: No such file or directory",
+        "5 log.upload.buffer: 'here/x' cannot be written: Not a directory",
+    ]
 
 
 def test_a_control_plane_needs_keys_and_a_state_directory():
