@@ -175,3 +175,13 @@ def test_another_version_beside_documents_is_refused(policies, capsys):
         status, out = run(capsys, verb, "--rego-version", 0, policies)
         assert status == 3
         assert "error AZ200: beside documents Rego is of version 1" in out
+
+
+def test_a_case_has_the_steps_of_a_decision_and_a_test_rule_has_more(tmp_path: Path, capsys) -> None:
+    case = "{name: dear, http: GET whole.example/x, expect: {decision: deny, reason: rego_budget}}"
+    suite = f"---\nkind: Tests\nsuite: s\nnow: 2026-11-20T10:00:00Z\ncases: [{case}]\n"
+    (tmp_path / "a.yaml").write_text(DECIDED + suite)
+    rule = "package acme\n\nok if count([n | some n in numbers.range(1, 20000)]) == 20000\n\ntest_ok if ok\n"
+    (tmp_path / "acme.rego").write_text(rule)
+    assert main(["policy", "test", str(tmp_path)]) == 0
+    assert "2 passed, 0 failed" in capsys.readouterr().out
