@@ -164,8 +164,8 @@ def _lines(told: Iterable[explanation.Candidate], decision: Decision, *, is_list
     others = [one for one in allows if _is_for_others(one) and len(one.lacking) == 1]
     for one in allows:
         if one.stands:
-            word = "grants" if decision.allowed else "would grant"
-            yield f"allow {one.policy.id} ({one.policy.place}) {word} it to {assignee(one.policy.token)}"
+            word = "grants it to" if decision.allowed else "holds, but does not count: it is for"
+            yield f"allow {one.policy.id} ({one.policy.place}) {word} {assignee(one.policy.token)}"
     for one in near[:SHOWN]:
         yield f"allow {one.policy.id} ({one.policy.place}) would grant it with"
         yield from map(_lacking_line, one.lacking)

@@ -214,6 +214,10 @@ def test_explain_a_request(folder, capsys):
         f"    {folder}/policies.yaml:9:86: resource.line eq a: resource.line is b",
         "does not depend on the time; looks at resource.line",
     ]
+    denial = "---\n{kind: Policies, policies: [{id: shut, effect: deny, right: app/r, reason: shut}]}\n"
+    (folder / "policies.yaml").write_text(GOOD + denial)
+    assert main(["policy", "explain", "--request", request.replace("line: b", "line: a"), str(folder)]) == 0
+    assert f"allow staff ({folder}/policies.yaml:9:12) holds, but does not count: it is for group staff" in out(capsys)
     for bad in ("{http: GET}", "[]", "{is: {grop: [a]}, http: GET h/r}", "{", ""):
         assert main(["policy", "explain", "--request", bad, str(folder)]) == 3
         assert "error " in capsys.readouterr().err
