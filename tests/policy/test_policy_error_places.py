@@ -190,6 +190,7 @@ WARNINGS = [
     ),
     ("D005", app("rights: {^q: {}}, http: {hosts: [x], routes: {GET /a: }}")),
     ("D006", app("roles: {^Q: []}")),
+    ("D007", policy("right: app/s, to: {group: g}, at: {sub: s}, where: {resource.value: {eq: 1}}")),
     ("L001", f"kind: Policies\npolicies: [^{MANY}]"),
     (
         "L002",

@@ -87,3 +87,12 @@ def test_a_tree_without_a_name_needs_none():
     text = TREES.replace("id: sites\n", "").replace("point: {entra: path.g, sites: path.p}", "point: path.p")
     asked = program(text, GRANTS)
     assert verdict(asked, "GET /{g}/{p}", "group:crew", resource={"point": "oslo"}).by == ("crew",)
+
+
+def test_an_allow_where_no_route_gives_its_tree_is_told():
+    placed = 'kind: Policies\npolicies: [{id: p, right: app/r, to: {group: g}, at: {country: "no"}}]'
+    assert [problem.code for problem in pbac.check_and_compile(nodes(TREES, placed)).problems] == []
+    other = TREES.replace("entra: path.g, sites: path.p", "entra: path.g")
+    assert [problem.code for problem in pbac.check_and_compile(nodes(other, placed)).problems] == ["D007"]
+    unrouted = TREES[: TREES.index("http:")]
+    assert [problem.code for problem in pbac.check_and_compile(nodes(unrouted, placed)).problems] == []

@@ -70,6 +70,7 @@ def check_and_compile(documents: Sequence[Node]) -> Compiled:
         dead.never_granting(applications, policies, findings)
         dead.needless(catalog, applications, policies, findings)
         dead.unreachable(applications, findings)
+        dead.nowhere(catalog, applications, policies, findings)
         crossing_routes(applications, findings)
     if findings.failed:
         return Compiled(ordered(findings.problems))

@@ -169,6 +169,29 @@ def unreachable(applications: Mapping[str, Application], findings: Findings) -> 
                 findings.warn("D006", role.place, f"role {role.name!r} has no rights, so it grants nothing")
 
 
+def nowhere(
+    catalog: Catalog, applications: Mapping[str, Application], policies: Iterable[Policy], findings: Findings
+) -> None:
+    """Warn of allows at a point where no route of their rights gives one in its tree."""
+    given: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for application in applications.values():
+        for route in application.routes:
+            given[application.id, route.right].update(source.field for source in route.sources)
+    tree_of = {level: tree for tree, levels in catalog.trees.items() for level in levels}
+    for policy in policies:
+        if policy.effect != "allow" or not policy.point:
+            continue
+        tree = tree_of[policy.point.partition(":")[0]]
+        routed = [
+            given[policy.application, right]
+            for right in rights_of(policy, applications[policy.application])
+            if (policy.application, right) in given
+        ]
+        if routed and not any((f"point:{tree}" if tree else "point") in fields for fields in routed):
+            message = f"policy {policy.id!r} grants nothing: no route of what it grants gives a point in its tree"
+            findings.warn("D007", policy.place, message, "add a source for point, or drop 'at'")
+
+
 def ended(policies: Iterable[Policy], now: float, findings: Findings) -> None:
     """Warn of policies whose time was over at ``now`` (POSIX seconds)."""
     for policy in policies:
