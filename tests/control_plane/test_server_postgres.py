@@ -170,6 +170,25 @@ def test_a_turn_whose_connection_breaks_changes_nothing_and_ends(database):
     other.close()
 
 
+async def test_while_a_statement_hangs_nobody_queues_behind_it(database, key, tmp_path):
+    address = database.address()
+    stranger = driver.PostgresDatabase(address)
+    async with planes(address, key, tmp_path, number=1) as (one,):
+        assert (await one.put("first"))[0] == 200
+        with stranger.writing() as link:
+            link.execute("LOCK TABLE authorizer_statuses IN ACCESS EXCLUSIVE MODE")
+            # One after the other, each for as long as a statement may take, they would need five minutes.
+            asked = (
+                one.ask("POST", "/v1/status", role="authorizer", json={"labels": {"id": f"a{n}"}}) for n in range(30)
+            )
+            async with asyncio.timeout(60):
+                assert {status for status, _, _ in await asyncio.gather(*asked)} == {503}
+                text = (await one.ask("GET", "/metrics"))[2].decode()
+                assert "authorizer_control_plane_database_up 0.0" in text
+        assert (await one.ask("POST", "/v1/status", role="authorizer", json={"labels": {"id": "a"}}))[0] == 200
+    stranger.close()
+
+
 def test_a_database_of_another_format_is_left_alone(database):
     address = database.address()
     first = driver.PostgresDatabase(address)

@@ -22,6 +22,8 @@ VERSION = 1
 _TURN = 0x6175_7468_7A70_6C61  # the bytes "authzpla": one number for all control planes on a database
 _CONNECT_SECONDS = 5
 _RETRY_SECONDS = 1.0
+_PATIENCE_SECONDS = 2.0
+"""How long others wait for a connection that one holds: where a statement hangs, those behind it would add up."""
 _LIMITS = (
     "SET statement_timeout = '10s'",
     "SET lock_timeout = '10s'",
@@ -67,17 +69,24 @@ class _Link:
         self._lock = threading.Lock()
         self._database: _Connection | None = None
         self._failed = -_RETRY_SECONDS
+        self._since = 0.0
         self._closed = False
 
     @contextmanager
     def held(self) -> Iterator[_Connection]:
-        with self._lock:
+        left = self._since + _PATIENCE_SECONDS - time.monotonic()
+        if not self._lock.acquire(timeout=max(left, 0.0)):
+            raise _failure("it has not answered somebody else yet")
+        try:
+            self._since = time.monotonic()
             database = self._open()
             try:
                 yield database
             finally:
                 if database.broken:
                     self._database = None
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         with self._lock:
