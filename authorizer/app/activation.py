@@ -11,7 +11,7 @@ from authorizer.errors import AuthorizerError
 from authorizer.memory import uncollected
 from authorizer.model import KINDS, Kind
 from authorizer.pdp.snapshot import Options, Snapshot, build, with_keys
-from authorizer.pdp.trust import Fetched
+from authorizer.pdp.trust import Fetched, Trust
 from authorizer.service import Authorizer
 from authorizer.telemetry.metrics import MemoUse
 
@@ -27,6 +27,7 @@ class Activation:
     """The documents in force, by kind. ``note`` is told the kind and revision of each that took effect.
 
     ``keep`` gets what may be large and will not be used for ever: documents and snapshots.
+    ``told`` hears whose word counts, before it does.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Activation:
         self._options = options
         self._note = note
         self.keep = keep
+        self.told: Callable[[Trust], None] = lambda _: None
         self._documents: dict[str, Mapping[str, Any]] = {}
         self._revisions: dict[str, str] = {}
         self._fetched: dict[str, Fetched] = {}
@@ -143,6 +145,7 @@ class Activation:
             self._documents, self._revisions = both
             if snapshot.trust is not before.trust:
                 snapshot = with_keys(snapshot, self._fetched)
+                self.told(snapshot.trust)
             self._use(snapshot)
         for kind in KINDS:
             if kind in revisions:

@@ -1,5 +1,6 @@
 """What the settings say of credentials, as the decision takes it; and the store of proofs that were shown."""
 
+import logging
 import os
 from importlib import import_module
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from authorizer import files
 from authorizer.app.replays import Replays
-from authorizer.errors import KeyMaterialError
+from authorizer.errors import IdentityProviderError, KeyMaterialError
 from authorizer.jose.encoding import encode_json
 from authorizer.jose.sign import load_private, public_jwk
 from authorizer.model import PERFORMED
@@ -17,10 +18,14 @@ from authorizer.pdp.certificates import Place
 from authorizer.pdp.credentials import KeyPlaces
 from authorizer.pdp.proofs import Proofs
 from authorizer.pdp.snapshot import Options
+from authorizer.pdp.trust import Trust, unknown_clients
 from authorizer.settings import CERTIFICATE_HEADERS, Assertion, ClientCertificate, Settings
+from authorizer.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from authorizer.app.shared_replays import SharedReplays
+
+log = logging.getLogger("authorizer.app")
 
 _FILE = "proofs"
 
@@ -104,6 +109,23 @@ def _pem(name: str) -> bytes:
 def _place(told: ClientCertificate) -> Place:
     header = told.header.lower() or CERTIFICATE_HEADERS.get(told.form, "")
     return Place(form=told.form, header=header, hops=told.hops)
+
+
+def tell_unknown_clients(trust: Trust, settings: Settings, metrics: Metrics) -> None:
+    """Log and show which issuers in force would be asked as a client that the settings lack.
+
+    Their tokens are denied. It is told as soon as they are in force, and not when the first token comes.
+    """
+    unknown = unknown_clients(trust, settings.identity_providers.clients)
+    metrics.lacks_clients(len(unknown))
+    for issuer, client in unknown:
+        log.error("%s", no_client(issuer, client))
+
+
+def no_client(issuer: str, client: str) -> IdentityProviderError:
+    """Return what there is to say of an issuer whose client the settings lack."""
+    what = f"issuer {issuer!r} is asked as {client!r}, which identity_providers.clients lacks: such tokens are denied"
+    return IdentityProviderError("AZ537", what, hint=f"set identity_providers.clients.{client}")
 
 
 def read_secret(name: str, at_least: int = MIN_SECRET) -> bytes:

@@ -12,6 +12,7 @@ from authorizer import __version__
 from authorizer.app import feeds
 from authorizer.app.activation import Activation
 from authorizer.app.catalogue import Reporting, following
+from authorizer.app.credentials import tell_unknown_clients
 from authorizer.app.tasks import Tasks
 from authorizer.control_plane import client
 from authorizer.directory import Watch
@@ -41,6 +42,7 @@ def _nobody(_progress: client.Progress) -> None:
 async def listen(hearer: Hearer, stack: AsyncExitStack, told: Told = _nobody) -> None:
     """Load what there is to decide by, and start the tasks that keep it current. Raises AuthorizerError."""
     settings = hearer.settings
+    hearer.activation.told = partial(tell_unknown_clients, settings=settings, metrics=hearer.metrics)
     if settings.policies:
         await _to_directory(hearer)
     link = await _to_control_plane(hearer, stack, told) if settings.control_plane.url else None

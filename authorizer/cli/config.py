@@ -8,8 +8,11 @@ from typing import Any
 
 import msgspec
 
-from authorizer import settings
-from authorizer.errors import Place, Problem, SettingsError
+from authorizer import directory, settings
+from authorizer.app.credentials import no_client
+from authorizer.errors import AuthorizerError, Place, Problem, SettingsError
+from authorizer.pdp import trust
+from authorizer.pdp.sources import compile_documents
 
 
 def add_parser(subparsers: Any) -> None:
@@ -54,8 +57,17 @@ def _show(args: argparse.Namespace) -> int:
     found, warnings = settings.look(*_file(args), environment=os.environ, flags=_flags(args))
     for warning in warnings:
         print(warning.render(), file=sys.stderr)
+    for error in _lacking(found):
+        print(f"warning {error}", file=sys.stderr)
     print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     return 0
+
+
+def _lacking(found: settings.Settings) -> list[AuthorizerError]:
+    """Return which clients the settings lack, where the documents that need them are at hand and good."""
+    documents = compile_documents(directory.read(Path(found.policies)).files).compiled if found.policies else {}
+    trusted = trust.load(documents["trust"]) if documents else trust.NOBODY
+    return [no_client(*each) for each in trust.unknown_clients(trusted, found.identity_providers.clients)]
 
 
 def _reference(_args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ Each issuer has its own keys, audiences and allow-list of algorithms, and its ow
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -220,6 +220,13 @@ def renewed(trust: Trust, fetched: Mapping[str, Fetched]) -> tuple[Trust, bool]:
         issuers[name] = replace(issuer, keys=found.keys, keys_by_id=by_id, keys_until=found.until)
     opaque = None if trust.opaque is None else issuers[trust.opaque.issuer]
     return replace(trust, issuers=issuers, opaque=opaque), kept
+
+
+def unknown_clients(trust: Trust, known: Container[str]) -> list[tuple[str, str]]:
+    """Return (issuer's name, client) wherever an issuer would be asked as a client that is not ``known``."""
+    asked = ((issuer.name, how) for issuer in trust.issuers.values() for how in (issuer.introspection, issuer.exchange))
+    found = {(name, how.client) for name, how in asked if how is not None}
+    return sorted((name, client) for name, client in found if client not in known)
 
 
 def clash(namespace: str, others: Iterable[str]) -> str | None:

@@ -238,6 +238,9 @@ def _process(metrics: Metrics, found: Numbers, now: float) -> Iterator[Metric]:
     for issuer, since in {**metrics.keys_since, **found.keys_fetched}.items():
         ages.add_metric((masked(issuer, 200),), max(0.0, now - since))
     yield ages
+    if metrics.clients_missing is not None:
+        what = "Issuers in force with a client that the settings lack."
+        yield _gauge("authorizer_identity_provider_clients_missing", what, metrics.clients_missing)
     ends = GaugeMetricFamily(
         "authorizer_certificate_expiry_timestamp_seconds", "When the door's certificate expires.", labels=("door",)
     )

@@ -101,6 +101,7 @@ class Metrics:
         self.breaches: dict[str, int] = {}
         self.keys_since: Mapping[str, float] = {}
         self.keys_fetched: Mapping[str, float] = {}
+        self.clients_missing: int | None = None
         self.certificates: Mapping[str, float] = {}
         self.provider_calls: dict[tuple[str, str], int] = {}
         self.plane_calls: dict[tuple[str, str], int] = {}
@@ -171,6 +172,10 @@ class Metrics:
     def asked_provider(self, call: str, outcome: str) -> None:
         """Count a call to an identity provider: ``keys``, ``introspection`` or ``exchange``, and how it went."""
         self.provider_calls[call, outcome] = self.provider_calls.get((call, outcome), 0) + 1
+
+    def lacks_clients(self, count: int) -> None:
+        """Note how many issuers in force would be asked as a client that the settings lack."""
+        self.clients_missing = count
 
     def fetched_keys(self, issuer: str, at: float) -> None:
         """Note when (POSIX seconds) the keys of an issuer in force were fetched from it."""

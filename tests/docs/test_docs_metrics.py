@@ -54,6 +54,7 @@ def of_an_authorizer() -> dict[str, set[str]]:
     metrics.read_gateway("envoy", failed=True)
     metrics.asked_control_plane("status", answered=True)
     metrics.reported([PROBLEM])
+    metrics.lacks_clients(1)
     metrics.trusted_keys({"https://login.example": 0.0})
     return exposed(renderer(metrics, lambda: 0.0)("")[0].decode())
 
