@@ -9,12 +9,12 @@ fields).
 import re
 from functools import lru_cache
 from itertools import chain, product
-from urllib.parse import unquote
 
 from msgspec import Struct
 
-from authorizer.grammar import METHOD, PHP_NAME, TOKEN_CHARACTERS
+from authorizer.grammar import METHOD, TOKEN_CHARACTERS
 from authorizer.model import Headers, Reason, Request
+from authorizer.pdp.query import taken_for
 from authorizer.pdp.readings import Unreadable, read_path
 from authorizer.policy.templates import TemplateError, ipv6_literal
 from authorizer.reasons import ACCEPTABLE, reason
@@ -34,6 +34,7 @@ SOFT_REASONS: dict[str, Reason] = {word: reason(code) for word, code in ACCEPTAB
 """What an application may declare that it accepts -> the denial if it does not."""
 
 _OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
+# As ``taken_for`` tells them.
 _OVERRIDE_PARAMETERS = _OVERRIDES | {"_method"}
 # CGI-like readers take '_' and '-' in a header's name for the same character.
 OVERRIDE_HEADERS = frozenset(
@@ -162,16 +163,12 @@ def _bad_query(query: str) -> str:
 def _overrides(query: str) -> bool:
     """Tell whether a parameter would change the method in a framework that looks for one.
 
-    PHP reads ``.``, ``+`` and a space in a name as ``_`` and cuts it at ``[``; both ``&`` and ``;`` are separators to
-    some, and names may be encoded.
+    Both ``&`` and ``;`` are separators to some.
     """
     if "%" not in query and "method" not in query.lower():
         return False
-    for pair in query.replace(";", "&").split("&"):
-        name = unquote(pair.partition("=")[0]).partition("[")[0].lstrip("?").lower()
-        if name in _OVERRIDE_PARAMETERS or name.translate(PHP_NAME) in _OVERRIDE_PARAMETERS:
-            return True
-    return False
+    names = (pair.partition("=")[0] for pair in query.replace(";", "&").split("&"))
+    return any(not _OVERRIDE_PARAMETERS.isdisjoint(taken_for(name)) for name in names)
 
 
 def check_headers(request: Request, managed: frozenset[str]) -> Reason | None:
