@@ -28,10 +28,16 @@ GOOD = bundle.write("facts", LARGE, serial=SERIAL, signer=SIGNER)
 FILES = archive.unpack(GOOD)
 NAMES = sorted(name for name in FILES if name.startswith("authorizer/facts/"))
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+texts = st.text(max_size=12)
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
 documents = st.dictionaries(
-    st.text(),
-    st.recursive(scalars, lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(), inner, max_size=8)),
+    texts,
+    st.recursive(
+        scalars,
+        lambda inner: st.lists(inner, max_size=8) | st.dictionaries(texts, inner, max_size=8),
+        max_leaves=30,
+    ),
+    max_size=8,
 )
 
 
