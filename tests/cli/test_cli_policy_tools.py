@@ -247,6 +247,12 @@ def test_recorded_decisions(folder, capsys):
     log.write_text(f"{json.dumps(allowed)}\n\n{json.dumps(denied)}\n")
     assert main(["policy", "test", "--from-decisions", str(log), str(folder)]) == 0
     assert out(capsys) == ["2 passed, 0 failed"]
+    unused = "---\n{kind: Policies, policies: [{id: unused, right: app/r, to: {person: zoe}}]}\n"
+    (folder / "policies.yaml").write_text(GOOD + FACTS + unused)
+    assert main(["policy", "test", "--from-decisions", str(log), "--coverage", str(folder)]) == 0
+    assert [line.split(": ")[1] for line in out(capsys) if line.endswith("determines no case")] == [
+        "policy 'unused' determines no case"
+    ]
     log.write_text(json.dumps({**denied, "data": {"line": "a"}}))
     assert main(["policy", "test", "--from-decisions", str(log), str(folder)]) == 4
     assert out(capsys)[:2] == [f"FAILED recorded: line 1 ({log}:1:1)", "    decision: expected deny, got allow"]
