@@ -2,9 +2,11 @@
 
 import argparse
 import http.client
+import os
 import sys
 from typing import Any
 
+from authorizer import settings
 from authorizer.cli import config
 from authorizer.doors.listen import TcpAddress, parse
 from authorizer.errors import ListenError
@@ -20,15 +22,29 @@ def add_parser(subparsers: Any) -> None:
         "health", help="ask a running authorizer whether it can decide",
         description=f"{__doc__} Exit status 69 if it cannot, or does not answer in {_SECONDS} seconds.",
     )  # fmt: skip
-    parser.add_argument("address", nargs="?", default="", metavar="HOST:PORT", help="default: admin.listen of --config")
+    parser.add_argument(
+        "address",
+        nargs="?",
+        default="",
+        metavar="HOST:PORT",
+        help="default: admin.listen of the settings, or 127.0.0.1:9193",
+    )
     parser.add_argument("--live", action="store_true", help="only whether it answers at all")
     config.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
+def _configured(args: argparse.Namespace) -> str:
+    """Return ``admin.listen`` of the settings, or its default where nothing is set at all."""
+    said = args.config or args.policies or args.set
+    if said or any(name.startswith(settings.ENVIRONMENT_PREFIX) for name in os.environ):
+        return config.read(args).admin.listen
+    return settings.Admin().listen
+
+
 def run(args: argparse.Namespace) -> int:
     """Ask, and print the answer. Raises SettingsError, ListenError."""
-    address = args.address or config.read(args).admin.listen
+    address = args.address or _configured(args)
     if not address:
         raise ListenError("AZ713", "admin.listen is empty: nobody can be asked", hint="name an address")
     parsed = parse(address)

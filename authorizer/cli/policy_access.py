@@ -10,10 +10,10 @@ from authorizer.cli.policy_documents import BUNDLE, add_arguments, add_output, e
 from authorizer.errors import DocumentError, Place, Problem
 from authorizer.pdp.sources import Sources
 from authorizer.policy.authoring import access, difference, operations, sayings
-from authorizer.policy.documents import suggestion
 from authorizer.policy.pbac.declared import Application, Estate, Policy
 from authorizer.policy.plan import read
 from authorizer.policy.plan.fingerprints import fingerprints
+from authorizer.policy.reading import nearest
 
 GAINED = 4
 
@@ -115,7 +115,7 @@ def _rule(rule: Policy) -> Mapping[str, object]:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> Problem:
-    return Problem("T306", f"no {what} {name!r}", Place("the command line"), suggestion(name, known))
+    return Problem("T306", f"no {what} {name!r}", Place("the command line"), nearest(name, known))
 
 
 def _diff(args: argparse.Namespace) -> int:

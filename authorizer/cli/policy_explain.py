@@ -20,10 +20,11 @@ from authorizer.policy import testing
 from authorizer.policy.authoring import evaluation, explanation, recorded
 from authorizer.policy.authoring.access import assignee
 from authorizer.policy.authoring.surgery import written
-from authorizer.policy.documents import load, suggestion
+from authorizer.policy.documents import load
 from authorizer.policy.pbac import BadAttribute
 from authorizer.policy.pbac.declared import Estate
 from authorizer.policy.pbac.emitting import FILTER
+from authorizer.policy.reading import nearest
 
 SHOWN = 5
 """Allows that did not hold and are told in full; the rest is counted."""
@@ -93,7 +94,7 @@ def _case(args: argparse.Namespace, sources: Sources) -> testing.Case:
         named = [case for case in sources.tests if args.case in {case.name, f"{case.suite}: {case.name}"}]
         if len(named) != 1:
             what = "no case" if not named else f"{len(named)} cases"
-            hint = suggestion(args.case, [case.name for case in sources.tests]) if not named else "write SUITE: NAME"
+            hint = nearest(args.case, [case.name for case in sources.tests]) if not named else "write SUITE: NAME"
             raise DocumentError([Problem("T306", f"{what} {args.case!r}", Place("the command line"), hint)])
         return named[0]
     if args.request is not None:

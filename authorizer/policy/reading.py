@@ -18,6 +18,18 @@ NAME = "a name: letters, digits, '_', '.', '-', starting with a letter"
 FIELD = "a field name: lower-case letters, digits, '_', starting with a letter"
 
 
+def few(names: Iterable[str]) -> str:
+    """Return a hint that lists all names where there are few, else nothing."""
+    listed = sorted(names)
+    return "known: " + ", ".join(listed) if 0 < len(listed) <= _FEW else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint that tells the nearest known name, or all where none is near and there are few."""
+    names = list(known)
+    return suggestion(word, names) or few(names)
+
+
 class Findings:
     """Collects problems. A reader notes what is wrong, answers with something harmless, and goes on."""
 
@@ -41,8 +53,9 @@ class Findings:
         """Note an unknown name, with the nearest known one, or all where none is near and there are few."""
         names = sorted(known)
         near = suggestion(word, names) if len(self.problems) < _SUGGESTED else ""
-        few = "known: " + ", ".join(names) if not near and 0 < len(names) <= _FEW else ""
-        self.error(code, place, f"unknown {what} {word!r}{where}" + (f"; {near}" if near else ""), few)
+        self.error(
+            code, place, f"unknown {what} {word!r}{where}" + (f"; {near}" if near else ""), "" if near else few(names)
+        )
 
     def mapping(self, node: Node | None, what: str, hint: str = "") -> MapNode | None:
         """Return ``node`` as a mapping; nothing at all is None without a problem."""

@@ -101,6 +101,8 @@ def test_who_can(folder, capsys):
     assert (grant["assignee"], grant["members"], grant["policy"]) == ("group staff", ["eve"], "staff")
     assert main(["policy", "who-can", "app/rr", str(folder)]) == 3
     assert capsys.readouterr().err == "the command line: error T306: no right 'app/rr' (did you mean 'app/r'?)\n"
+    assert main(["policy", "who-can", "x", str(folder)]) == 3
+    assert capsys.readouterr().err.startswith("the command line: error T306: no right 'x' (known: app/r")
     assert main(["policy", "who-can", "app/r", str(folder), "--at", "site:s"]) == 3
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from authorizer.cli import main
 from authorizer.jose.sign import generate, public_jwk, sign
 from authorizer.model import Decision, Request
 from authorizer.pdp import facts, rehearsal
@@ -79,6 +80,9 @@ def test_the_first_example_of_the_readme_is_small_and_guards_its_routes():
         request = Request(method=method, target=target, host="api.example", headers=headers)
         return Authorizer(now, clock=lambda: NOW).check(request).allowed
 
+    (provider,) = re.findall(r"^```yaml\n(kind: Issuers\n.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    found = compile_documents({"shop.yaml": f"{example.partition('---')[0]}---\n{provider}".encode()})
+    assert [str(problem) for problem in found.problems] == []
     assert passes("GET", "/health")
     assert passes("GET", "/orders/7", scope="openid orders.read")
     assert not passes("GET", "/orders/7")
@@ -96,7 +100,15 @@ def test_the_example_decides_as_it_says():
     now = snapshot()
     report = testing.run(sources().tests, lambda case: rehearsal.ask(now, case))
     assert [(r.case.name, r.failures, r.decision.detail) for r in report.failed] == []
-    assert len(report.results) == 6
+    assert len(report.results) == 10
+
+
+def test_no_small_fault_in_the_example_goes_unnoticed(tmp_path, capsys):
+    for name, text in EXAMPLE.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [public_jwk(KEY, "ES256", "main-1")]}))
+    assert main(["policy", "mutate", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith(" 0 survived\n")
 
 
 @pytest.mark.parametrize(
