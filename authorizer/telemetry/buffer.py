@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from authorizer.telemetry.courier import BATCH, Batch, Dropped
+from authorizer.memory import in_steps
+from authorizer.telemetry.courier import BATCH, STEP, Batch, Dropped
 
 _Note = TypeVar("_Note")
 
@@ -29,7 +30,7 @@ class Buffer(Generic[_Note]):
         notes = self.notes
         lines: list[bytes] = []
         passed = unreadable = 0
-        for _ in range(min(BATCH, len(notes))):
+        for _ in in_steps(range(min(BATCH, len(notes))), STEP):
             try:
                 line = self._line(notes.popleft())
             except (TypeError, ValueError):  # a note that cannot be told must not end the log

@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from authorizer.memory import in_steps
+from authorizer.telemetry.courier import STEP
 from authorizer.telemetry.upload import Form, partial_success
 
 _INFO = 9
@@ -22,7 +24,7 @@ def logs(labels: Mapping[str, str]) -> Form:
     head = b'{"resourceLogs":[' + head + b',"scopeLogs":[{"scope":' + orjson.dumps(_SCOPE) + b',"logRecords":['
 
     def body(lines: Sequence[bytes]) -> bytes:
-        return head + b",".join(map(_record, lines)) + b"]}]}]}"
+        return head + b",".join(map(_record, in_steps(lines, STEP))) + b"]}]}]}"
 
     return Form(body, partial_success("rejectedLogRecords"))
 

@@ -41,7 +41,7 @@ def need(*tools: str) -> None:
     """End with a hint when a tool is missing."""
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
-        sys.exit(f"not found: {', '.join(missing)}; on Debian: apt-get install nghttp2-client wrk")
+        sys.exit(f"not found: {', '.join(missing)}; on Debian: apt-get install nghttp2-client nginx wrk")
 
 
 def pinned(core: int) -> list[str]:

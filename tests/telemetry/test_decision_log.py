@@ -77,6 +77,26 @@ async def test_events_are_written_in_order_from_a_thread():
     assert (sink.told, log.waiting) == ({"written": BATCH + 1}, 0)
 
 
+def test_a_thread_gives_way_within_a_batch():
+    """Without that, the loop waits for a whole batch: here nobody can ask for the interpreter."""
+    log = Sink().log(BATCH)
+    observe(log, *range(BATCH))
+    buffer = log._buffer
+    seen = set()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    try:
+        making = threading.Thread(target=buffer.take)
+        making.start()
+        while making.is_alive():
+            seen.add(len(buffer.notes))
+            making.join(1e-5)
+    finally:
+        sys.setswitchinterval(before)
+    making.join()
+    assert len(seen) >= 5
+
+
 async def test_a_full_buffer_drops_and_counts_the_newest():
     sink = Sink()
     log = sink.log(3)
