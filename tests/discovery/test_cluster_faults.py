@@ -152,7 +152,7 @@ async def test_kinds_that_come_and_go(tmp_path: Path) -> None:
         found = await cluster.read()
         assert (cluster.whole, found.notes) == (True, ())
         assert {feed.kind.group for feed in cluster.feeds if feed.state == "absent"} == {
-            *(GROUP, "networking.istio.io", "security.istio.io", "gateway.envoyproxy.io")
+            *(GROUP, "networking.istio.io", "security.istio.io", "gateway.envoyproxy.io", "traefik.io")
         }
         kinds = types("gateway-api")
         await server.apply(*kinds)
