@@ -22,6 +22,7 @@ RULES = {
     "contract": ("where: {assignee.till: {gt: $env.now}}", 30, ("assignee.till", "env.now")),
     "hours": ("where: {env.time: {between: [08:00, 17:00]}}", 8 * 3600, ("env.time",)),
     "night": ("where: {any: [{not: {env.time: {gte: 09:01}}}]}", 60, ("env.time",)),
+    "evening": ("where: {env.time: {gte: 08:30}}", 15 * 3600, ("env.time",)),
     "fresh": ("require: {max_age: 60s}", 50, ("env.auth_age",)),
     "strong": ("require: {acr: high}", FOREVER, ("env.acr",)),
     "aged": ("where: {env.auth_age: {lt: 15}}", 5, ("env.auth_age",)),
@@ -51,11 +52,11 @@ ANN = Identity(
 )
 
 
-def kept(name: str, identity: Identity) -> Standing:
+def kept(name: str, identity: Identity, now: float = NOW) -> Standing:
     request = Request(method="GET", target=f"/{name}/x", host="h.example", peer="10.1.1.1")
     operation = find(SNAPSHOT, request)
-    env = environment(SNAPSHOT, request, identity, NOW)
-    return standing(SNAPSHOT, operation.guard, identity, {"word": "x"}, env, NOW)
+    env = environment(SNAPSHOT, request, identity, now)
+    return standing(SNAPSHOT, operation.guard, identity, {"word": "x"}, env, now)
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -63,6 +64,18 @@ def test_a_decision_stands_until_time_could_turn_it(name):
     _, seconds, attributes = RULES[name]
     found = kept(name, ANN)
     assert (found.seconds, found.attributes) == (seconds, attributes)
+
+
+@pytest.mark.parametrize(
+    ("now", "turned"),
+    [
+        (1_806_189_600.0, 6000),  # 2027-03-28T00:20:00+01:00 in Oslo, where 02:00 is 03:00
+        (1_824_936_000.0, 8400),  # 2027-10-31T00:40:00+02:00, where 03:00 is 02:00
+    ],
+)
+def test_the_time_of_day_is_not_reckoned_beyond_a_change_of_the_clocks(now, turned):
+    assert turned - 1 <= kept("hours", ANN, now).seconds <= turned
+    assert kept("plain", ANN, now).seconds == FOREVER
 
 
 def test_nothing_stands_longer_than_the_credential():

@@ -4,7 +4,7 @@ Apart from the decision: only who wants to keep an answer pays for this.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -59,7 +59,24 @@ def lasts(
             ends.append(case.extras.max_age - age)
         ends += _moments(case, sides, now, zone)
         left = min([left, *(end for end in ends if end >= 0)])
+    if zone is not None and (_ENV, "time") in right.reads:
+        left = min(left, _unturned(now, left, zone))
     return left
+
+
+def _unturned(now: float, left: float, zone: ZoneInfo) -> float:
+    """Return for how many of ``left`` seconds, at most a day, the clocks of a zone are not put forward or back."""
+
+    def offset(seconds: float) -> timedelta | None:
+        return datetime.fromtimestamp(now + seconds, zone).utcoffset()
+
+    low, high = 0.0, min(left, float(_DAY))
+    if offset(high) == offset(low):
+        return left
+    while high - low > 1:
+        middle = (low + high) / 2
+        low, high = (middle, high) if offset(middle) == offset(0) else (low, middle)
+    return low
 
 
 def _moments(case: Case, sides: Sides, now: float, zone: ZoneInfo | None) -> Iterator[float]:
@@ -77,8 +94,9 @@ def _moments(case: Case, sides: Sides, now: float, zone: ZoneInfo | None) -> Ite
             for other in others if isinstance(others, tuple) else (others,):
                 if isinstance(other, (int, float)):
                     yield _until(name, float(other), sides, now, zone)
-                    if name == "time":  # which is told by the minute
+                    if name == "time":  # which is told by the minute, and begins anew each day
                         yield _until(name, float(other) + 60, sides, now, zone)
+                        yield _until(name, 0.0, sides, now, zone)
 
 
 def _until(name: str, other: float, sides: Sides, now: float, zone: ZoneInfo | None) -> float:
