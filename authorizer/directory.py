@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from authorizer.bundle.manifest import NAME as MANIFEST
 from authorizer.errors import Place, Problem
 
 SUFFIXES = (".yaml", ".yml", ".json", ".rego", ".tar.gz")
@@ -99,7 +100,8 @@ def _survey(root: Path) -> Iterator[_Sighting]:
     """Yield the documents below ``root``.
 
     Names that start with a dot are passed over, for that is where Kubernetes keeps what it mounts, and what else is no
-    document, such as a README. Links to files are followed.
+    document, such as a README; but not ``.manifest`` at the top, by which OPA knows the version of Rego files. Links to
+    files are followed.
 
     INVARIANT: what may be meant as a document and is not read is refused: it may hold the denies.
     """
@@ -114,9 +116,10 @@ def _survey(root: Path) -> Iterator[_Sighting]:
             raise _failed(folder or str(root), error) from error
         for entry in entries:
             name = f"{folder}/{entry}" if folder else entry
-            found = None if entry.startswith(".") else _stat(root, name)
+            hidden = entry.startswith(".") and name != MANIFEST
+            found = None if hidden else _stat(root, name)
             if found is None:
-                if not entry.startswith(".") and (root / name).is_symlink():
+                if not hidden and (root / name).is_symlink():
                     yield _Sighting(name, dangling=True)
                 continue
             if stat.S_ISDIR(found.st_mode):
@@ -125,10 +128,10 @@ def _survey(root: Path) -> Iterator[_Sighting]:
                 if (root / name).is_symlink():
                     raise _refused(name, "a link to a directory is not followed: name the directory itself")
                 pending.append((name, depth + 1))
-            elif entry.lower().endswith(SUFFIXES):
+            elif name == MANIFEST or entry.lower().endswith(SUFFIXES):
                 if not stat.S_ISREG(found.st_mode):
                     raise _refused(ascii(name)[1:-1], "not a file")
-                if not entry.endswith(SUFFIXES):
+                if name != MANIFEST and not entry.endswith(SUFFIXES):
                     raise _refused(ascii(name)[1:-1], f"documents end with {', '.join(SUFFIXES)}, in lower case")
                 if not name.isprintable():
                     raise _refused(ascii(name), "the name of the file is not printable text")

@@ -8,6 +8,7 @@ from typing import Any
 from authorizer.cli import policy_rego
 from authorizer.cli.policy_documents import read_files
 from authorizer.errors import DocumentError, Problem
+from authorizer.pdp.rego_manifest import rego_versions
 from authorizer.pdp.sources import TEXT_SUFFIXES
 from authorizer.policy.authoring.expansion import expanded
 from authorizer.policy.authoring.layout import laid_out
@@ -37,14 +38,13 @@ def _fmt(args: argparse.Namespace) -> int:
         print(write(expanded(_documents(documents))), end="")
         return 0
     changed: dict[str, str] = {}
-    problems: list[Problem] = []
+    versions, problems = rego_versions(files, args.rego_version)
     for name, content in files.items():
         if not name.endswith((*TEXT_SUFFIXES, policy_rego.SUFFIX)):
             continue
         try:
             text = decoded(content, name)
-            rego = name.endswith(policy_rego.SUFFIX)
-            result = layout(text, name, args.rego_version) if rego else laid_out(text, name)
+            result = layout(text, name, versions[name]) if name in versions else laid_out(text, name)
         except DocumentError as error:
             problems += error.problems
             continue

@@ -16,6 +16,7 @@ from authorizer import directory
 from authorizer.bundle import Signer, archive, signatures
 from authorizer.cli.policy_documents import BUNDLE, FAILED, print_json, print_problems, read_files
 from authorizer.errors import DocumentError, Place, Problem
+from authorizer.pdp import rego_manifest
 from authorizer.pdp.rego_sources import read_beside
 from authorizer.pdp.rehearsal import Told
 from authorizer.policy import testing as testing_of_cases
@@ -33,26 +34,30 @@ _MAX_BYTES = 16 << 20
 def concerns(args: argparse.Namespace) -> bool:
     """Tell whether the paths hold Rego and nothing else that a policy is made of.
 
-    Raises DocumentError for another version of the language beside documents, which are read with version 1.
+    Raises DocumentError for another version of the language beside documents: there a manifest says it.
     """
     found = [Path(path) for path in args.paths]
     alone = any(map(_files, found)) and all(
         path.suffix == SUFFIX or (path.is_dir() and _only_rego(path)) for path in found
     )
     if not alone and args.rego_version != 1:
-        hint = "write the rules in version 1, or give a directory that holds Rego alone"
-        raise DocumentError([Problem("AZ200", "beside documents Rego is of version 1", Place(args.paths[0]), hint)])
+        hint = 'say it in the file .manifest beside them: {"rego_version": 0}'
+        raise DocumentError([Problem("AZ200", "this version is for Rego alone", Place(args.paths[0]), hint)])
     return alone
 
 
 def _only_rego(folder: Path) -> bool:
-    return all(name.endswith(SUFFIX) for name in directory.read(folder).files)
+    return all(name.endswith(SUFFIX) or name == rego_manifest.NAME for name in directory.read(folder).files)
 
 
 def add_options(parser: argparse.ArgumentParser, *, data: bool = False) -> None:
     """Add what Rego needs to be told."""
     parser.add_argument(
-        "--rego-version", type=int, choices=(0, 1), default=1, help="Rego: version of the language; default: 1"
+        "--rego-version",
+        type=int,
+        choices=(0, 1),
+        default=1,
+        help="Rego: version of files of which no .manifest tells; default: 1",
     )
     if data:
         parser.add_argument("--data", metavar="FILE", help="Rego: JSON object that is `data` beside the rules")
@@ -89,12 +94,26 @@ def _texts(paths: Sequence[str], *, inside: bool = False) -> dict[str, str]:
     return texts
 
 
+def _versions(args: argparse.Namespace, texts: Mapping[str, str], *, inside: bool = False) -> dict[str, int]:
+    """Return the version of each of ``texts``, as the manifests of the directories tell, else the arguments."""
+    files = dict.fromkeys(texts, b"")
+    for folder in map(Path, args.paths):
+        if (told := folder / rego_manifest.NAME).is_file():
+            files[rego_manifest.NAME if inside else told.as_posix()] = told.read_bytes()
+    versions, problems = rego_manifest.rego_versions(files, args.rego_version)
+    if problems:
+        raise DocumentError(problems)
+    return versions
+
+
 def _modules(args: argparse.Namespace, *, inside: bool = False) -> list[Module]:
     modules: list[Module] = []
     problems: list[Problem] = []
-    for name, text in _texts(args.paths, inside=inside).items():
+    texts = _texts(args.paths, inside=inside)
+    versions = _versions(args, texts, inside=inside)
+    for name, text in texts.items():
         try:
-            modules.append(parse(text, name, args.rego_version))
+            modules.append(parse(text, name, versions[name]))
         except RegoError as error:
             problems.extend(error.problems)
     if problems:
@@ -239,6 +258,9 @@ def build(args: argparse.Namespace, signer: Signer, serial: int) -> int:
     files |= {name: text.encode() for name, text in texts.items()}
     digest = hashlib.sha256(b"".join(name.encode() + content for name, content in sorted(files.items()))).hexdigest()
     manifest = {"revision": digest, "roots": [""], "rego_version": args.rego_version, "metadata": {"serial": serial}}
+    versions = _versions(args, texts, inside=True)
+    if others := {f"/{name}": version for name, version in versions.items() if version != args.rego_version}:
+        manifest["file_rego_versions"] = others
     files[".manifest"] = orjson.dumps(manifest)
     files[signatures.NAME] = signatures.attach(files, signer, issued_at=serial // 1000)
     folder = Path(args.output)

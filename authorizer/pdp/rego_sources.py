@@ -9,6 +9,7 @@ from typing import Any
 
 from authorizer.bundle import archive
 from authorizer.errors import BundleError, Place, Problem
+from authorizer.pdp import rego_manifest
 from authorizer.policy.pbac.declared import Decider, Estate
 from authorizer.policy.pbac.form import RULE
 from authorizer.policy.pbac.trees import leaves
@@ -19,8 +20,9 @@ from authorizer.policy.rego.compile import check_modules
 from authorizer.policy.rego.syntax import Module, Rule, Scalar, Var
 from authorizer.strict_json import Refused
 
-OTHER_SUFFIXES = (".rego", ".tar.gz")
+OTHER_SUFFIXES = (".rego", ".tar.gz", rego_manifest.NAME)
 DATA = "data.json"
+_BUILD = "opa build -t plan -e PATH"
 
 Plans = dict[str, dict[str, Any]]
 
@@ -92,17 +94,10 @@ def _archived(
     try:
         inside = archive.unpack(files[name], rooted=True)
     except BundleError as error:
-        problems.append(Problem(error.code, error.message, Place(name), error.hint))
+        problems.append(Problem(error.code, error.message, Place(name), f"build it again: {_BUILD}"))
         return
-    if ".signatures.json" in inside:
-        hint = "build it without a signature: the control plane signs what it publishes"
-        problems.append(
-            Problem("AZ215", "the archive is signed, and no key is known to verify it by", Place(name), hint)
-        )
-        return
-    if "plan.json" not in inside:
-        hint = "opa build -t plan -e PATH"
-        problems.append(Problem("AZ215", "the archive has no /plan.json", Place(name), hint))
+    if unusable := _unusable(inside):
+        problems.append(Problem("AZ215", unusable[0], Place(name), unusable[1]))
         return
     before = len(problems)
     data = _data({each: (f"{name}/{each}", content) for each, content in inside.items()}, problems)
@@ -121,16 +116,32 @@ def _archived(
     plans[name] = {"plan": plan} | ({"data": data} if data else {})
 
 
+def _unusable(inside: Mapping[str, bytes]) -> tuple[str, str] | None:
+    """Return why an archive cannot be taken as it is, and what would help; None if it has nothing but what is read."""
+    if ".signatures.json" in inside:
+        hint = "build it without a signature: the control plane signs what it publishes"
+        return "the archive is signed, and no key is known to verify it by", hint
+    if "patch.json" in inside:
+        return "the archive holds changes to another one (a delta bundle)", f"build the whole: {_BUILD}"
+    if "plan.json" not in inside:
+        also = ", and WebAssembly is not run" if "policy.wasm" in inside else ""
+        return f"the archive has no /plan.json{also}", _BUILD
+    if any(name.rpartition("/")[2] in {"data.yaml", "data.yml"} for name in inside):
+        return "data in YAML within an archive are not read", f"{_BUILD} makes one data.json of all data"
+    return None
+
+
 def _modules(files: Mapping[str, bytes], problems: list[Problem]) -> list[Module]:
     modules = []
-    for name, content in sorted(files.items()):
-        if name.endswith(".rego"):
-            try:
-                modules.append(parse(content.decode(), name))
-            except UnicodeDecodeError:
-                problems.append(Problem("G101", "not UTF-8", Place(name), "save the file as plain UTF-8"))
-            except RegoError as error:
-                problems += error.problems
+    versions, found = rego_manifest.rego_versions(files)
+    problems += found
+    for name, version in sorted(versions.items()):
+        try:
+            modules.append(parse(files[name].decode(), name, version))
+        except UnicodeDecodeError:
+            problems.append(Problem("G101", "not UTF-8", Place(name), "save the file as plain UTF-8"))
+        except RegoError as error:
+            problems += error.problems
     return modules
 
 

@@ -74,6 +74,22 @@ def test_build_writes_a_signed_bundle_in_opas_form(folder, key, tmp_path, capsys
     assert compiled.evaluate("acme/allow", {"user": "alice"}, context, data) == [{"result": True}]
 
 
+def test_a_manifest_tells_the_version_of_the_language(folder, key, tmp_path, capsys):
+    (folder / "old.rego").write_text('package old\n\nallow {\n\tinput.user == "alice"\n}\n')
+    assert main(["policy", "check", str(folder)]) == 3
+    (folder / ".manifest").write_text('{"file_rego_versions": {"/old.rego": 0}}')
+    for verb in ("check", "test", "fmt"):
+        assert main(["policy", verb, str(folder)]) == 0, verb
+    out = tmp_path / "out"
+    assert main(["policy", "build", "-e", "old/allow", "--key", str(key), "-o", str(out), str(folder)]) == 0
+    with tarfile.open(out / "bundle.tar.gz") as archive:
+        manifest = json.load(archive.extractfile(".manifest"))
+    assert (manifest["rego_version"], manifest["file_rego_versions"]) == (1, {"/old.rego": 0})
+    (folder / ".manifest").write_text("{")
+    assert main(["policy", "check", str(folder)]) == 3
+    assert "AZ215" in capsys.readouterr().err
+
+
 def test_build_refuses_what_it_cannot_build(folder, key, tmp_path, capsys):
     command = ["policy", "build", "--key", str(key), "-o", str(tmp_path / "out"), str(folder)]
     assert main(command) == 3

@@ -174,7 +174,7 @@ def test_another_version_beside_documents_is_refused(policies, capsys):
     for verb in ("check", "test", "fmt"):
         status, out = run(capsys, verb, "--rego-version", 0, policies)
         assert status == 3
-        assert "error AZ200: beside documents Rego is of version 1" in out
+        assert "error AZ200: this version is for Rego alone" in out
 
 
 def test_a_case_has_the_steps_of_a_decision_and_a_test_rule_has_more(tmp_path: Path, capsys) -> None:

@@ -243,6 +243,8 @@ def test_an_archive_of_opa_decides_as_it_was_built():
         ({**BUNDLED, "opa.tar.gz": archived({"plan.json": plan(SOURCE)}, "../")}, "AZ304"),
         ({**BUNDLED, "opa.tar.gz": archived({"plan.json": plan(SOURCE)}, "//")}, "AZ304"),
         ({**BUNDLED, "opa.tar.gz": archived({"plan.json": plan(SOURCE), ".signatures.json": b"{}"})}, "AZ215"),
+        ({**BUNDLED, "opa.tar.gz": archived({"plan.json": plan(SOURCE), "patch.json": b"{}"})}, "AZ215"),
+        ({**BUNDLED, "opa.tar.gz": archived({"plan.json": plan(SOURCE), "a/data.yaml": b"x: 1"})}, "AZ215"),
         ({"app.yaml": decider(b", bundle: opa.tar.gz")}, "A026"),
         ({"app.yaml": decider(b", bundle: opa.tar.gz, verify: true")}, "A026"),
         ({"app.yaml": decider(b", verify: false")}, "A026"),

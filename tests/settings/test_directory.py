@@ -42,9 +42,11 @@ def test_only_documents_are_read(tmp_path) -> None:
         (tmp_path / name).write_text(name)
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git/e.yaml").write_text("e")
+    for name in (".manifest", "below/.manifest"):
+        (tmp_path / name).write_text(name)
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / ".#a.yaml").symlink_to("an editor's lock")
-    assert sorted(settled(Watch(tmp_path)).files) == ["a.yaml", "b.yml", "below/c.yaml", "keys.json"]
+    assert sorted(settled(Watch(tmp_path)).files) == [".manifest", "a.yaml", "b.yml", "below/c.yaml", "keys.json"]
 
 
 @pytest.mark.parametrize(
