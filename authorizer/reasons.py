@@ -93,6 +93,7 @@ _CREDENTIAL = {
         401,
         {
             "credential_repeated": "more than one credential was sent",
+            "credential_conflict": "the credentials do not go together",
             "credential_malformed": "the credential is malformed",
             "credential_scheme": "the authorization scheme is not supported",
             "token_malformed": "the token is malformed",

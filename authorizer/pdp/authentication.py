@@ -15,8 +15,10 @@ from authorizer.pdp.needs import Learnt, Need
 from authorizer.pdp.proofs import shown
 from authorizer.pdp.revocations import is_revoked
 from authorizer.pdp.snapshot import Snapshot
+from authorizer.pdp.together import conflict, join
 from authorizer.reasons import reason
 
+_REPEATED = reason("credential_repeated")
 _SCHEME = reason("credential_scheme")
 _UNBOUND = reason("token_not_bound")
 _REPLAYED = reason("proof_replayed")
@@ -24,14 +26,54 @@ _STORE = reason("proof_store")
 _REVOKED = reason("credential_revoked")
 
 
-def authenticate(snapshot: Snapshot, request: Request, now: float, learnt: Learnt) -> Identity | Reason | Need:
-    """Return who sent ``request``, why that cannot be accepted, or what has to be asked first. Never raises."""
+def authenticate(
+    snapshot: Snapshot, request: Request, now: float, learnt: Learnt, beside: str = ""
+) -> Identity | Reason | Need:
+    """Return who sent ``request``, why that cannot be accepted, or what has to be asked first. Never raises.
+
+    ``beside`` is what the application lets come beside a token: ``api_key``, ``certificate`` or nothing.
+    """
     sent = request.headers.get("authorization")
+    if sent is not None and beside:
+        holder = _beside(snapshot, request, beside, now)
+        if isinstance(holder, Reason):
+            return holder
+        if holder is not None:
+            # INVARIANT: beside a token and a certificate, an API key is one credential too many.
+            places = NOWHERE if beside == "api_key" else snapshot.key_places
+            caller = _verified(snapshot, request, credentials.read(request, places), now, learnt)
+            return join(caller, holder, snapshot.joined) if isinstance(caller, Identity) else caller
     if sent is not None and len(sent) == 1 and _has_no_key(request, snapshot.key_places):
         known = tokens.recall(sent[0], snapshot.memo, now)
         if known is not None:
             return known
-    credential = credentials.read(request, snapshot.key_places)
+    return _verified(snapshot, request, credentials.read(request, snapshot.key_places), now, learnt)
+
+
+def _beside(snapshot: Snapshot, request: Request, beside: str, now: float) -> Identity | Reason | None:
+    """Return who holds what came beside a token, None where nothing did."""
+    if beside == "api_key":
+        found = credentials.keys_of(request, snapshot.key_places)
+        if len(found) > 1:
+            return _REPEATED
+        return _by_key(snapshot, found[0], now) if found else None
+    holder = _by_certificate(snapshot, request, now)
+    if holder is not snapshot.anonymous:
+        return holder
+    return conflict("no rule covers the certificate") if _shows_one(snapshot, request) else None
+
+
+def _shows_one(snapshot: Snapshot, request: Request) -> bool:
+    place = snapshot.options.certificates[request.transport]
+    try:
+        return bool(told(request, place) or (place.form == "source" and request.principal))
+    except CertificateFault:
+        return True
+
+
+def _verified(
+    snapshot: Snapshot, request: Request, credential: Credential | Reason | None, now: float, learnt: Learnt
+) -> Identity | Reason | Need:
     if credential is None:
         return _by_certificate(snapshot, request, now)
     if isinstance(credential, Reason):

@@ -1,7 +1,7 @@
 """The one credential that a request carries, or the reason to refuse what it carries. The credential is not read here.
 
-Several are refused: whoever sends two may be two. A proof of possession and a client certificate are no credentials by
-themselves, they go with a token.
+Several are refused, for whoever sends two may be two; ``pdp.together`` has the exception. A proof of possession and a
+client certificate are no credentials by themselves, they go with a token.
 """
 
 from typing import Literal
@@ -46,7 +46,7 @@ def read(request: Request, keys: KeyPlaces = NOWHERE) -> Credential | Reason | N
     """Return the credential of a request, None without one, or why what was sent is refused. Never raises."""
     values = request.headers.get("authorization")
     if keys is not NOWHERE:
-        found = _keys(request, keys)
+        found = keys_of(request, keys)
         if found:
             return Credential("key", found[0]) if len(found) == 1 and not values else _REPEATED
     if not values:
@@ -84,7 +84,7 @@ def _strange(scheme: str) -> Reason:
     return _SCHEME if METHOD.fullmatch(scheme) else _MALFORMED
 
 
-def _keys(request: Request, places: KeyPlaces) -> list[str]:
+def keys_of(request: Request, places: KeyPlaces) -> list[str]:
     """Return each API key that was sent, as it was sent."""
     found = list(request.headers.get(places.header, ())) if places.header else []
     query = request.target.partition("?")[2] if places.parameter else ""

@@ -183,6 +183,7 @@ def _http() -> Schema:
             "unmapped": _words(routes.UNMAPPED),
             "issuers": _TEXTS,
             "credentials": _words(routes.CREDENTIALS),
+            "client_by": _words(routes.CLIENT_BY),
         },
         ["hosts"],
     )

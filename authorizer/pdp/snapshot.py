@@ -7,7 +7,7 @@ from msgspec import Struct, field, structs
 
 from authorizer.errors import BundleError
 from authorizer.model import ANYONE, DEFAULT_REGO_BUDGET, KINDS, PERFORMED, Identity
-from authorizer.pdp import answers, ways
+from authorizer.pdp import answers, together, ways
 from authorizer.pdp import facts as facts_document
 from authorizer.pdp import trust as trust_document
 from authorizer.pdp.answers import Answers
@@ -22,6 +22,7 @@ from authorizer.pdp.rego import Chance, Rego, no_chance
 from authorizer.pdp.rego import load as load_rego
 from authorizer.pdp.routes import Entry, Routes
 from authorizer.pdp.routes import build as build_routes
+from authorizer.pdp.together import Joined
 from authorizer.pdp.tokens import Memo
 from authorizer.pdp.trust import NOBODY, Fetched, Trust, renewed
 from authorizer.pdp.unmapped import Unmapped, unmapped_hosts
@@ -55,7 +56,7 @@ class Options(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """INVARIANT: nothing in it changes after ``build`` but ``memo``, ``ways``, ``answers`` and what is ``typed``.
+    """INVARIANT: after ``build`` only ``memo``, ``ways``, ``answers``, ``joined`` change in it, and what is ``typed``.
 
     ``strangers`` are the issuers (``iss``) whose tokens an application does not accept, ``shown`` the headers in which
     callers show credentials. ``reserved`` are by application the headers that its policies set and gateways are not
@@ -75,6 +76,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     memo: Memo
     ways: Ways
     answers: Answers
+    joined: Joined
     strangers: Mapping[str, frozenset[str]]
     shown: tuple[str, ...]
     reserved: Mapping[str, frozenset[str]]
@@ -133,6 +135,7 @@ def build(
         memo=memo,
         ways=Ways(ways.MOST),
         answers=Answers(answers.MOST),
+        joined=Joined(together.MOST),
         strangers=_strangers(program, trust),
         shown=tuple(sorted({"authorization", HEADER, key_places.header} - {""})),
         reserved={name: headers.difference(options.identity_headers) for name, headers in program.upstream.items()},

@@ -50,6 +50,14 @@ http:
     GET /login: {authenticated: true, require: {acr: phr, max_age: 5m}}
     GET /mesh: {groups: [mesh]}
 ---
+kind: Application
+id: partners
+http: {hosts: [api.example], client_by: api_key, routes: {GET /partners: {scopes: [read]}}}
+---
+kind: Application
+id: inside
+http: {hosts: [api.example], client_by: certificate, routes: {GET /inside: {scopes: [read]}}}
+---
 kind: Issuers
 issuers:
   main:

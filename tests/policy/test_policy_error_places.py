@@ -79,6 +79,7 @@ ERRORS = [
     ("A023", app("http: {hosts: [x], issuers: ^[]}")),
     ("A024", "{kind: Catalog, collections: {c: {where: {resource.id: {eq: ^one}}}}}"),
     ("A025", http("credentials: ^keep")),
+    ("A027", http("client_by: ^header")),
     ("A026", app("rego: {input: ^opa}", "pbac")),
     ("C001", where("{^resource.valeu: {eq: 1}}")),
     ("C002", where("{^value: {eq: 1}}")),

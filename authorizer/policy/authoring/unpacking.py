@@ -142,6 +142,7 @@ def _application(
         unmapped=one.unmapped,
         issuers=tuple(one.issuers),
         credentials=one.credentials,
+        client_by=one.client_by,
         decider=None if one.decider is None else _decider(one.decider, place),
     )
 

@@ -119,6 +119,7 @@ def _complete(
         unmapped=http.unmapped,
         issuers=http.issuers,
         credentials=http.credentials,
+        client_by=http.client_by,
         resources=read_resources(document.get("appResources"), types, find, findings),
         system=shell.system,
         decider=decider,

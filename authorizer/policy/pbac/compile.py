@@ -145,6 +145,7 @@ def _application(
         unmapped=application.unmapped,
         issuers=list(application.issuers),
         credentials=application.credentials,
+        client_by=application.client_by,
         decider=_decider(application.decider) if application.decider is not None else None,
     )
 

@@ -189,6 +189,7 @@ class Application(Struct, frozen=True):
     unmapped: str = "deny"
     issuers: tuple[str, ...] = ()
     credentials: str = "forward"
+    client_by: str = "token"
     resources: Mapping[str, Mapping[str, AppResource]] = {}
     system: tuple[str, ...] = ()
     decider: Decider | None = None

@@ -95,8 +95,9 @@ class ApplicationForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
     ``scopes`` leads from a declared scope to all that it implies. ``wildcards`` leads from a declared scope with one
     ``*`` to the assignee field that holds what stands for it ("" for none). ``unmapped`` is what a request to its hosts
     gets that has no route: deny, observe or allow. ``issuers`` are the names of those whose tokens count, none for all;
-    ``credentials`` says whether the API gets what callers showed: forward or strip. With ``decider`` it has no
-    policies.
+    ``credentials`` says whether the API gets what callers showed: forward or strip, ``client_by`` what says the
+    client of a caller with a token: the token alone, or beside it an api_key or a certificate. With ``decider`` it has
+    no policies.
     """
 
     model: str
@@ -111,6 +112,7 @@ class ApplicationForm(Struct, forbid_unknown_fields=True, omit_defaults=True):
     unmapped: str = "deny"
     issuers: list[str] = []
     credentials: str = "forward"
+    client_by: str = "token"
     decider: DeciderForm | None = None
 
 

@@ -34,7 +34,7 @@ class Program:
     ``upstream`` are the headers towards the API that an application may set, ``unmapped`` is what becomes of requests
     to its hosts that have no route: deny, observe or allow. ``issuers`` are the names of those whose tokens count, for
     applications that list some; ``stripped`` are the applications that do not get what callers showed, ``deciders``
-    those that a Rego rule decides.
+    those that a Rego rule decides, ``client_by`` what may come beside a token and says the client, if any.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Program:
         issuers: Mapping[str, frozenset[str]],
         stripped: frozenset[str],
         deciders: Mapping[str, DeciderForm],
+        client_by: Mapping[str, str],
     ) -> None:
         self.routes = routes
         self.upstream = upstream
@@ -57,6 +58,7 @@ class Program:
         self.issuers = issuers
         self.stripped = stripped
         self.deciders = deciders
+        self.client_by = client_by
         self.zone = zone
         self._shared = shared
         self._tables = tables
@@ -193,8 +195,21 @@ def load(compiled: Mapping[str, Any]) -> Program:
         name for name, one in form.applications.items() if _one_of(one.credentials, ("forward", "strip")) == "strip"
     )
     deciders = {name: one.decider for name, one in form.applications.items() if one.decider is not None}
+    words = ("token", "api_key", "certificate")
+    client_by = {name: _one_of(one.client_by, words) for name, one in form.applications.items()}
     return Program(
-        routes, _zone(form.zone), shared, tables, rights, subjects, upstream, unmapped, issuers, stripped, deciders
+        routes,
+        _zone(form.zone),
+        shared,
+        tables,
+        rights,
+        subjects,
+        upstream,
+        unmapped,
+        issuers,
+        stripped,
+        deciders,
+        {name: word for name, word in client_by.items() if word != "token"},
     )
 
 

@@ -39,9 +39,11 @@ class Http(Struct, frozen=True):
     unmapped: str = "deny"
     issuers: tuple[str, ...] = ()
     credentials: str = "forward"
+    client_by: str = "token"
 
 
-HTTP_KEYS = ("hosts", "routes", "accept", "unmapped", "issuers", "credentials")
+CLIENT_BY = ("token", "api_key", "certificate")
+HTTP_KEYS = ("hosts", "routes", "accept", "unmapped", "issuers", "credentials", "client_by")
 CREDENTIALS = ("forward", "strip")
 UNMAPPED = ("deny", "observe", "allow")
 MISSES = ("unknown", "deny")
@@ -89,6 +91,7 @@ def read_http(
         unmapped,
         tuple(sorted(findings.texts(issuers, "issuers"))),
         findings.choice(http.get("credentials"), "credentials", CREDENTIALS, "A025") or "forward",
+        findings.choice(http.get("client_by"), "client_by", CLIENT_BY, "A027") or "token",
     )
 
 
