@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     issuer = _issuer(trust["issuers"], args.issuer)
     if public["kid"] not in {key.get("kid") for key in issuer["keys"]} or args.algorithm not in issuer["algorithms"]:
         why = f"issuer {issuer['name']!r} does not accept this key with {args.algorithm}"
-        raise KeyMaterialError("AZ431", why, hint="write its key set with --jwks FILE, the jwks_file of the issuer")
+        own = "write its key set with --jwks FILE, the jwks_file of the issuer"
+        raise KeyMaterialError("AZ431", why, hint=own if issuer["keys"] else "its keys are fetched: ask it for a token")
     now = int(time.time())
     claims = {"iss": issuer["issuer"], "aud": issuer["audiences"][0], "sub": args.subject, "iat": now}
     claims |= {"exp": now + args.seconds, **dict(_claim(text) for text in args.claim)}

@@ -59,6 +59,11 @@ def test_no_admin_door_is_told(capsys):
     assert "admin.listen is empty" in capsys.readouterr().err
 
 
+def test_without_settings_the_default_address_is_asked(capsys):
+    assert cli.main(["health"]) in {0, 69}  # whoever may run there
+    assert "AZ106" not in capsys.readouterr().err
+
+
 async def test_what_is_no_http_is_no_health(capsys):
     async def babble(_reader, writer):
         writer.write(b"\x00\xff nonsense\r\n\r\n")

@@ -66,3 +66,10 @@ def test_of_several_issuers_one_must_be_named(policies, capsys):
     assert token(policies, "--jwks", str(policies / "keys.json")) == 3
     assert "main, other" in capsys.readouterr().err
     assert token(policies, "--jwks", str(policies / "keys.json"), "--issuer", "other") == 0
+
+
+def test_an_issuer_whose_keys_are_fetched_is_asked_for_tokens(policies, capsys):
+    (policies / "issuers.yaml").write_text(ISSUERS.replace("jwks_file: keys.json", "discovery: true"))
+    assert token(policies) == 3
+    assert "AZ431" in (told := capsys.readouterr().err)
+    assert "its keys are fetched" in told
