@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
@@ -58,7 +58,9 @@ class Answer(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write the whole answer at once."""
-        self._keep = self._keep and request.keep_alive
+        # INVARIANT: a body in chunks may have trailers, and aiohttp's parser hands the last of them to the next request
+        # on the connection: nobody may give somebody else a header, so there is no next request.
+        self._keep = self._keep and request.keep_alive and hdrs.TRANSFER_ENCODING not in request.headers
         transport = request.transport
         if transport is None:
             return None

@@ -33,6 +33,16 @@ ADMINS = [
 ]
 
 
+async def test_after_a_body_in_chunks_whose_trailer_could_become_a_header_the_connection_ends(plane: Plane) -> None:
+    head = f"Host: a\r\nAuthorization: Bearer {TOKENS['authorizer']}\r\n"
+    first = f"POST /v1/status HTTP/1.1\r\n{head}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\nIf-None-Match: *\r\n\r\n"
+    reader, writer = await asyncio.open_connection(*plane.url.removeprefix("http://").split(":"))
+    writer.write(f"{first}GET /v1/bundles/policy HTTP/1.1\r\n{head}\r\n".encode())
+    async with asyncio.timeout(30):
+        assert (await reader.read()).count(b"HTTP/1.1 ") == 1
+    writer.close()
+
+
 @pytest.mark.parametrize(
     "authorization",
     [

@@ -41,6 +41,19 @@ async def test_a_chunked_body_is_read(client):
     assert (client.fake.asked[0].body, client.fake.asked[0].body_state) == (b"abcde", "complete")
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_trailer_is_no_header_of_the_next_request(client, at_once):
+    first = b"POST /authz/envoy/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nAuthorization: Bearer x\r\n\r\n"
+    then = b"GET /authz/envoy/y HTTP/1.1\r\nHost: a\r\n\r\n"
+    reader, writer = await client.connect()
+    writer.write(first + then if at_once else first)
+    async with asyncio.timeout(30):
+        answered = await reader.read()  # up to the end of the connection
+    assert answered.count(b"HTTP/1.1 ") == 1
+    assert [(asked.target, "authorization" in asked.headers) for asked in client.fake.asked] == [("/x", False)]
+    writer.close()
+
+
 @pytest.mark.parametrize("profile", ["envoy", "traefik"])
 async def test_a_body_that_does_not_come_is_not_waited_for_long(client, profile, monkeypatch):
     monkeypatch.setattr("authorizer.doors.forward_auth.BODY_SECONDS", 0.05)

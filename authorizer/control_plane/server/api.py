@@ -59,6 +59,9 @@ def application(service: Service) -> web.Application:
     @web.middleware
     async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await answer_always(request, handler)
+        if hdrs.TRANSFER_ENCODING in request.headers:
+            # INVARIANT: as in ``doors.http1``, a trailer must not become a header of the next request.
+            response.force_close()
         resource = request.match_info.route.resource
         # Only addresses of the table are told apart: what strangers may invent must not fill the memory.
         asked = (request.method, resource.canonical) if resource else ("other", "other")
