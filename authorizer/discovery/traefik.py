@@ -1,4 +1,4 @@
-"""Traefik's routers as APIs, from a dynamic configuration file or the answer of ``/api/http/routers`` put in its place.
+"""Traefik's routers as APIs, from a dynamic configuration file or what ``traefik_api`` makes of Traefik's answers.
 
 Source: traefik/traefik ``pkg/config/dynamic``.
 """

@@ -132,7 +132,8 @@ class Refreshing:
             if kept is not None and (seen.kept is None or kept.fetched > seen.kept.fetched):
                 await self._take(issuer, seen, kept)
             elif ours:
-                kept_keys.save(self._directory, issuer, await self._fetch(issuer, seen))
+                kept = await self._fetch(issuer, seen)
+                await asyncio.to_thread(kept_keys.save, self._directory, issuer, kept)  # it is synced to the disk
             else:
                 self._delay(seen, 1.0)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import threading
 
 import pytest
 from aiohttp import web
@@ -202,6 +203,15 @@ async def test_a_restart_goes_on_with_what_is_kept(tmp_path):
         damaged = World(it.provider, it.refreshing._session, tmp_path)
         await damaged.settle()
         assert damaged.judge(token) == "keys_stale"
+
+
+async def test_the_disk_is_waited_for_elsewhere_than_where_decisions_are_made(tmp_path, monkeypatch):
+    threads = []
+    monkeypatch.setattr(kept_keys.files, "replace", lambda *_: threads.append(threading.current_thread()))
+    async with world(directory=tmp_path) as it:
+        await it.settle()
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 async def test_the_processes_of_a_machine_fetch_once(tmp_path):

@@ -21,9 +21,8 @@ MAX_OPERATIONS = 100_000
 MAX_SHOWN = 20
 """Guards that are listed for a route; ``bound`` counts all."""
 
-
 _NOT_AS_ASKED = frozenset({"path_unknown", "unreached", "unwritable"})
-# The path of such an operation is not one that clients are known to ask for.
+"""The path of such an operation is not one that clients are known to ask for."""
 
 
 class _Found(Struct):

@@ -100,7 +100,7 @@ async def running(config: Config, clock: Callable[[], float] = time.time) -> Asy
 async def follow_once(watch: Watch, publisher: Publisher, failed: str = "") -> str:
     """Look at the directory and publish what changed. Never raises: a failure is logged and tried again.
 
-    Returns why the database failed, which is logged when it differs from ``failed``, the last look's.
+    Returns why the database failed. That is logged unless the last look ``failed`` too.
     """
     try:
         reading = await asyncio.to_thread(watch.poll)
