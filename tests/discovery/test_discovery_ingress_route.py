@@ -58,6 +58,7 @@ def only(change: tuple[str, str]) -> Api:
         ("{name: asks}", "unknown", "ask_unknown", None),
         ("{name: asks@file}", "unknown", "ask_unknown", None),
         ("{name: loop}", "unknown", "ask_unknown", None),
+        (f"{{name: {'a-' * 200_000}a@kubernetescrd}}", "unknown", "ask_unknown", None),
         ("{name: wrong}", "unknown", "ask_unknown", None),
         ("{name: other}, {name: asks, namespace: auth-z}", "asks", "ext_authz_http", None),
     ],

@@ -28,6 +28,9 @@ from authorizer.model import Api, ApiRoute
 _SPEC = frozenset({"entryPoints", "routes", "tls", "parentRefs"})
 _ROUTE = frozenset({"kind", "match", "priority", "services", "middlewares", "syntax", "observability"})
 _PROVIDER = "kubernetescrd"
+_MAX_NAME = 63 + 1 + 253
+"""Characters of a namespace, a hyphen and a name (RFC 1123, as Kubernetes reads it)."""
+
 _ANNOTATION = "traefik.ingress.kubernetes.io/router.middlewares"
 
 _Found = dict[tuple[tuple[str, ...], tuple[str, ...]], list[ApiRoute]]
@@ -164,7 +167,7 @@ def _key(seen: Cluster, name: str) -> Key | None:
     if not at:
         namespace, _, own = name.partition("/")
         return namespace, own
-    if provider != _PROVIDER:
+    if provider != _PROVIDER or len(bare) > _MAX_NAME:
         return None
     # A hyphen may be a part of either name: one that could be two middlewares is none.
     parts = [(bare[:cut], bare[cut + 1 :]) for cut, sign in enumerate(bare) if sign == "-"]
