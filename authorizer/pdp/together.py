@@ -11,7 +11,7 @@ from authorizer.model import Identity, Reason, assignee_token
 from authorizer.pdp.recent import Recent
 from authorizer.reasons import reason
 
-MOST = 4096
+MOST = 1024
 Joined = Recent[tuple[int, int], tuple[Identity, Identity, Identity | Reason]]
 """INVARIANT: an entry holds the two identities of its key, whose numbers could become others' otherwise."""
 
