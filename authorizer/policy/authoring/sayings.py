@@ -149,7 +149,8 @@ def _add_memberships(
     given, taken = _meant(estate)
     by_rule = any(rule_of(leaf.field) for policy in estate.policies for _, leaf in comparisons(policy.condition))
     by_rule = by_rule or any(one.decider is not None for one in estate.applications.values())
-    giving, taking = ({token.partition(":")[0] for token in tokens} & _MEMBERS for tokens in (given, taken))
+    told_by = (_MEMBERS if by_rule else {token.partition(":")[0] for token in tokens} for tokens in (given, taken))
+    giving, taking = (kinds & _MEMBERS for kinds in told_by)
     for subject in subjects:
         member = memberships.get(subject, {})
         said.grants.update((f"{subject}: {kind} as tokens say", "") for kind in giving - member.keys())
