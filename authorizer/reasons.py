@@ -65,6 +65,7 @@ _HEADER = _family(
         "header_underscore": "a managed header is spelled with underscores",
         "header_reserved": "the request has a header that policies set, which the gateway would pass on",
         "header_hop_by_hop": "the Connection header names a managed header or the credential",
+        "header_upgrade": "the request asks to go on in HTTP/2, past the gateway",
         "header_not_text": "a header that the decision reads is not text",
         "header_limit": "the request has too many or too large headers",
         "header_malformed": "a header name or value is malformed",

@@ -65,6 +65,8 @@ frontend gateway
     http-request deny deny_status 413 if {{ req.body_size gt 1048576 }}
     # What a client may not say of itself.
 {cleaned}    http-request del-header x-forwarded-client-cert
+    # In another protocol than WebSocket (h2c) requests would pass that nobody is asked about.
+    http-request del-header upgrade if {{ req.hdr_cnt(upgrade) gt 1 }} || !{{ req.hdr(upgrade) -i websocket }}
     # A Lua action that fails lets HAProxy go on: only what it set says yes.
     http-request set-var(txn.authorized) bool(false)
     http-request lua.authorizer

@@ -44,6 +44,9 @@ OVERRIDE_HEADERS = frozenset(
 )
 _LONG_NAMES = 1024  # of all headers together; longer ones are not remembered
 _ANSWERED_401 = frozenset({"authorization", "dpop"})  # a repeat is the credential's own refusal
+# An API that takes the upgrade (RFC 9113 has dropped it) speaks HTTP/2 through a gateway that sees nothing but a tunnel:
+# about the requests in it nobody is asked.
+_HTTP2 = frozenset({"h2c", "h2"})
 _PSEUDO = frozenset({":method", ":path", ":scheme", ":authority", ":protocol"})
 
 # RFC 3986: pchar without ';' and escapes, which the slow road judges.
@@ -190,6 +193,7 @@ def check_headers(request: Request, managed: frozenset[str]) -> Reason | None:
         and "\n" not in content
         and "\r" not in content
         and "\0" not in content
+        and "upgrade" not in headers
     ):
         return None
     return _check_headers(headers, values, managed)
@@ -228,6 +232,8 @@ def _check_headers(headers: Headers, values: list[str], managed: frozenset[str])
         return reason("header_malformed")
     if len(values) != count and (code := _repeated(headers)):
         return reason(code)
+    if any(option.strip(" \t").lower() in _HTTP2 for line in headers.get("upgrade", ()) for option in line.split(",")):
+        return reason("header_upgrade")
     if "_" in names or len(values) != count or "connection" in headers:
         code = clash(headers, managed)
         return reason(code) if code else None

@@ -258,6 +258,8 @@ def test_header_limits(count, size, expected):
         ({"connection": ("keep-alive",)}, ""),
         ({"connection": ("close", "te,\tX_Auth-Subject")}, "header_hop_by_hop"),
         ({"connection": ("authorization",)}, "header_hop_by_hop"),
+        ({"upgrade": ("h2c",)}, "header_upgrade"),
+        ({"connection": ("upgrade",), "upgrade": ("websocket", "foo,\tH2C")}, "header_upgrade"),
         ({"authorization": ("a", "b")}, ""),  # the credential's own refusal, a 401
     ],
 )
