@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from authorizer.directory import Reading, Watch
 from authorizer.errors import AuthorizerError, ControlPlaneError, DocumentError, KeyMaterialError, Problem
 from authorizer.jose.jwk import VerifyKey, read_pem
 from authorizer.model import KINDS, Kind
-from authorizer.pdp.sources import compile_documents
+from authorizer.pdp.sources import Sources, compile_documents
 from authorizer.service import Authorizer
 from authorizer.settings import ControlPlane, Settings
 from authorizer.telemetry.metrics import Metrics
@@ -38,13 +38,19 @@ async def first_reading(watch: Watch) -> Reading:
         await asyncio.sleep(LOOK_SECONDS / 5)
 
 
+def _compiled(files: Mapping[str, bytes]) -> tuple[Sources, Mapping[str, str]]:
+    """Compile files, and name what came of them. Raises DocumentError. Data may be large: nothing of it on the loop."""
+    sources = compile_documents(files)
+    documents = sources.documents()
+    return sources, {kind: bundle.revision_of(kind, documents[kind]) for kind in KINDS}
+
+
 async def take(reading: Reading, activation: Activation) -> tuple[Problem, ...]:
     """Compile what was read and put it in force; return the warnings. Raises AuthorizerError: nothing has changed."""
     if reading.problems:
         raise DocumentError(reading.problems)
-    sources = await asyncio.to_thread(compile_documents, reading.files)
-    documents = sources.documents()
-    await activation.put(documents, {kind: bundle.revision_of(kind, documents[kind]) for kind in KINDS})
+    sources, revisions = await asyncio.to_thread(_compiled, reading.files)
+    await activation.put(sources.documents(), revisions)
     snapshot = activation.snapshot
     routes = snapshot.program.routes
     log.info(

@@ -251,7 +251,7 @@ def build(args: argparse.Namespace, signer: Signer, serial: int) -> int:
     if not args.entrypoint:
         hint = "name what is asked, such as --entrypoint acme/allow"
         raise DocumentError([Problem("AZ200", "Rego is built for entrypoints", Place(args.paths[0]), hint)])
-    plan = compile_modules(modules, entrypoints=args.entrypoint, data_paths=list(_paths(data)))
+    plan = compile_modules(modules, entrypoints=args.entrypoint, data=data)
     compile_plan(read(plan))  # what cannot be loaded is not built
     texts = _texts(args.paths, inside=True)
     files = {"plan.json": orjson.dumps(plan), "data.json": orjson.dumps(data)}
@@ -269,15 +269,6 @@ def build(args: argparse.Namespace, signer: Signer, serial: int) -> int:
     path.write_bytes(archive.pack(files))
     print(f"{path}  serial {serial}  revision {digest[:16]}  key {signer.key_id}")
     return 0
-
-
-def _paths(data: Mapping[str, Any], above: tuple[str, ...] = ()) -> Sequence[tuple[str, ...]]:
-    """Return the paths of the values of an object, down to those that are no objects."""
-    found: list[tuple[str, ...]] = []
-    for name, value in data.items():
-        path = (*above, name)
-        found.extend(_paths(value, path) if isinstance(value, dict) and value else [path])
-    return found
 
 
 def tell(args: argparse.Namespace) -> int:

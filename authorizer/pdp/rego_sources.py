@@ -9,6 +9,7 @@ from typing import Any
 
 from authorizer.bundle import archive
 from authorizer.errors import BundleError, Place, Problem
+from authorizer.memory import uncollected
 from authorizer.pdp import rego_manifest
 from authorizer.policy.pbac.declared import Decider, Estate
 from authorizer.policy.pbac.form import RULE
@@ -49,13 +50,12 @@ def compile_rego(files: Mapping[str, bytes], estate: Estate | None) -> tuple[Pla
         ]
     if modules and not problems:
         try:
-            paths = list(_paths(data))
             if asked:
-                plan = compile_modules(modules, entrypoints=sorted(asked), data_paths=paths)
+                plan = compile_modules(modules, entrypoints=sorted(asked), data=data)
                 compile_plan(read(plan))
                 plans[""] = {"plan": plan} | ({"data": data} if data else {})
             else:
-                check_modules(modules, data_paths=paths)
+                check_modules(modules, data=data)
         except RegoError as error:
             problems += error.problems
         except BundleError as error:
@@ -77,7 +77,8 @@ def read_beside(files: Mapping[str, bytes]) -> tuple[list[Module], dict[str, Any
     problems: list[Problem] = []
     modules = _modules(files, problems)
     root = len(_root(files))
-    data = _data({name[root:]: (name, content) for name, content in files.items()}, problems)
+    with uncollected():  # INVARIANT: nothing but JSON is made here, which has no cycles
+        data = _data({name[root:]: (name, content) for name, content in files.items()}, problems)
     return modules, data, problems
 
 
@@ -200,12 +201,3 @@ def _object(content: bytes, name: str, problems: list[Problem]) -> dict[str, Any
         problems.append(Problem("AZ215", "not a JSON object", Place(name)))
         return {}
     return value
-
-
-def _paths(data: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterable[tuple[str, ...]]:
-    for name, value in data.items():
-        path = (*above, name)
-        if isinstance(value, dict) and value:
-            yield from _paths(value, path)
-        else:
-            yield path

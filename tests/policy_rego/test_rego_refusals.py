@@ -119,7 +119,7 @@ def test_packages_and_rules_conflict_across_files():
 
 def test_given_data_and_rules_conflict():
     with pytest.raises(RegoError) as caught:
-        compile_modules([parse("package a\nb := 1", "x.rego")], data_paths=[("a", "b")])
+        compile_modules([parse("package a\nb := 1", "x.rego")], data={"a": {"b": {"c": 1}}})
     assert [one.code for one in caught.value.problems] == ["G205"]
 
 

@@ -33,8 +33,8 @@ class Checked(Struct, frozen=True):
     tree: RuleTree
 
 
-def check_modules(modules: Sequence[Module], *, data_paths: Sequence[tuple[str, ...]] = ()) -> Checked:
-    """Resolve, check and rewrite modules. ``data_paths`` are documents that no rule may make too.
+def check_modules(modules: Sequence[Module], *, data: Mapping[str, Any] | None = None) -> Checked:
+    """Resolve, check and rewrite modules. ``data`` are documents that no rule may make too.
 
     Raises RegoError with the problems of the first pass that found any.
     """
@@ -54,7 +54,7 @@ def check_modules(modules: Sequence[Module], *, data_paths: Sequence[tuple[str, 
         flat.append((index, Flattener(numbers, findings[index], tree.is_function, tree.is_rule).rule(rule)))
     tree = RuleTree(modules, flat)
     tree.conflicts(findings)
-    tree.given(data_paths, findings)
+    tree.given(data or {}, findings)
     for index, rule in flat:
         for branch in (rule, *rule.elses):
             tree.check_calls(branch.body, findings[index], modules[index].version)
@@ -83,14 +83,14 @@ def compile_modules(
     *,
     entrypoints: Sequence[str] = (),
     queries: Mapping[str, Body] | None = None,
-    data_paths: Sequence[tuple[str, ...]] = (),
+    data: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the plan of modules, as ``policy.plan.read`` takes it and as OPA writes it to ``plan.json``.
 
     ``entrypoints`` are paths such as ``acme/allow``, whose result is ``{"result": value}``; ``queries`` are bodies by
     the name of their plan, whose results hold the variables. Raises RegoError.
     """
-    return plan_modules(check_modules(modules, data_paths=data_paths), entrypoints, queries or {})
+    return plan_modules(check_modules(modules, data=data), entrypoints, queries or {})
 
 
 def plan_modules(

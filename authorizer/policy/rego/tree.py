@@ -3,7 +3,8 @@
 A rule stands at the part of its path before the first variable: ``p.q[x].r`` at ``p.q``.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from authorizer.policy.plan.builtins.signatures import SIGNATURES
 from authorizer.policy.rego.problems import Findings
@@ -159,14 +160,19 @@ class RuleTree:
         if whole and node.packages and not inside:
             findings[number].add("G401", f"rule {name} conflicts with package {node.packages[0]}", first.at)
 
-    def given(self, paths: Iterable[tuple[str, ...]], findings: Sequence[Findings]) -> None:
+    def given(self, data: Mapping[str, Any], findings: Sequence[Findings]) -> None:
         """Note rules that make a document which is given."""
-        for path in paths:
-            node: _Node | None = self._root
-            for step in path:
-                node = node.children.get(("package", step)) if node else None
-            for number, rule in node.rules[:1] if node else ():
-                findings[number].add("G205", f"{name_of(rule)} is given as data too", rule.at, "rename one of them")
+        waiting: list[tuple[_Node, Mapping[str, Any]]] = [(self._root, data)]
+        while waiting:
+            node, document = waiting.pop()
+            for key, below in node.children.items():
+                step = key[1] if isinstance(key, tuple) and key[0] == "package" else None
+                if not isinstance(step, str) or step not in document:
+                    continue
+                for number, rule in below.rules[:1]:
+                    findings[number].add("G205", f"{name_of(rule)} is given as data too", rule.at, "rename one of them")
+                if isinstance(document[step], dict):
+                    waiting.append((below, document[step]))
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
