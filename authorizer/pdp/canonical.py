@@ -44,7 +44,7 @@ OVERRIDE_HEADERS = frozenset(
 )
 _LONG_NAMES = 1024  # of all headers together; longer ones are not remembered
 _ANSWERED_401 = frozenset({"authorization", "dpop"})  # a repeat is the credential's own refusal
-# An API that takes the upgrade (RFC 9113 has dropped it) speaks HTTP/2 through a gateway that sees nothing but a tunnel:
+# An API that takes the upgrade (RFC 9113 has dropped it) speaks HTTP/2 through a gateway that sees but a tunnel:
 # about the requests in it nobody is asked.
 _HTTP2 = frozenset({"h2c", "h2"})
 _PSEUDO = frozenset({":method", ":path", ":scheme", ":authority", ":protocol"})
