@@ -9,7 +9,6 @@ from typing import Any
 
 from authorizer.bundle import archive
 from authorizer.errors import BundleError, Place, Problem
-from authorizer.memory import uncollected
 from authorizer.pdp import rego_manifest
 from authorizer.policy.pbac.declared import Decider, Estate
 from authorizer.policy.pbac.form import RULE
@@ -77,8 +76,7 @@ def read_beside(files: Mapping[str, bytes]) -> tuple[list[Module], dict[str, Any
     problems: list[Problem] = []
     modules = _modules(files, problems)
     root = len(_root(files))
-    with uncollected():  # INVARIANT: nothing but JSON is made here, which has no cycles
-        data = _data({name[root:]: (name, content) for name, content in files.items()}, problems)
+    data = _data({name[root:]: (name, content) for name, content in files.items()}, problems)
     return modules, data, problems
 
 
