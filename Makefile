@@ -43,7 +43,7 @@ interop: $(READY)
 interop-kubernetes: $(READY)
 	.ci/kubernetes/build
 	.ci/deploy-tools/build "$(BIN)/python"
-	$(BIN)/python -m pytest -m interop_kubernetes $(ARGS)
+	$(BIN)/python -m pytest -m interop_kubernetes -n 2 --dist loadfile $(ARGS)
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.http2.fuzz $(FRAMES) $(SEED)
