@@ -55,6 +55,21 @@ async def test_every_gateway_gets_the_same_decisions(name: str, children: Childr
     assert not wrong, "\n".join(wrong)
 
 
+# Not Traefik: it goes on in HTTP/2 itself, and asks about each request in it.
+@pytest.mark.parametrize("name", marked("envoy", "envoy-http", "envoy-printed", "nginx", "caddy", "haproxy"))
+@pytest.mark.parametrize("upgrade", [["h2c"], ["websocket, h2c"], ["websocket", "h2c"]])
+async def test_no_api_is_asked_to_go_on_in_http2_past_the_gateway(
+    name: str, upgrade: list[str], children: Children, api: Api, tmp_path: Path
+) -> None:
+    authorizer, tokens = shop(tmp_path)
+    async with open_doors(authorizer) as doors:
+        url = await start(name, children, tmp_path, doors.grpc, doors.http, api.address)
+        headers = [("Authorization", f"Bearer {tokens['alice']}"), ("Connection", "Upgrade, HTTP2-Settings")]
+        headers += [("HTTP2-Settings", "AAMAAABkAAQAAP__"), *(("Upgrade", value) for value in upgrade)]
+        await send(url, "GET", "/orders/17", headers, host="localhost")
+    assert [seen["upgrade"] for _, _, seen in api.seen if "h2c" in seen.get("upgrade", "").lower()] == []
+
+
 @pytest.mark.interop
 @pytest.mark.parametrize(
     ("connection", "upgraded"), [(["Upgrade"], True), (["keep-alive", "x-a,uPgRaDe"], True), (["x-upgrade"], False)]
