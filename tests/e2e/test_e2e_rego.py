@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from authorizer.demo.processes import Children
 from authorizer.gateways.envoy import Check
 from authorizer.service import Authorizer
 from tests.e2e.shop import snapshot
-from tests.e2e.world import Api, envoy, open_doors, send
+from tests.e2e.world import Api, connection_manager, envoy, open_doors, send
 
 CHECKS = Path(__file__).parents[3] / "shared/checks/ext-authz/opa-envoy-checks.json"
 
@@ -89,6 +90,41 @@ def token(role: str, name: str) -> str:
     head = json.dumps({"alg": "HS256", "typ": "JWT"}).encode()
     signed = f"{part(head)}.{part(json.dumps(claims).encode())}"
     return f"{signed}.{part(hmac.digest(b'secret', signed.encode(), hashlib.sha256))}"
+
+
+METADATA = """package envoy.authz
+import input.attributes.request.http as http
+allow := {
+    "allowed": http.path == "/open",
+    "http_status": 418,
+    "dynamic_metadata": {"who": "ann", "n": 7, "deep": {"list": [1.5, true, null], "text": "<&>"}},
+}
+"""
+
+
+def showing(config: dict[str, Any]) -> None:
+    """Tell the metadata of the check in the answer."""
+    manager = connection_manager(config)
+    names = {"who": "who", "n": "n", "deep": "deep", "list": "deep:list", "none": "none"}
+    manager["route_config"]["response_headers_to_add"] = [
+        {
+            "header": {"key": f"x-told-{name}", "value": f"%DYNAMIC_METADATA(envoy.filters.http.ext_authz:{path})%"},
+            "keep_empty_value": True,
+        }
+        for name, path in names.items()
+    ]
+
+
+async def test_envoy_has_the_metadata_of_a_rule(children: Children, api: Api, tmp_path: Path):
+    async with open_doors(authorizer(METADATA, "envoy/authz/allow")) as doors:
+        gateway = await envoy(children, tmp_path, Check(address=doors.grpc), api.address, showing)
+        for path, status in (("/open", 200), ("/closed", 418)):
+            reply = await send(gateway.url, "GET", path, [], b"")
+            told = {name: reply.headers.get(f"x-told-{name}") for name in ("who", "n", "deep", "list", "none")}
+            assert (reply.status, told["who"], told["n"]) == (status, "ann", "7"), told
+            assert json.loads(told["deep"]) == {"list": [1.5, True, None], "text": "<&>"}
+            assert json.loads(told["list"]) == [1.5, True, None]
+            assert told["none"] in {"", "-", None}
 
 
 async def test_the_quick_start_of_opa_envoy(children: Children, api: Api, tmp_path: Path):
