@@ -36,6 +36,12 @@ def context():
     return Context(1, lambda size: b"1" * size)
 
 
+def test_cases_named_by_a_variable_do_not_pass():
+    text = 'package a\ntest_cases[name] if { some name, x in {"one": 1, "two": 2}; x == 1 }'
+    (outcome,) = testing.run([parse(text, "a.rego")], context).failed
+    assert outcome.name == "data.a.test_cases"
+
+
 def test_tests_pass_fail_and_are_skipped():
     report = testing.run([parse(POLICY, "acme.rego")], context)
     assert [(one.name, str(one.place), one.failure, one.skipped) for one in report.outcomes] == [

@@ -11,7 +11,7 @@ from authorizer.policy.plan.values import UNDEFINED
 from authorizer.policy.rego.compile import Checked, check_modules, plan_modules
 from authorizer.policy.rego.syntax import At, Expr, Module, Rule
 from authorizer.policy.rego.tracing import HEARD, Tracer
-from authorizer.policy.rego.tree import name_of, walk
+from authorizer.policy.rego.tree import is_whole, name_of, walk
 
 _SKIPPED = "todo_"
 
@@ -74,6 +74,8 @@ def run(
 ) -> Report:
     """Run all tests of modules; a test passes where its rule has a value and that is not false.
 
+    A rule such as ``test_cases[name]`` never passes: it has a value when only some of its cases hold.
+
     ``context`` makes the surroundings of one evaluation. Raises RegoError, PlanError.
     """
     checked = check_modules(modules)
@@ -106,6 +108,8 @@ def run(
                 failure = "it has no value"
             elif results[0]["result"] is False:
                 failure = "it is false"
+            elif not is_whole(rule):
+                failure = "of cases named by a variable those that fail are not told: write `every`, or a rule for each"
         if tracer is not None:
             held |= {id(event.expr) for event in tracer.events(heard) if event.held}
         outcomes.append(Outcome(name, place, failure))
@@ -122,12 +126,14 @@ def _is_skipped(rule: Rule) -> bool:
 
 
 def _tests(checked: Checked) -> dict[str, tuple[str, Rule]]:
-    """Return the tests by path, each with its file; of several rules of one name the first stands for all."""
+    """Return the tests by path, each with its file; of several rules of one name one stands for all."""
     found: dict[str, tuple[str, Rule]] = {}
     for module, rules in zip(checked.modules, checked.rules, strict=True):
         for rule in rules:
             if _is_test(rule):
-                found.setdefault(name_of(rule).removeprefix("data.").replace(".", "/"), (module.file, rule))
+                path = name_of(rule).removeprefix("data.").replace(".", "/")
+                if path not in found or not is_whole(rule):
+                    found[path] = (module.file, rule)
     return found
 
 
