@@ -24,7 +24,7 @@ from tests.bench import world as estate
 from tests.bench.report import Row, higher_is_better, lower_is_better
 from tests.bench.servers import FLOOR
 
-ROUNDS = 3
+ROUNDS = 5
 _TYPE = "type.googleapis.com/envoy."
 _PROTOCOLS = "extensions.upstreams.http.v3.HttpProtocolOptions"
 Figures = dict[str, float]
