@@ -31,7 +31,7 @@ from tests.forge.proofs import sign_proof, thumbprint_of
 
 NOW = 1_800_000_000
 ISSUER = "https://login.example"
-ROUNDS, TIMES = 5, 400
+ROUNDS, TIMES = 25, 80
 KEY, KEY_ID, KEY_HASH = make(bytes(range(42)), bytes(32))
 
 POLICIES = f"""
