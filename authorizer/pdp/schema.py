@@ -16,6 +16,7 @@ from authorizer.policy.pbac import (
     declared,
     eligibility,
     emit,
+    form,
     policies,
     rego,
     routes,
@@ -171,8 +172,8 @@ def _http() -> Schema:
         "right": _TEXT,
         "resource": {"type": "object", "additionalProperties": {"anyOf": [_TEXT, _named(_TEXT)]}},
         "trust": _words(["acted_on"]),
-        "on_miss": _words(routes.MISSES),
-        "mode": _words(routes.MODES),
+        "on_miss": _words(form.MISSES),
+        "mode": _words(form.MODES),
     }
     route = _object({**_keys(routes.ROUTE_KEYS, shapes), **_rule_of_route(nested=False)["properties"]})
     return _object(
@@ -180,10 +181,10 @@ def _http() -> Schema:
             "hosts": _TEXTS,
             "routes": _named({"anyOf": [route, {"type": "null"}, _words(rules.EVERYBODY)]}),
             "accept": _listed(_words(ACCEPTABLE)),
-            "unmapped": _words(routes.UNMAPPED),
+            "unmapped": _words(form.UNMAPPED),
             "issuers": _TEXTS,
-            "credentials": _words(routes.CREDENTIALS),
-            "client_by": _words(routes.CLIENT_BY),
+            "credentials": _words(form.CREDENTIALS),
+            "client_by": _words(form.CLIENT_BY),
         },
         ["hosts"],
     )

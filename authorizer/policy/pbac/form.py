@@ -11,6 +11,13 @@ from msgspec import Struct, field
 
 FORMAT = 2
 
+# The words that members may be; documents are checked by the same.
+CLIENT_BY = ("token", "api_key", "certificate")
+CREDENTIALS = ("forward", "strip")
+MISSES = ("unknown", "deny")
+MODES = ("decide", "filter")
+UNMAPPED = ("deny", "observe", "allow")
+
 RULE = "rego:"
 """Begins the name of the attribute of the moment that is what a Rego rule says; no field has a colon in its name."""
 

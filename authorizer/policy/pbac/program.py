@@ -10,7 +10,20 @@ from authorizer.errors import DocumentError, Place, Problem
 from authorizer.model import Identity
 from authorizer.policy.pbac.decide import decide, read
 from authorizer.policy.pbac.emitting import FILTER, kinds_of
-from authorizer.policy.pbac.form import FORMAT, RULE, ApplicationForm, DeciderForm, Form, RouteForm, lookup_table
+from authorizer.policy.pbac.form import (
+    CLIENT_BY,
+    CREDENTIALS,
+    FORMAT,
+    MISSES,
+    MODES,
+    RULE,
+    UNMAPPED,
+    ApplicationForm,
+    DeciderForm,
+    Form,
+    RouteForm,
+    lookup_table,
+)
 from authorizer.policy.pbac.gather import Gathered
 from authorizer.policy.pbac.index import WIDE, leaves
 from authorizer.policy.pbac.lasting import lasts, looks_at
@@ -188,15 +201,13 @@ def load(compiled: Mapping[str, Any]) -> Program:
     for route in routes:
         if route.mode == "filter":
             upstream[route.application] |= {FILTER}
-    words = ("deny", "observe", "allow")
-    unmapped = {name: _one_of(one.unmapped, words) for name, one in form.applications.items()}
+    unmapped = {name: _one_of(one.unmapped, UNMAPPED) for name, one in form.applications.items()}
     issuers = {name: frozenset(one.issuers) for name, one in form.applications.items() if one.issuers}
     stripped = frozenset(
-        name for name, one in form.applications.items() if _one_of(one.credentials, ("forward", "strip")) == "strip"
+        name for name, one in form.applications.items() if _one_of(one.credentials, CREDENTIALS) == "strip"
     )
     deciders = {name: one.decider for name, one in form.applications.items() if one.decider is not None}
-    words = ("token", "api_key", "certificate")
-    client_by = {name: _one_of(one.client_by, words) for name, one in form.applications.items()}
+    client_by = {name: _one_of(one.client_by, CLIENT_BY) for name, one in form.applications.items()}
     return Program(
         routes,
         _zone(form.zone),
@@ -293,8 +304,8 @@ def _route(index: int, route: RouteForm, applications: Mapping[str, ApplicationF
         lookup_table=lookup_table(route.application, right.on),
         accepts=frozenset(route.accepts),
         place=route.place,
-        on_miss=_one_of(route.on_miss, ("unknown", "deny")),
-        mode=_one_of(route.mode, ("decide", "filter")),
+        on_miss=_one_of(route.on_miss, MISSES),
+        mode=_one_of(route.mode, MODES),
         scopes=tuple(right.scopes),
     )
 

@@ -9,6 +9,7 @@ from authorizer.errors import Place
 from authorizer.grammar import TOKEN
 from authorizer.policy.documents import MapNode, Node, Scalar
 from authorizer.policy.pbac.declared import Application, Field, Right, Route, Source
+from authorizer.policy.pbac.form import CLIENT_BY, CREDENTIALS, MISSES, MODES, UNMAPPED
 from authorizer.policy.pbac.rules import EVERYBODY, WORDS
 from authorizer.policy.pbac.types import converter
 from authorizer.policy.reading import Findings
@@ -42,13 +43,8 @@ class Http(Struct, frozen=True):
     client_by: str = "token"
 
 
-CLIENT_BY = ("token", "api_key", "certificate")
 HTTP_KEYS = ("hosts", "routes", "accept", "unmapped", "issuers", "credentials", "client_by")
-CREDENTIALS = ("forward", "strip")
-UNMAPPED = ("deny", "observe", "allow")
-MISSES = ("unknown", "deny")
 ROUTE_KEYS = ("right", "resource", "trust", "on_miss", "mode")
-MODES = ("decide", "filter")
 FindField = Callable[[str, Place], Field | None]
 
 
