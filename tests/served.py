@@ -10,9 +10,9 @@ from aiohttp import web
 async def served(
     answer: Callable[[web.Request], Awaitable[web.StreamResponse]], path: str = "/{any:.*}"
 ) -> AsyncIterator[str]:
-    """Answer GET requests for ``path``; what is yielded is the URL of the host."""
+    """Answer requests for ``path``; what is yielded is the URL of the host."""
     app = web.Application()
-    app.router.add_get(path, answer)
+    app.router.add_route("*", path, answer)
     runner = web.AppRunner(app)
     await runner.setup()
     try:

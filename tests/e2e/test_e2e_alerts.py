@@ -32,6 +32,7 @@ from tests.doors.test_native_tls import Authority
 from tests.e2e.fleet import ASKED, Serving, serving, until
 from tests.e2e.prometheus import RULES, Prometheus
 from tests.e2e.world import Api, connection_manager, envoy, listening, needed
+from tests.served import served
 from tests.upstream_idp.provider import Provider, running
 
 pytestmark = pytest.mark.interop
@@ -90,7 +91,7 @@ class Estate:
         self.stack.push_async_callback(self.sink_down.aclose)
         self.provider = await self.provider_down.enter_async_context(running())
         self.provider.rotate("first")
-        sink = await self.sink_down.enter_async_context(log_server())
+        sink = await self.sink_down.enter_async_context(served(take))
         (self.home / "policies").mkdir()
         self.publish(OPEN)
         (self.home / "policies" / "issuers.yaml").write_text(ISSUERS.replace("URL", self.provider.url))
@@ -186,19 +187,9 @@ async def ask_on(address: str, pause: float, *tokens: str) -> None:
             await asyncio.sleep(pause)
 
 
-@contextlib.asynccontextmanager
-async def log_server() -> AsyncIterator[str]:
-    async def take(request: web.BaseRequest) -> web.Response:
-        await request.read()
-        return web.Response()
-
-    runner = web.ServerRunner(web.Server(take))
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+async def take(request: web.BaseRequest) -> web.Response:
+    await request.read()
+    return web.Response()
 
 
 @pytest.fixture
