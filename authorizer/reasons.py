@@ -127,6 +127,7 @@ _CREDENTIAL = {
         "invalid_proof",
         401,
         {
+            "proof_scheme": "the token is bound to a key: it takes the scheme DPoP, and a proof",
             "proof_missing": "the token is bound to a key, and no proof of that key was sent",
             "proof_repeated": "more than one proof was sent",
             "proof_malformed": "the proof is malformed",

@@ -19,7 +19,7 @@ from authorizer.pdp.together import conflict, join
 from authorizer.reasons import reason
 
 _REPEATED = reason("credential_repeated")
-_SCHEME = reason("credential_scheme")
+_SCHEME = reason("proof_scheme")
 _UNBOUND = reason("token_not_bound")
 _REPLAYED = reason("proof_replayed")
 _STORE = reason("proof_store")

@@ -10,7 +10,7 @@ from authorizer.model import Reason, StepUp
 
 _UNSAFE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 # Nothing usable was presented, so there is no token to call invalid (RFC 6750 3.1, last paragraph).
-_PROOF_ERRORS = {"proof_nonce": "use_dpop_nonce", "proof_key": "invalid_token"}
+_PROOF_ERRORS = {"proof_nonce": "use_dpop_nonce", "proof_key": "invalid_token", "proof_scheme": "invalid_token"}
 _WITHOUT_ERROR = frozenset({"no_credential", "credential_scheme"})
 
 

@@ -143,7 +143,7 @@ async def test_tokens_of_every_kind(login: Login) -> None:
     proof = login.proof("GET", f"https://{HOST}/read", ath=token_hash(bound))
     assert await login.ask(f"DPoP {bound}", DPoP=proof) == (200, "allowed")
     assert await login.ask(f"DPoP {bound}", DPoP=proof) == (401, "proof_replayed")
-    assert await login.ask(f"Bearer {bound}") == (401, "credential_scheme")
+    assert await login.ask(f"Bearer {bound}") == (401, "proof_scheme")
 
     der = login.made.certificates["client"]
     certified = await login.token("certified", **{"x-client-cert": b64encode(der).decode()})

@@ -166,7 +166,7 @@ async def test_a_bound_token_keeps_its_bond():
         prover = sign.generate("ES256")
         theirs = it.token("partner", cnf={"jkt": thumbprint_of(prover)})
         it.answer(theirs, it.token("main", scope="read"))
-        assert await it.code(theirs) == "credential_scheme"
+        assert await it.code(theirs) == "proof_scheme"
         assert (await it.ask(f"DPoP {theirs}")).reason.code == "proof_missing"
         claims = {"jti": "1", "htm": "GET", "htu": "https://api.example/read", "iat": int(NOW)}
         proof = sign_proof(prover, claims | {"ath": token_hash(theirs)})
