@@ -1,18 +1,20 @@
-// An OpenID provider for the tests: node provider.js CONFIGURATION, which is {port, jwks, partner}. POST /rotate takes a
-// new jwks. Tokens that are signed by a key of partner are exchanged (RFC 8693).
+// An OpenID provider for the tests: node provider.js CONFIGURATION, which is {port, jwks, partner, broker}. POST /rotate
+// takes a new jwks. Tokens that are signed by a key of partner are exchanged (RFC 8693) for the client that has those of
+// broker.
 // The client certificate that a TLS listener would have seen is told by the header x-client-cert, in base64 of its DER.
 import http from "node:http";
 import { X509Certificate } from "node:crypto";
 import { createLocalJWKSet, jwtVerify } from "jose";
 import { Provider, errors } from "oidc-provider";
 
-const { port, jwks, partner } = JSON.parse(process.argv[2]);
+const { port, jwks, partner, broker } = JSON.parse(process.argv[2]);
 const issuer = `http://127.0.0.1:${port}`;
 const quiet = { redirect_uris: [], response_types: [], id_token_signed_response_alg: "ES256" };
 const shared = { ...quiet, grant_types: ["client_credentials"], client_secret: "a-secret-of-a-client-for-tests-only" };
 
 const EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token";
+const signing = { token_endpoint_auth_method: "private_key_jwt", token_endpoint_auth_signing_alg: "ES256" };
 const resource = { scope: "read", audience: "api", accessTokenTTL: 600 };
 const signed = { accessTokenFormat: "jwt", jwt: { sign: { alg: "ES256" } } };
 
@@ -22,7 +24,8 @@ function handler(keys) {
     clients: [
       { ...shared, client_id: "app" },
       { ...shared, client_id: "certified", tls_client_certificate_bound_access_tokens: true },
-      { ...shared, client_id: "gateway", grant_types: ["client_credentials", EXCHANGE] },
+      { ...shared, client_id: "gateway" },
+      { ...quiet, client_id: "broker", grant_types: [EXCHANGE], ...signing, jwks: broker },
     ],
     features: {
       devInteractions: { enabled: false },

@@ -119,5 +119,5 @@ class Needs:
             ) from None
         return Client(
             id=told.id, method=told.method, session=session, secret=secret, key=key, algorithm=told.algorithm,
-            key_id=told.key_id or None,
+            key_id=told.key_id or None, audience=told.audience,
         )  # fmt: skip

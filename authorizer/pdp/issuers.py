@@ -10,7 +10,7 @@ from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.jose.jwk import read_key_set
 from authorizer.model import ASSIGNEE_KINDS
 from authorizer.pdp.tenants import each_issuer
-from authorizer.pdp.trust import DISCOVERY, FORMAT, Binding, clash, media_type
+from authorizer.pdp.trust import DISCOVERY, FORMAT, Binding, IntrospectedTokens, clash, media_type
 from authorizer.policy.documents import MapNode, Node, Scalar, locate, plain
 from authorizer.policy.pbac.types import FieldType
 from authorizer.policy.pbac.values import read_value
@@ -73,9 +73,9 @@ def compile_issuers(
                     f"the namespace {row['namespace']!r} overlaps the namespace {other!r} of another issuer",
                     "give each issuer a prefix of its own, such as 'partner/'; at most one may be empty",
                 )
-            if "introspection" in row and any("introspection" in earlier for earlier in rows):
-                why = "a second issuer with introspection: opaque tokens do not tell whose they are"
-                findings.error("T117", entry.key.place, why, "one issuer may have it")
+            if _reads_opaque(row) and any(map(_reads_opaque, rows)):
+                why = "a second issuer is asked about opaque tokens, which do not tell whose they are"
+                findings.error("T117", entry.key.place, why, "one issuer may be; of others: tokens: jwt")
             rows.append(row)
     return {"format": FORMAT, "issuers": rows}, findings.problems
 
@@ -226,10 +226,14 @@ def _introspection(name: str, body: MapNode, findings: Findings) -> dict[str, An
         "introspection": {
             "endpoint": _url(endpoint, "endpoint", findings) if endpoint is not None else "",
             "client": findings.text(client, "client"),
-            "tokens": findings.choice(node.get("tokens"), "tokens", ("opaque", "all"), "T116") or "opaque",
+            "tokens": findings.choice(node.get("tokens"), "tokens", get_args(IntrospectedTokens), "T116") or "opaque",
             "seconds": _seconds(node.get("seconds"), "seconds", 0, 3600, 30, findings),
         }
     }
+
+
+def _reads_opaque(row: dict[str, Any]) -> bool:
+    return "introspection" in row and row["introspection"]["tokens"] != "jwt"
 
 
 def _exchange(name: str, body: MapNode, findings: Findings) -> dict[str, Any]:

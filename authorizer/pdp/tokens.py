@@ -150,7 +150,7 @@ def verify(
         if not isinstance(verified, tuple):
             return verified
         issuer, claims, expires = verified
-        if opaque is None and issuer.introspection is not None and issuer.introspection.tokens == "all":
+        if opaque is None and issuer.introspection is not None and issuer.introspection.tokens != "opaque":
             told = _asked(token, issuer, learnt)
             if not isinstance(told, Told):
                 return told

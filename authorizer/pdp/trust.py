@@ -22,6 +22,7 @@ from authorizer.pdp.certificate_rules import CertificateRule
 FORMAT: Final = 1
 DISCOVERY: Final = "discovery"
 """In ``keys_from``: the issuer's own metadata say where its keys are."""
+IntrospectedTokens = Literal["opaque", "jwt", "all"]
 Binding = Literal["optional", "required"]
 """Whether an issuer's tokens must be bound to a key or certificate. A binding that is there counts always."""
 _HASH = re.compile(r"[0-9a-f]{64}").fullmatch
@@ -41,13 +42,13 @@ class Claims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Introspection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where an issuer tells whether a token is active (RFC 7662), and as which client of the settings it is asked.
 
-    ``tokens`` are those that it is asked about: ``opaque`` ones, or ``all``, those that verify by themselves too. An
-    answer counts for at most ``seconds``.
+    ``tokens`` are those that it is asked about: ``opaque`` ones, those that verify by themselves (``jwt``), or ``all``.
+    An answer counts for at most ``seconds``.
     """
 
     endpoint: str
     client: str
-    tokens: Literal["opaque", "all"] = "opaque"
+    tokens: IntrospectedTokens = "opaque"
     seconds: int = 30
 
 
@@ -198,7 +199,7 @@ def load(document: object) -> Trust:
     by_key = {key.id: key for key in whole.api_keys}
     if len(by_key) != len(whole.api_keys) or not all(_HASH(key.hash) for key in whole.api_keys):
         raise KeyMaterialError("AZ421", "two API keys have one id, or one has no hash")
-    opaque = [issuer for issuer in issuers.values() if issuer.introspection is not None]
+    opaque = [issuer for issuer in issuers.values() if issuer.introspection and issuer.introspection.tokens != "jwt"]
     if len(opaque) > 1:
         raise KeyMaterialError("AZ421", "several issuers have opaque tokens, which do not tell whose they are")
     return Trust(issuers, by_key, whole.certificates, opaque[0] if opaque else None, set())

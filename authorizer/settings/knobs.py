@@ -165,6 +165,7 @@ class ProviderClient(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     secret_file: Annotated[FilePath, Meta(description="file with the secret")] = ""
     key_file: Annotated[FilePath, Meta(description="PEM file of the private key, for assertions or for TLS")] = ""
     key_id: Annotated[str, Meta(description="`kid` of assertions")] = ""
+    audience: Annotated[str, Meta(description="`aud` of assertions; the address that is asked where empty")] = ""
     algorithm: Annotated[str, Meta(description="signature algorithm of assertions")] = "ES256"
     certificate_file: Annotated[FilePath, Meta(description="PEM file of the certificate chain, for TLS")] = ""
 

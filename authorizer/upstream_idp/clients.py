@@ -21,6 +21,7 @@ MAX_ANSWER = 64 * 1024
 class Client(Struct, frozen=True, kw_only=True):
     """One registration of ours. ``method`` is of RFC 7591's names; ``secret`` or ``key`` (PEM) as it needs them.
 
+    ``audience`` is what a provider calls itself in assertions, "" for the endpoint that is asked (RFC 7523 section 3).
     ``session`` brings the client certificate for ``tls_client_auth``.
     """
 
@@ -31,6 +32,7 @@ class Client(Struct, frozen=True, kw_only=True):
     key: bytes = b""
     algorithm: str = ""
     key_id: str | None = None
+    audience: str = ""
 
     def __repr__(self) -> str:
         return f"Client({self.id!r})"
@@ -78,8 +80,8 @@ class Clients(Struct, frozen=True, kw_only=True):
                 return {"client_id": client.id}, ""
         now = int(self.clock())
         claims = {
-            "iss": client.id, "sub": client.id, "aud": endpoint, "iat": now, "exp": now + _ASSERTION_SECONDS,
-            "jti": self.new_id(),
+            "iss": client.id, "sub": client.id, "aud": client.audience or endpoint, "iat": now,
+            "exp": now + _ASSERTION_SECONDS, "jti": self.new_id(),
         }  # fmt: skip
         assertion = sign(claims, client.key, client.algorithm, client.key_id)
         return {"client_id": client.id, "client_assertion_type": _ASSERTION, "client_assertion": assertion}, ""

@@ -46,9 +46,9 @@ issuers:
     audiences: [partner]
     algorithms: [ES256]
     jwks_file: partner.json
-    exchange: {endpoint: "ISSUER/token", client: gateway, audience: api, scopes: [read]}
+    exchange: {endpoint: "ISSUER/token", client: broker, audience: api, scopes: [read]}
 """
-PARTNER = sign.generate("ES256")
+PARTNER, BROKER = sign.generate("ES256"), sign.generate("ES256")
 pytestmark = pytest.mark.interop
 
 
@@ -109,14 +109,16 @@ async def login(children: Children, tmp_path: Path, keys: list[dict[str, Any]]) 
         pytest.skip("oidc-provider is not installed; .ci/oidc/build does it, with npm")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    partner = {"keys": [sign.public_jwk(PARTNER, "ES256", "partner")]}
-    told = json.dumps({"port": port, "jwks": {"keys": keys[:1]}, "partner": partner})
+    partner, broker = ({"keys": [sign.public_jwk(pem, "ES256", "partner")]} for pem in (PARTNER, BROKER))
+    told = json.dumps({"port": port, "jwks": {"keys": keys[:1]}, "partner": partner, "broker": broker})
     await children.start("provider", [node, CACHE / "provider.js", told], log=tmp_path / "provider.log")
     await listening(f"127.0.0.1:{port}")
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "a.yaml").write_text(POLICIES.replace("ISSUER", url))
     (tmp_path / "policies" / "partner.json").write_text(json.dumps(partner))
     (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "broker.pem").write_bytes(BROKER)
+    signing = {"id": "broker", "method": "private_key_jwt", "key_file": str(tmp_path / "broker.pem")}
     config = {
         "policies": str(tmp_path / "policies"),
         "state": str(tmp_path / "state"),
@@ -127,7 +129,10 @@ async def login(children: Children, tmp_path: Path, keys: list[dict[str, Any]]) 
         },
         "identity_providers": {
             "refresh_seconds": 5,
-            "clients": {"gateway": {"id": "gateway", "secret_file": str(tmp_path / "secret")}},
+            "clients": {
+                "gateway": {"id": "gateway", "secret_file": str(tmp_path / "secret")},
+                "broker": signing | {"audience": url},
+            },
         },
     }
     async with serving(tmp_path, config) as fleet, aiohttp.ClientSession(trust_env=False) as session:

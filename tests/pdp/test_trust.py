@@ -83,6 +83,9 @@ SECOND = """  other:
 """
 
 
+ASKED = "{endpoint: 'https://x.example/i', client: c, tokens: all}"
+
+
 @pytest.mark.parametrize(
     ("change", "code", "line", "words"),
     [
@@ -132,6 +135,12 @@ SECOND = """  other:
             7,
             "exchange",
         ),
+        (
+            ("    jwks:", f"    introspection: {ASKED.replace('all', 'jwts')}\n    jwks:"),
+            "T116",
+            7,
+            "did you mean 'jwt'?",
+        ),
         (("issuers:", "issuer:"), "AZ204", 2, "did you mean 'issuers'?"),
         (("issuers:", "issuer:"), "T105", 1, "needs 'issuers'"),
         (("  main:", SECOND + "  main:"), "T106", 8, "is already at dir/i.yaml:3:3"),
@@ -146,6 +155,30 @@ def test_problems(change: tuple[str, str], code: str, line: int, words: str) -> 
     found = [problem for problem in problems if problem.code == code and problem.place.line == line]
     assert found, problems
     assert any(words in str(problem) for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "opaque"),
+    [
+        ("all", "opaque", None),
+        ("opaque", "opaque", None),
+        ("jwt", "all", "other"),
+        ("opaque", "jwt", "main"),
+        ("jwt", "jwt", ""),
+    ],
+)
+def test_one_issuer_alone_is_asked_about_opaque_tokens(first: str, second: str, opaque: str | None) -> None:
+    entry = GOOD[GOOD.index("  main:") :]
+    other = entry.replace("main", "other").replace("idp", "idp2")
+    one, two = (f"    introspection: {ASKED.replace('all', tokens)}\n" for tokens in (first, second))
+    result, problems = compiled(f"{GOOD}{one}{other}    namespace: p/\n{two}")
+    assert [problem.code for problem in problems] == (["T117"] if opaque is None else [])
+    if opaque is None:
+        with pytest.raises(KeyMaterialError, match="AZ421"):
+            trust.load(result)
+    else:
+        found = trust.load(result).opaque
+        assert (found.name if found else "") == opaque
 
 
 @pytest.mark.parametrize(

@@ -60,13 +60,13 @@ class Provider:
 
 
 @contextlib.asynccontextmanager
-async def running():
+async def running(tls=None):
     provider = Provider()
     runner = web.ServerRunner(web.Server(provider.handle))
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    provider.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    provider.url = f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield provider
     finally:

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import itertools
+import ssl
 from base64 import b64decode
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from authorizer.jose import sign
+from authorizer.jose.encoding import read_object
 from authorizer.jose.jwk import read_key
 from authorizer.model import Identity, Reason
 from authorizer.pdp import facts, tokens
@@ -16,6 +19,7 @@ from authorizer.pdp.trust import Fetched, renewed
 from authorizer.upstream_idp.calls import open_session
 from authorizer.upstream_idp.clients import Client, Clients
 from authorizer.upstream_idp.introspection import Introspector
+from tests.doors.test_native_tls import LOOPBACK, Authority
 from tests.jose.verified import verified
 from tests.upstream_idp.provider import running, text, trusting
 
@@ -117,6 +121,27 @@ async def slow(_request):
     return web.Response()
 
 
+@pytest.mark.parametrize("kind", ["opaque", "jwt", "all"])
+async def test_which_tokens_are_asked_about(kind):
+    async with world(tokens_=kind) as it:
+        token = it.provider.token("one", NOW)
+        it.provider.tokens = {"opaque": GOOD}
+        found = [await it.judge(one) for one in ("opaque", token)]
+        opaque, signed = (one if isinstance(one, str) else one.subject for one in found)
+        assert opaque == ("token_malformed" if kind == "jwt" else "ann")
+        assert signed == ("ann" if kind == "opaque" else "token_inactive")
+
+
+async def test_any_number_of_issuers_is_asked_about_tokens_that_say_whose_they_are():
+    async with world(tokens_="jwt") as it, world(tokens_="jwt") as partner:
+        row = partner.trust.issuers[partner.provider.url]
+        it.trust = replace(it.trust, issuers={**it.trust.issuers, row.issuer: row})
+        for each in (it, partner):
+            token = each.provider.token("one", NOW)
+            assert await it.judge(token) == "token_inactive"
+            assert [form["token"] for form, _ in each.provider.asked] == [token]
+
+
 @pytest.mark.parametrize(
     "answer", [slow, text(b"", 500), text(b"", 302, location="/"), text(b"x" * 600_000), text(b"{")]
 )
@@ -160,8 +185,30 @@ async def test_an_assertion_signs_for_us():
         assert (await it.judge("opaque")).subject == "ann"
         form, auth = it.provider.asked[0]
         read = verified(form["client_assertion"], read_key(sign.public_jwk(pem, "ES256", "k")))
-        assert b'"sub":"us"' in read.payload
+        claims = read_object(read.payload)
+        assert (claims["iss"], claims["sub"], claims["aud"]) == ("us", "us", f"{it.provider.url}/introspect")
+        assert (claims["iat"], claims["exp"], claims["jti"]) == (int(NOW), int(NOW) + 60, "0")
         assert (auth, form["client_id"]) == ("", "us")
+    async with world(method="private_key_jwt", key=pem, algorithm="ES256", audience="https://login.example") as it:
+        await it.judge("opaque")
+        read = verified(it.provider.asked[0][0]["client_assertion"], read_key(sign.public_jwk(pem, "ES256")))
+        assert read_object(read.payload)["aud"] == "https://login.example"
+
+
+async def test_a_certificate_speaks_for_us(tmp_path):
+    authority = Authority(tmp_path, "authority")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.file))
+    tls.load_cert_chain(*authority.issue("server", LOOPBACK))
+    tls.verify_mode = ssl.CERT_REQUIRED
+    ours = tuple(map(str, authority.issue("us")))
+    async with running(tls) as provider:
+        provider.rotate("one")
+        provider.tokens["opaque"] = GOOD
+        for certificate, found in ((ours, "ann"), (None, "introspection_failed")):
+            async with open_session(str(authority.file), certificate) as session:
+                answer = await World(provider, session, method="tls_client_auth", secret="").judge("opaque")
+                assert (answer if isinstance(answer, str) else answer.subject) == found
+    assert provider.asked == [({"token": "opaque", "token_type_hint": "access_token", "client_id": "us"}, "")]
 
 
 async def test_a_secret_may_go_in_the_form():
