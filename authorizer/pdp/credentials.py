@@ -87,9 +87,11 @@ def _strange(scheme: str) -> Reason:
 def keys_of(request: Request, places: KeyPlaces) -> list[str]:
     """Return each API key that was sent, as it was sent."""
     found = list(request.headers.get(places.header, ())) if places.header else []
-    query = request.target.partition("?")[2] if places.parameter else ""
-    for pair in query.split("&") if query else ():
-        name, _, value = pair.partition("=")
-        if (unquote_plus(name) if "%" in name else name) == places.parameter:
-            found.append(value)
-    return found
+    return found + [value for _, value in keys_in_query(request.target, places.parameter)]
+
+
+def keys_in_query(target: str, parameter: str) -> list[tuple[str, str]]:
+    """Return (name as it is spelled, API key) of each query parameter that is called ``parameter``, "" for none."""
+    query = target.partition("?")[2] if parameter else ""
+    pairs = (pair.partition("=") for pair in query.split("&")) if query else ()
+    return [(name, value) for name, _, value in pairs if (unquote_plus(name) if "%" in name else name) == parameter]

@@ -1,18 +1,25 @@
-"""Headers of an allow that no remembered decision has: an assertion, and what the caller showed."""
+"""What an allow says and no remembered decision has: an assertion, what the caller showed, and where, to be taken off."""
 
 import msgspec
 
 from authorizer.model import Decision, Identity, Request
 from authorizer.pdp.assertions import assertion
+from authorizer.pdp.credentials import keys_in_query
 from authorizer.pdp.snapshot import Snapshot
 
 
 def told_late(snapshot: Snapshot, decision: Decision, identity: Identity, request: Request, now: float) -> Decision:
-    """Give an allow the headers that no remembered decision has: they hang on the moment, or on what was shown.
+    """Give an allow what no remembered decision has: it hangs on the moment, or on what was shown.
 
     INVARIANT: where there is nothing to tell, the caller's own copy is taken off.
     """
-    if not snapshot.late_headers or not decision.allowed:
+    parameter = snapshot.key_places.parameter
+    if not (snapshot.late_headers or parameter) or not decision.allowed:
+        return decision
+    if parameter and decision.application in snapshot.program.stripped:
+        spelled = tuple(dict.fromkeys(name for name, _ in keys_in_query(request.target, parameter)))
+        decision = msgspec.structs.replace(decision, query_remove=(*decision.query_remove, *spelled))
+    if not snapshot.late_headers:
         return decision
     settled = {name for name, _ in decision.upstream}.union(decision.remove)
     upstream, remove = list(decision.upstream), list(decision.remove)
