@@ -1,4 +1,4 @@
-"""What an allow says and no remembered decision has: an assertion, what the caller showed, and where, to be taken off."""
+"""What no remembered decision has of an allow: an assertion, what the caller showed, what to take off the query."""
 
 import msgspec
 
