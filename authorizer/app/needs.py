@@ -13,7 +13,8 @@ from authorizer import files
 from authorizer.app.activation import Activation
 from authorizer.app.replays import Replays
 from authorizer.app.tasks import Tasks
-from authorizer.errors import IdentityProviderError
+from authorizer.errors import IdentityProviderError, KeyMaterialError
+from authorizer.jose.sign import load_private
 from authorizer.pdp.needs import Exchange, Introspect, Need
 from authorizer.settings import IdentityProviders, ProviderClient
 from authorizer.telemetry.metrics import Metrics
@@ -112,8 +113,9 @@ class Needs:
             session = await self._stack.enter_async_context(open_session(settings.ca_file, pair))
         try:
             secret = files.read_secret(Path(told.secret_file), 1).decode() if told.secret_file else ""
-            key = files.read_secret(Path(told.key_file), 1) if told.method == "private_key_jwt" else b""
-        except (OSError, ValueError) as error:
+            pem = files.read_secret(Path(told.key_file), 1) if told.method == "private_key_jwt" else b""
+            key = load_private(pem, told.algorithm) if pem else None
+        except (OSError, ValueError, KeyMaterialError) as error:
             raise IdentityProviderError(
                 "AZ530", f"the client {told.id!r} of identity_providers cannot be used: {error}"
             ) from None

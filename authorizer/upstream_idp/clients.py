@@ -9,7 +9,7 @@ import aiohttp
 from msgspec import Struct
 
 from authorizer.errors import IdentityProviderError
-from authorizer.jose.sign import sign
+from authorizer.jose.sign import PrivateKey, sign_with
 from authorizer.upstream_idp.calls import call
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -19,8 +19,9 @@ MAX_ANSWER = 64 * 1024
 
 
 class Client(Struct, frozen=True, kw_only=True):
-    """One registration of ours. ``method`` is of RFC 7591's names; ``secret`` or ``key`` (PEM) as it needs them.
+    """One registration of ours. ``method`` is of RFC 7591's names; ``secret`` or ``key`` as it needs them.
 
+    INVARIANT: the key was loaded before: that takes 0.1 s for RSA, and whoever shows a strange token makes a call.
     ``audience`` is what a provider calls itself in assertions, "" for the endpoint that is asked (RFC 7523 section 3).
     ``session`` brings the client certificate for ``tls_client_auth``.
     """
@@ -29,7 +30,7 @@ class Client(Struct, frozen=True, kw_only=True):
     method: Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"]
     session: aiohttp.ClientSession
     secret: str = ""
-    key: bytes = b""
+    key: PrivateKey | None = None
     algorithm: str = ""
     key_id: str | None = None
     audience: str = ""
@@ -78,10 +79,11 @@ class Clients(Struct, frozen=True, kw_only=True):
                 return {"client_id": client.id, "client_secret": client.secret}, ""
             case "tls_client_auth":
                 return {"client_id": client.id}, ""
+        assert client.key is not None  # it is ``private_key_jwt``
         now = int(self.clock())
         claims = {
             "iss": client.id, "sub": client.id, "aud": client.audience or endpoint, "iat": now,
             "exp": now + _ASSERTION_SECONDS, "jti": self.new_id(),
         }  # fmt: skip
-        assertion = sign(claims, client.key, client.algorithm, client.key_id)
+        assertion = sign_with(claims, client.key, client.algorithm, client.key_id)
         return {"client_id": client.id, "client_assertion_type": _ASSERTION, "client_assertion": assertion}, ""

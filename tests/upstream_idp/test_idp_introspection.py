@@ -180,7 +180,8 @@ async def test_what_is_remembered_of_large_answers_is_bounded():
 
 async def test_an_assertion_signs_for_us():
     pem = sign.generate("ES256")
-    async with world(method="private_key_jwt", key=pem, algorithm="ES256", key_id="k") as it:
+    key = sign.load_private(pem, "ES256")
+    async with world(method="private_key_jwt", key=key, algorithm="ES256", key_id="k") as it:
         it.provider.tokens["opaque"] = GOOD
         assert (await it.judge("opaque")).subject == "ann"
         form, auth = it.provider.asked[0]
@@ -189,7 +190,7 @@ async def test_an_assertion_signs_for_us():
         assert (claims["iss"], claims["sub"], claims["aud"]) == ("us", "us", f"{it.provider.url}/introspect")
         assert (claims["iat"], claims["exp"], claims["jti"]) == (int(NOW), int(NOW) + 60, "0")
         assert (auth, form["client_id"]) == ("", "us")
-    async with world(method="private_key_jwt", key=pem, algorithm="ES256", audience="https://login.example") as it:
+    async with world(method="private_key_jwt", key=key, algorithm="ES256", audience="https://login.example") as it:
         await it.judge("opaque")
         read = verified(it.provider.asked[0][0]["client_assertion"], read_key(sign.public_jwk(pem, "ES256")))
         assert read_object(read.payload)["aud"] == "https://login.example"
