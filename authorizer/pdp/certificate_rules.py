@@ -1,7 +1,8 @@
 """Whom a client certificate makes of its holder: authored ``kind: Certificates`` documents -> rows of ``trust.json``.
 
 A gateway's word that a certificate was valid says nothing of what its holder may be called here: a rule does, by the
-SPIFFE trust domain, or by exact alternative names. A certificate that no rule covers identifies nobody.
+SPIFFE trust domain, or by exact names: alternative ones, or that of its subject. A certificate that no rule covers
+identifies nobody.
 """
 
 import re
@@ -12,11 +13,11 @@ from msgspec import Struct
 
 from authorizer.errors import Place, Problem
 from authorizer.model import ASSIGNEE_KINDS
-from authorizer.pdp.certificates import Certificate
+from authorizer.pdp.certificates import Certificate, distinguished_name
 from authorizer.policy.documents import MapNode, Node, locate
 from authorizer.policy.reading import Findings
 
-MATCHERS = ("trust_domain", "uris", "dns")
+MATCHERS = ("trust_domain", "uris", "dns", "subjects")
 RULE_FIELDS = (*MATCHERS, "as", "namespace", "is", "attributes")
 # SPIFFE-ID, section 2.1: a host of lower-case letters, digits, dots, dashes and underscores, no port, no user.
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
@@ -30,7 +31,7 @@ class CertificateRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     name: str
-    match: Literal["trust_domain", "uris", "dns"]
+    match: Literal["trust_domain", "uris", "dns", "subjects"]
     values: tuple[str, ...]
     kind: Literal["client", "person"]
     namespace: str = ""
@@ -44,10 +45,20 @@ def holder(certificate: Certificate, rules: Iterable[CertificateRule]) -> tuple[
     A certificate with two names that one rule covers could be either: it identifies nobody.
     """
     for rule in rules:
-        found = [name for name in (certificate.dns if rule.match == "dns" else certificate.uris) if _covers(rule, name)]
+        found = [name for name in _names(certificate, rule) if _covers(rule, name)]
         if found:
             return (rule, rule.namespace + found[0]) if len(set(found)) == 1 else None
     return None
+
+
+def _names(certificate: Certificate, rule: CertificateRule) -> tuple[str, ...]:
+    match rule.match:
+        case "dns":
+            return certificate.dns
+        case "subjects":
+            return (certificate.subject,)
+        case _:
+            return certificate.uris
 
 
 def _covers(rule: CertificateRule, name: str) -> bool:
@@ -98,6 +109,13 @@ def _row(name: str, body: MapNode, findings: Findings) -> dict[str, Any] | None:
     values = [findings.text(node, match)] if match == "trust_domain" else list(findings.texts(node, match))
     if match == "trust_domain" and values[0] and not _TRUST_DOMAIN.fullmatch(values[0]):
         findings.error("T131", locate(body, [match]), f"{values[0][:80]!r} is no trust domain", "acme.example")
+    for value in values if match == "subjects" else ():
+        spelled = distinguished_name(value)
+        if spelled != value:
+            hint = spelled or "CN=web,O=Acme, as openssl x509 -noout -subject -nameopt RFC2253 writes it"
+            findings.error(
+                "T131", locate(body, [match]), f"{value[:80]!r} is no name of a subject in this spelling", hint
+            )
     names: dict[str, list[str]] = {}
     many = [kind for kind, number in ASSIGNEE_KINDS.items() if number == "many"]
     groups = findings.fields(body.get("is"), "is", many)

@@ -28,13 +28,21 @@ MAX_TEXT = 32 * 1024
 _MAX_ELEMENTS = 32
 _MAX_NAMES = 64
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
+_NAMED_BY_OPENSSL = {
+    "emailAddress": x509.NameOID.EMAIL_ADDRESS,
+    "serialNumber": x509.NameOID.SERIAL_NUMBER,
+    "organizationIdentifier": x509.NameOID.ORGANIZATION_IDENTIFIER,
+    "businessCategory": x509.NameOID.BUSINESS_CATEGORY,
+    "jurisdictionC": x509.NameOID.JURISDICTION_COUNTRY_NAME,
+}
 _REPEATABLE = frozenset({"by", "uri", "dns"})
 
 
 class Certificate(Struct, frozen=True, kw_only=True):
     """``thumbprint`` is ``x5t#S256`` (RFC 8705 3.1), empty where the gateway tells names alone.
 
-    ``uris`` and ``dns`` are its subject alternative names, ``subject`` its distinguished name (RFC 4514).
+    ``uris`` and ``dns`` are its subject alternative names, ``subject`` its distinguished name (RFC 4514), if it can be
+    read.
     """
 
     thumbprint: str = ""
@@ -151,6 +159,7 @@ def _pair(text: str, start: int) -> tuple[str, str, int]:
 
 
 def _quoted(text: str, start: int) -> tuple[str, int]:
+    """Return (value, position after its quote). Escapes stay: only a subject has some, and they are its own."""
     piece: list[str] = []
     position = start
     while True:
@@ -160,7 +169,7 @@ def _quoted(text: str, start: int) -> tuple[str, int]:
         if escape < 0 or quote < escape:
             piece.append(text[position:quote])
             return "".join(piece), quote + 1
-        piece.append(text[position:escape] + text[escape + 1 : escape + 2])
+        piece.append(text[position : escape + 2])
         position = escape + 2
 
 
@@ -179,12 +188,24 @@ def _from_element(element: dict[str, list[str]]) -> Certificate:
             raise CertificateFault("its hash is another certificate's")
         return certificate
     uris, dns = (tuple(filter(None, element.get(name, []))) for name in ("uri", "dns"))
-    subject = element.get("subject", [""])[0]
+    subject = distinguished_name(element.get("subject", [""])[0])
     if UNSAFE_TEXT.search("".join((*uris, *dns, subject))):
         raise CertificateFault("a name has a control character")
     if not (thumbprint or uris or dns or subject):
         raise CertificateFault("the element tells nothing of the client")
     return Certificate(thumbprint=thumbprint, uris=uris, dns=dns, subject=subject)
+
+
+@lru_cache(maxsize=512)
+def distinguished_name(text: str) -> str:
+    """Return a distinguished name (RFC 2253, as OpenSSL writes it too) in the one spelling that compares (RFC 4514).
+
+    "" for what cannot be read: a name that nobody has.
+    """
+    try:
+        return x509.Name.from_rfc4514_string(text, _NAMED_BY_OPENSSL).rfc4514_string() if text else ""
+    except (ValueError, TypeError, UnicodeError):
+        return ""
 
 
 def _from_pem(text: str) -> Certificate:

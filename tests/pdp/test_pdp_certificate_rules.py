@@ -13,6 +13,7 @@ certificates:
   mesh: {trust_domain: acme.example, namespace: mesh/, is: {group: [workloads]}, attributes: {tenant: acme}}
   partner: {dns: [api.partner.example], as: person}
   robot: {uris: ["urn:robot:1"]}
+  subject: {subjects: ['CN=a\\,O=b,C=PL', "CN=web"], namespace: old/}
 """
 
 
@@ -44,6 +45,10 @@ RULES = compiled(GOOD)[0]
         (Certificate(uris=("https://acme.example/a",)), None),
         (Certificate(dns=("acme.example",), subject="CN=acme.example"), None),
         (Certificate(thumbprint="x"), None),
+        (Certificate(subject="CN=web"), ("subject", "old/CN=web")),
+        (Certificate(subject="CN=a\\,O=b,C=PL"), ("subject", "old/CN=a\\,O=b,C=PL")),
+        (Certificate(subject="CN=a,O=b,C=PL"), None),
+        (Certificate(subject="CN=web,O=Acme"), None),
     ],
 )
 def test_who_holds_a_certificate(certificate, expected):
@@ -54,7 +59,7 @@ def test_who_holds_a_certificate(certificate, expected):
 def test_a_document_becomes_rows():
     mesh = RULES[0]
     assert (mesh.kind, mesh.names, mesh.attributes) == ("client", {"group": ("workloads",)}, {"tenant": "acme"})
-    assert [rule.kind for rule in RULES] == ["client", "person", "client"]
+    assert [rule.kind for rule in RULES] == ["client", "person", "client", "client"]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +68,10 @@ def test_a_document_becomes_rows():
         (("trust_domain: acme.example, ", ""), "T131"),
         (("trust_domain: acme.example", "trust_domain: 'spiffe://acme.example'"), "T131"),
         (("trust_domain: acme.example", "trust_domain: acme.example, dns: [x]"), "T131"),
+        (('"CN=web"', '"CN=web, O=Acme"'), "T131"),
+        (('"CN=web"', '"emailAddress=a@b"'), "T131"),
+        (('"CN=web"', '"web"'), "T131"),
+        (('"CN=web"', '""'), "AZ209"),
         (("as: person", "as: group"), "T132"),
         (("[workloads]", "workloads"), "AZ209"),
         (("is: {group", "is: {person"), "AZ204"),

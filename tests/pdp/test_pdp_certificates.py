@@ -61,10 +61,25 @@ def test_one_certificate_in_each_form(text, form):
 
 
 def test_an_element_without_the_certificate_tells_its_hash_and_names():
-    text = f'By=spiffe://gw;hash={HASH.upper()};Subject="CN=a\\"b, O=x;y";URI={URI};URI=spiffe://two;DNS=d'
+    text = f'By=spiffe://gw;hash={HASH.upper()};Subject="CN=a\\"b,O=x\\;y";URI={URI};URI=spiffe://two;DNS=d'
     assert read(text, "xfcc") == Certificate(
-        thumbprint=THUMBPRINT, uris=(URI, "spiffe://two"), dns=("d",), subject='CN=a"b, O=x;y'
+        thumbprint=THUMBPRINT, uris=(URI, "spiffe://two"), dns=("d",), subject='CN=a\\"b,O=x\\;y'
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "subject"),
+    [
+        ("", ""),
+        ("CN=web", "CN=web"),
+        ("CN=web\\,O=Acme", "CN=web\\,O=Acme"),
+        ("CN=\\C4\\85", "CN=ą"),
+        ("emailAddress=a@b,CN=web", "1.2.840.113549.1.9.1=a@b,CN=web"),
+        ("no name", ""),
+    ],
+)
+def test_a_subject_is_compared_in_one_spelling(told, subject):
+    assert read(f'URI={URI};Subject="{told}"', "xfcc").subject == subject
 
 
 def test_the_element_of_the_outermost_trusted_proxy_counts():
