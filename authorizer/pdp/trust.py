@@ -112,10 +112,11 @@ class Trust(Struct, frozen=True):
 
 
 class Fetched(Struct, frozen=True):
-    """An issuer's keys, as fetched, and until when (POSIX seconds) they may be trusted."""
+    """An issuer's keys from ``source`` (its ``keys_from``), and until when (POSIX seconds) they may be trusted."""
 
     keys: tuple[VerifyKey, ...]
     until: float
+    source: str
 
 
 NOBODY = Trust({})
@@ -206,21 +207,26 @@ def load(document: object) -> Trust:
 
 
 def renewed(trust: Trust, fetched: Mapping[str, Fetched]) -> tuple[Trust, bool]:
-    """Return ``trust`` with the keys that were fetched, by ``iss``; and whether each key that was there still is.
+    """Return ``trust`` with the keys that were fetched, by ``iss``; and whether each key still does what it did.
 
-    Only issuers that say where to fetch from take part: nothing replaces a key that the document has.
+    INVARIANT: only an issuer that says to fetch from where they are from gets them. Nothing replaces a key that the
+    document has, and a place that it names no more, for it may be lost to others, has no say any more.
     """
     issuers = dict(trust.issuers)
     kept = True
     for name, found in fetched.items():
         issuer = issuers.get(name)
-        if issuer is None or not issuer.keys_from:
+        if issuer is None or not issuer.keys_from or issuer.keys_from != found.source:
             continue
-        kept &= {(key.id, key.thumbprint) for key in issuer.keys} <= {(key.id, key.thumbprint) for key in found.keys}
+        kept &= set(map(_worth, issuer.keys)) <= set(map(_worth, found.keys))
         by_id = {key.id: key for key in found.keys if key.id is not None}
         issuers[name] = replace(issuer, keys=found.keys, keys_by_id=by_id, keys_until=found.until)
     opaque = None if trust.opaque is None else issuers[trust.opaque.issuer]
     return replace(trust, issuers=issuers, opaque=opaque), kept
+
+
+def _worth(key: VerifyKey) -> tuple[str | None, str, frozenset[str]]:
+    return key.id, key.thumbprint, key.algorithms
 
 
 def unknown_clients(trust: Trust, known: Container[str]) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from authorizer.upstream_idp.keys import sound
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
     issuer: str
+    source: str
     fetched: float
     keys: list[dict[str, Any]]
 
@@ -35,18 +36,22 @@ class Kept(Struct, frozen=True):
 
 
 def load(directory: Path, issuer: Issuer, now: float) -> Kept | None:
-    """Return what is kept of an issuer's keys, None without anything sound. A date in the future counts as now."""
+    """Return what is kept of an issuer's keys, None without anything sound from where they are now.
+
+    A date in the future counts as now.
+    """
     try:
         found = msgspec.json.decode(_path(directory, issuer).read_bytes(), type=_File)
         keys = sound(read_key_set({"keys": found.keys}), issuer.algorithms)
     except (OSError, msgspec.DecodeError, KeyMaterialError):
         return None
-    return Kept(keys, min(found.fetched, now)) if found.issuer == issuer.issuer else None
+    same = (found.issuer, found.source) == (issuer.issuer, issuer.keys_from)
+    return Kept(keys, min(found.fetched, now)) if same else None
 
 
 def save(directory: Path, issuer: Issuer, kept: Kept) -> None:
     """Keep keys. Raises OSError."""
-    content = _File(issuer.issuer, kept.fetched, [dict(key.jwk) for key in kept.keys])
+    content = _File(issuer.issuer, issuer.keys_from, kept.fetched, [dict(key.jwk) for key in kept.keys])
     files.replace(_path(directory, issuer), msgspec.json.encode(content))
 
 

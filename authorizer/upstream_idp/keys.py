@@ -53,7 +53,10 @@ async def _discover(session: aiohttp.ClientSession, issuer: str, seconds: float)
     if metadata.get("issuer") != issuer:
         raise IdentityProviderError("AZ535", f"{where} is the metadata of another issuer")
     url = metadata.get("jwks_uri")
-    parts = urlsplit(url) if isinstance(url, str) and len(url) <= 2048 else None
+    try:
+        parts = urlsplit(url) if isinstance(url, str) and len(url) <= 2048 else None
+    except ValueError:
+        parts = None
     if parts is None or not parts.hostname or parts.username:
         raise IdentityProviderError("AZ535", f"{where} has no 'jwks_uri'")
     if parts.scheme != "https" and not (

@@ -33,8 +33,9 @@ class Pace(Struct, frozen=True, kw_only=True):
 
 
 class Seen(Struct):
-    """How far one issuer has got; times in POSIX seconds."""
+    """How far one issuer has got with the keys at ``source``; times in POSIX seconds."""
 
+    source: str
     kept: Kept | None = None
     due: float = 0.0
     asked: float = 0.0
@@ -79,7 +80,7 @@ class Refreshing:
         """Start what is due. An unknown key makes its issuer due once in each cool-down, however many ask for it."""
         trust, now = self._trust(), self._clock()
         mine = {name: issuer for name, issuer in trust.issuers.items() if issuer.keys_from}
-        for gone in self._seen.keys() - mine.keys():
+        for gone in [name for name, seen in self._seen.items() if _source(mine.get(name)) != seen.source]:
             task = self._seen.pop(gone).task
             if task is not None:
                 task.cancel()
@@ -88,16 +89,25 @@ class Refreshing:
         for name, issuer in mine.items():
             seen = self._seen.get(name)
             if seen is None:
-                seen = self._seen[name] = Seen()
+                seen = self._seen[name] = Seen(issuer.keys_from)
                 await self._resume(issuer, seen, now)
             elif seen.kept is not None and issuer.keys_until < self._until(seen.kept):
-                await self._put({name: Fetched(seen.kept.keys, self._until(seen.kept))})  # a new trust document came
+                await self._use(issuer, seen.kept)  # a new trust document came
+            if now < max(seen.asked, seen.kept.fetched if seen.kept is not None else 0.0):
+                await self._set_back(issuer, seen, now)
             if name in wanted and now >= seen.asked + self._pace.cooldown:
                 seen.due = now
             if now >= seen.due and (seen.task is None or seen.task.done()):
                 # Also when a fetch fails in a way nobody thought of, the next one is not due at once.
                 seen.asked, seen.due = now, now + self._pace.refresh
                 seen.task = asyncio.create_task(self._refresh(issuer, seen), name=f"keys of {name}")
+
+    async def _set_back(self, issuer: Issuer, seen: Seen, now: float) -> None:
+        """Begin anew when the clock was set back: what is due, and what ends, would wait until it is there again."""
+        seen.asked = seen.due = now
+        if seen.kept is not None:
+            seen.kept = Kept(seen.kept.keys, min(seen.kept.fetched, now))
+            await self._use(issuer, seen.kept)
 
     async def _resume(self, issuer: Issuer, seen: Seen, now: float) -> None:
         if self._directory is not None:
@@ -128,8 +138,10 @@ class Refreshing:
             await self._fetch(issuer, seen)
             return
         with kept_keys.alone(self._directory, issuer) as ours:
-            kept = await asyncio.to_thread(kept_keys.load, self._directory, issuer, self._clock())
-            if kept is not None and (seen.kept is None or kept.fetched > seen.kept.fetched):
+            now = self._clock()
+            kept = await asyncio.to_thread(kept_keys.load, self._directory, issuer, now)
+            # What seems to have come right now is of a clock that was ahead of ours.
+            if kept is not None and kept.fetched < now and (seen.kept is None or kept.fetched > seen.kept.fetched):
                 await self._take(issuer, seen, kept)
             elif ours:
                 kept = await self._fetch(issuer, seen)
@@ -147,12 +159,19 @@ class Refreshing:
         changed = seen.kept is None or seen.kept.keys != kept.keys
         seen.kept, seen.failures = kept, 0
         seen.due = kept.fetched + self._pace.refresh * random.uniform(0.8, 1.0)  # noqa: S311 - spreads calls, no secret
-        await self._put({issuer.issuer: Fetched(kept.keys, self._until(kept))})
+        await self._use(issuer, kept)
         if changed:
             log.info("keys of %s in force: %s", issuer.issuer, ", ".join(str(key.id) for key in kept.keys[:10]))
+
+    async def _use(self, issuer: Issuer, kept: Kept) -> None:
+        await self._put({issuer.issuer: Fetched(kept.keys, self._until(kept), issuer.keys_from)})
 
     def _until(self, kept: Kept) -> float:
         return kept.fetched + self._pace.max_age
 
     def _delay(self, seen: Seen, seconds: float) -> None:
         seen.due = self._clock() + seconds * random.uniform(0.8, 1.0)  # noqa: S311 - spreads calls, no secret
+
+
+def _source(issuer: Issuer | None) -> str:
+    return "" if issuer is None else issuer.keys_from

@@ -15,7 +15,7 @@ from authorizer.jose.encoding import read_object
 from authorizer.jose.jwk import read_key
 from authorizer.model import Identity, Reason
 from authorizer.pdp import facts, tokens
-from authorizer.pdp.trust import Fetched, renewed
+from authorizer.pdp.trust import DISCOVERY, Fetched, renewed
 from authorizer.upstream_idp.calls import open_session
 from authorizer.upstream_idp.clients import Client, Clients
 from authorizer.upstream_idp.introspection import Introspector
@@ -35,7 +35,7 @@ class World:
         how = {"endpoint": f"{provider.url}/introspect", "client": "us", "tokens": tokens_, "seconds": "30"}
         self.trust = trusting(provider, introspection=how)
         keys = [read_key(key) for key in provider.jwks["keys"]]
-        self.trust, _ = renewed(self.trust, {provider.url: Fetched(tuple(keys), float("inf"))})
+        self.trust, _ = renewed(self.trust, {provider.url: Fetched(tuple(keys), float("inf"), DISCOVERY)})
         self.memo = tokens.Memo()
         known = {"id": "us", "method": "client_secret_basic", "secret": "s3cr:t", "session": session} | client
         self.clients = {"us": Client(**known)}

@@ -7,12 +7,13 @@ import threading
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from authorizer.jose import sign
 from authorizer.jose.encoding import encode_base64url
 from authorizer.model import Identity
 from authorizer.pdp import facts, tokens
-from authorizer.pdp.trust import renewed
+from authorizer.pdp.trust import DISCOVERY, Fetched, renewed
 from authorizer.upstream_idp import kept_keys
 from authorizer.upstream_idp.calls import open_session
 from authorizer.upstream_idp.refreshing import Pace, Refreshing
@@ -182,11 +183,18 @@ async def test_a_provider_that_fails_or_lies_changes_nothing(answer):
 
 async def test_metadata_that_lead_elsewhere_are_refused():
     async with world() as it:
-        for url in ("http://keys.example/", "file:///etc/passwd", "https://user@keys.example", 5, None):
+        for url in (
+            "http://keys.example/",
+            "file:///etc/passwd",
+            "https://user@keys.example",
+            "https://[keys/",
+            5,
+            None,
+        ):
             it.provider.metadata = {"jwks_uri": url}
             it.now += 700
             await it.settle()
-        assert it.notes == ["failed"] * 5
+        assert it.notes == ["failed"] * 6
         assert set(it.provider.calls) == {"/.well-known/openid-configuration"}
 
 
@@ -203,6 +211,54 @@ async def test_a_restart_goes_on_with_what_is_kept(tmp_path):
         damaged = World(it.provider, it.refreshing._session, tmp_path)
         await damaged.settle()
         assert damaged.judge(token) == "keys_stale"
+
+
+async def test_a_place_that_the_document_names_no_more_has_no_say(tmp_path):
+    async with world(directory=tmp_path) as it:
+        await it.settle()
+        token = it.provider.token("one", NOW)
+        assert it.judge(token) == "good"
+        fetched_before = Fetched(next(iter(it.refreshing._seen.values())).kept.keys, NOW + 3600, DISCOVERY)
+        it.trust, it.memo = trusting(it.provider, discovery=None, jwks_uri=f"{it.provider.url}/moved"), tokens.Memo()
+        await it.put({it.provider.url: fetched_before})
+        for world_ in (it, World(it.provider, it.refreshing._session, tmp_path)):
+            world_.trust = it.trust
+            await world_.settle()
+            assert (world_.judge(token), world_.notes[-1]) == ("keys_stale", "failed")
+        assert it.provider.calls[-2:] == ["/moved", "/moved"]
+
+
+async def test_what_a_key_may_do_no_more_is_forgotten():
+    async with world() as it:
+        it.provider.jwks["keys"][0].pop("alg")
+        await it.settle()
+        memo = it.memo
+        before = next(iter(it.trust.issuers.values())).keys[0]
+        narrower = replace(before, algorithms=before.algorithms - {"ES256"})
+        for keys, kept in (((before,), True), ((narrower,), False)):
+            await it.put({it.provider.url: Fetched(keys, NOW + 3600, DISCOVERY)})
+            assert (it.memo is memo) is kept
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_clock_that_is_set_back_does_not_stop_the_rotation(tmp_path, kept):
+    async with world(directory=tmp_path if kept else None) as it:
+        it.now = NOW + 86_400
+        await it.settle()
+        it.provider.rotate("two")
+        it.now = NOW
+        await it.settle()
+        calls = len(it.provider.calls)
+        assert it.judge(it.provider.token("two", NOW)) == "good"
+        it.provider.answer = text(b"", 503)
+        it.now += 5
+        for _ in range(5):
+            await it.settle()
+        assert len(it.provider.calls) == calls
+        it.now = NOW + 3600
+        assert it.judge(it.provider.token("two", it.now)) == "keys_stale", (
+            "they are trusted for their age, and no longer"
+        )
 
 
 async def test_the_disk_is_waited_for_elsewhere_than_where_decisions_are_made(tmp_path, monkeypatch):
