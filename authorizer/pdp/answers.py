@@ -14,6 +14,8 @@ from authorizer.policy.pbac import Route
 MOST = 8192
 LONGEST = 128
 """Characters of one value; what hangs on longer ones is decided each time."""
+LONGEST_HEADERS = 4096
+"""Characters of all headers of an answer: one caller with a large token has thousands of them remembered."""
 
 Key = tuple[int, int, tuple[object, ...]]
 Answers = Recent[Key, tuple[Identity, Decision]]
@@ -25,6 +27,9 @@ def key_of(identity: Identity, route: Route, fields: tuple[str, ...], resource: 
     return id(identity), route.index, tuple(map(resource.get, fields))
 
 
-def may_be_kept(key: Key) -> bool:
-    """Tell whether the values are few and short enough to be kept: texts, or unknown."""
-    return all(value is None or (isinstance(value, str) and len(value) <= LONGEST) for value in key[2])
+def may_be_kept(key: Key, decision: Decision) -> bool:
+    """Tell whether the values, texts or unknown, and the headers are short enough to be kept."""
+    return (
+        all(value is None or (isinstance(value, str) and len(value) <= LONGEST) for value in key[2])
+        and sum(len(value) for _, value in (*decision.upstream, *decision.response)) <= LONGEST_HEADERS
+    )

@@ -83,7 +83,7 @@ def _judged(
     if kept is not None:
         return kept[1]
     decision = judge(snapshot, guard, identity, resource, environment(snapshot, request, identity, now), now)
-    if answers.may_be_kept(key):
+    if answers.may_be_kept(key, decision):
         snapshot.answers.keep(key, (identity, decision))
     return decision
 

@@ -42,6 +42,9 @@ _LIFETIME = reason("token_lifetime")
 _UNBOUND = reason("token_unbound")
 _NOT_BOUND = reason("token_not_bound")
 _LISTED = 5
+# How providers tell in the claims, or of an opaque token, that it is for no API: Cognito and Hydra, Keycloak. One that
+# is asked about a refresh token says that it is active.
+_OTHER_USES = ("id", "id_token", "refresh_token", "ID", "Refresh", "Offline")
 
 
 class Memo:
@@ -141,7 +144,8 @@ def verify(
     known = memo.find(digest, size)
     if known is not None and now < known.expires:
         return known
-    earlier = memo.before.find(digest, size) if memo.before is not None else None
+    before = memo.before  # read once: a thread that builds the next snapshot takes it away
+    earlier = before.find(digest, size) if before is not None else None
     if earlier is not None and now < earlier.expires and earlier.issuer in trust.issuers and not earlier.exchanged:
         issuer, claims, expires = trust.issuers[earlier.issuer], earlier.claims, earlier.expires
     else:
@@ -159,9 +163,10 @@ def verify(
     extra = 0 if issuer.introspection is None else _extra(token, issuer, learnt, earlier)
     try:
         identity = identify(claims, issuer, facts, expires, extra=extra)
+        revoked = is_revoked(identity, facts, now)
     except ClaimFault as fault:
         return _because(_CLAIMS, str(fault))
-    if is_revoked(identity, facts, now):
+    if revoked:
         return _REVOKED
     if issuer.exchange is not None:
         exchanged = _exchanged(token, identity, issuer.exchange, trust, facts, memo, now, learnt)
@@ -245,6 +250,8 @@ def _told(
         claims["sub"] = claims["client_id"]  # a client that acts for itself
     if claims["iss"] != issuer.issuer:
         return _because(_ISSUER, f"issuer {issuer.name!r} told of another issuer's token")
+    if str(claims.get("token_type")).lower() == "dpop" and "cnf" not in claims:
+        return _UNBOUND  # to a key that we are not told
     try:
         expires = _check(claims, issuer, now)
     except ClaimFault as fault:
@@ -308,6 +315,8 @@ def _check(claims: Mapping[str, Any], issuer: Issuer, now: float) -> float | Rea
         return _NOT_BOUND
     if "events" in claims:
         return _TYPE  # a security event or logout token (RFC 8417 section 2.2), whatever its header says
+    if claims.get("token_use") in _OTHER_USES or claims.get("typ") in _OTHER_USES:
+        return _TYPE
     expires, issued, starts = numeric_date(claims, "exp"), numeric_date(claims, "iat"), numeric_date(claims, "nbf")
     latest = now + issuer.leeway
     if "auth_time" in claims and (numeric_date(claims, "auth_time") or 0.0) > latest:

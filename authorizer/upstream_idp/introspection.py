@@ -32,7 +32,7 @@ class Introspector:
 
     async def ask(self, issuer: str, how: Introspection, token: str) -> Said:
         """Return what an issuer says of a token. Never raises."""
-        key = digest(issuer, how.endpoint, how.client, token)
+        key = digest(issuer, how.endpoint, how.client, str(how.seconds), token)
         return await self._once.ask(key, lambda: self._ask(issuer, how, token), self._busy)
 
     def _busy(self) -> None:

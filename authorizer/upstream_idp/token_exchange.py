@@ -42,7 +42,7 @@ class Exchanger:
 
     async def ask(self, issuer: str, how: TokenExchange, token: str) -> Got:
         """Return what a token of an issuer is exchanged for. Never raises."""
-        key = digest(issuer, how.endpoint, how.client, how.audience, " ".join(how.scopes), token)
+        key = digest(issuer, how.endpoint, how.client, str(how.seconds), how.audience, " ".join(how.scopes), token)
         return await self._once.ask(key, lambda: self._ask(issuer, how, token), self._busy)
 
     def _busy(self) -> None:

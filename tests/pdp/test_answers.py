@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from authorizer.model import ANYONE, Decision, Identity, Request
-from authorizer.pdp.answers import LONGEST, MOST, Answers, key_of, may_be_kept
+from authorizer.pdp.answers import LONGEST, LONGEST_HEADERS, MOST, Answers, key_of, may_be_kept
 from authorizer.pdp.decide import _judged, environment, judge, numbered
 from authorizer.pdp.finding import find
 from authorizer.pdp.snapshot import Options, build
@@ -134,9 +134,24 @@ def test_equal_questions_are_decided_once():
 
 
 def test_what_hangs_on_a_long_or_other_value_is_not_remembered():
-    assert may_be_kept((1, 1, ("t", None, "x" * LONGEST)))
+    short = Decision(reason=reason("no_route"))
+    assert may_be_kept((1, 1, ("t", None, "x" * LONGEST)), short)
     for value in ("x" * (LONGEST + 1), ("a", "b"), 7):
-        assert not may_be_kept((1, 1, ("t", value)))
+        assert not may_be_kept((1, 1, ("t", value)), short)
+
+
+def test_what_says_much_is_not_remembered():
+    half = LONGEST_HEADERS // 2
+    for upstream, response, kept in ((half, half, True), (half + 1, half, False), (0, LONGEST_HEADERS + 1, False)):
+        made = replace(
+            Decision(reason=reason("no_route")), upstream=(("a", "x" * upstream),), response=(("b", "x" * response),)
+        )
+        assert may_be_kept((1, 1, ()), made) is kept
+    snapshot = replace(SNAPSHOT, answers=Answers(MOST), options=Options(identity_headers={"x-scopes": "scopes"}))
+    for scopes, kept in (({"a"}, 1), ({"a" * LONGEST_HEADERS, "b"}, 1)):
+        caller = Identity(subject="alice", tokens=G, scopes=frozenset(scopes))
+        assert ask(snapshot, caller, "api", "plain", "1", "t1", NOW)[0].allowed
+        assert len(snapshot.answers) == kept
 
 
 def test_a_number_is_not_found_by_another_identity():

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from authorizer.errors import BundleError
+from authorizer.jose import sign
 from authorizer.model import Identity, Request
 from authorizer.pdp import facts
 from authorizer.pdp.authentication import authenticate
@@ -14,7 +15,7 @@ from authorizer.pdp.revocations import is_revoked
 from authorizer.pdp.snapshot import Options, build
 from authorizer.pdp.sources import compile_documents
 from authorizer.policy import documents
-from tests.forge.world import world
+from tests.forge.world import ISSUER, world
 
 NOW = 1_795_000_000.0
 LATER = "2027-01-01T00:00:00Z"
@@ -69,7 +70,18 @@ def test_tokens_and_logins_by_name(kind, name, found):
     told = facts.load({"format": 1, "revoked": {kind: {name: END}}})
     assert is_revoked(Identity(claims={kind: "x"}), told, NOW) is found
     assert is_revoked(Identity(claims={kind: "x"}, namespace="partner/"), told, NOW) is (name == "partner/x")
-    assert not is_revoked(Identity(claims={kind: 7}), told, NOW)
+    assert not is_revoked(Identity(claims={}), told, NOW)
+
+
+@pytest.mark.parametrize("kind", ["jti", "sid"])
+@pytest.mark.parametrize("value", [7, None, "", ["x"], {"x": 1}])
+def test_what_cannot_be_compared_with_what_is_revoked_is_refused(kind, value):
+    claims = {"iss": ISSUER, "aud": "api", "sub": "ann", "iat": int(NOW), "exp": int(NOW) + 60, kind: value}
+    headers = {"authorization": (f"Bearer {sign.sign(claims, MADE.pem, 'ES256', 'main')}",)}
+    other = "sid" if kind == "jti" else "jti"
+    for revoked, found in ((None, "accepted"), ({other: {"7": {"until": LATER}}}, "accepted"),
+                           ({kind: {"7": {"until": LATER}}}, "token_claims")):  # fmt: skip
+        assert judged(snapshot(revoked), headers) == found
 
 
 @pytest.mark.parametrize(

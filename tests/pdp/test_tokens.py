@@ -415,6 +415,24 @@ def test_a_change_of_facts_checks_no_signature_again_and_a_change_of_issuers_doe
     assert checked == [1, 1, 1], "what is too old is judged anew"
 
 
+def test_the_memo_before_may_go_at_any_moment():
+    class Going(tokens.Memo):
+        """As when a thread that builds the next snapshot takes it away after the first look."""
+
+        looks = 0
+
+        @property
+        def before(self):
+            self.looks += 1
+            return tokens.Memo() if self.looks == 1 else None
+
+        @before.setter
+        def before(self, _):
+            pass
+
+    assert isinstance(tokens.verify(token(), MAIN, facts.NOTHING, Going(), NOW), Identity)
+
+
 @pytest.mark.parametrize(
     ("trusted", "changes", "expected"),
     [

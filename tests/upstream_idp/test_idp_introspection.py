@@ -83,6 +83,9 @@ async def test_an_active_token_is_asked_about_once_in_a_while():
         (GOOD | {"exp": int(NOW) - 100}, "token_expired"),
         (GOOD | {"nbf": int(NOW) + 100}, "token_not_yet"),
         (GOOD | {"cnf": {"x": "y"}}, "token_unbound"),
+        (GOOD | {"token_type": "DPoP"}, "token_unbound"),
+        (GOOD | {"token_use": "refresh_token"}, "token_type"),
+        (GOOD | {"typ": "Offline"}, "token_type"),
         ({"active": True, "aud": "api"}, "token_claims"),
         ({"active": True, "sub": "ann"}, "token_claims"),
         ({"active": "true"}, "introspection_failed"),
@@ -97,6 +100,17 @@ async def test_what_the_issuer_says_is_judged_like_claims(told, code):
         assert answers == [code] * 3
         # What could be told counts for a while, also where it is not good enough.
         assert len(it.provider.asked) == (3 if code == "introspection_failed" else 1)
+
+
+async def test_an_answer_counts_no_longer_than_the_document_says_by_then():
+    async with world() as it:
+        it.provider.tokens["opaque"] = GOOD
+        assert (await it.judge("opaque")).subject == "ann"
+        row = it.trust.opaque
+        shorter = replace(row, introspection=replace(row.introspection, seconds=5))
+        it.trust, it.memo = replace(it.trust, issuers={row.issuer: shorter}, opaque=shorter), tokens.Memo()
+        it.provider.tokens.clear()
+        assert await it.judge("opaque") == "token_inactive"
 
 
 async def test_an_inactive_token_is_not_asked_about_again_at_once():
