@@ -62,7 +62,8 @@ def identify(claims: Mapping[str, Any], issuer: Issuer, facts: Facts, expires: f
         namespace=issuer.namespace,
         subject=subject,
         client=client,
-        scopes=frozenset(scopes),
+        # APIs and rules are told them too: INVARIANT: as whole names, or a partner's `admin` would be ours.
+        scopes=frozenset([issuer.namespace + scope for scope in scopes] if issuer.namespace else scopes),
         tokens=tokens,
         attributes=attributes,
         env=env,
@@ -208,4 +209,7 @@ def _scopes(claims: Mapping[str, Any]) -> list[str]:
                 if "" in value:
                     value = list(filter(None, value))
             found += texts(value, name)
+    joined = "".join(found)
+    if found and joined.split() != [joined]:
+        raise ClaimFault("a scope has white space in it")  # whoever is told of them would take it for two
     return found
