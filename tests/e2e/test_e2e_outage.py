@@ -1,4 +1,4 @@
-"""The processes as an operator runs them: what happens to decisions when the control plane dies, or lies."""
+"""The processes as an operator runs them: what happens to decisions when the control plane dies, lies, or takes back."""
 
 import asyncio
 import contextlib
@@ -20,6 +20,7 @@ from authorizer.demo.parts import CONTROL_PLANE, ControlPlane, free_port, start_
 from authorizer.demo.processes import Children
 from authorizer.gateways.envoy import Check
 from authorizer.jose.sign import generate
+from authorizer.pdp.api_keys import make
 from authorizer.pdp.sources import compile_documents
 from tests.e2e.shop import POLICIES
 from tests.e2e.world import Api, envoy, listening, metrics, send
@@ -58,6 +59,17 @@ class Estate:
         return [
             (await send(self.gateway.url, "GET", target, header, host="localhost")).status for header, target in bearers
         ]
+
+    async def asked_until(self, expected: dict[str, int]) -> None:
+        """Ask for an order with each credential until each is answered as expected: it may take seconds."""
+        found: dict[str, int] = {}
+        deadline = time.monotonic() + 10
+        while found != expected:
+            assert time.monotonic() < deadline, found
+            for shown in expected:
+                header = ("x-api-key", shown) if shown.startswith("azk_") else ("authorization", f"Bearer {shown}")
+                reply = await send(self.gateway.url, "GET", "/orders/17", [header], host="localhost")
+                found[shown] = reply.status
 
     async def kill(self, name: str) -> None:
         process = self.processes.pop(name)
@@ -203,3 +215,21 @@ async def test_a_broken_document_changes_nothing_and_is_named(estate: Estate, na
     deadline = time.monotonic() + 30
     while await estate.answers() != [403] * 4:
         assert time.monotonic() < deadline
+
+
+async def test_what_is_published_takes_credentials_back_and_replaces_them(estate: Estate) -> None:
+    token, keys = estate.tokens["alice"], [make(bytes([number]) * 42, b"") for number in (1, 2)]
+    (old, _, _), (new, _, _) = keys
+    rows = [
+        f"  {name}: {{hash: '{hashed}', is: {{person: [alice], group: [sales]}}, attributes: {{tenant: acme}}}}\n"
+        for _, name, hashed in keys
+    ]
+    document, revoked = (estate.home / "policies" / name for name in ("keys.yaml", "revoked.yaml"))
+    document.write_text("kind: ApiKeys\nkeys:\n" + "".join(rows))
+    await estate.asked_until({token: 200, old: 200, new: 200})
+    document.write_text("kind: ApiKeys\nkeys:\n" + rows[1])
+    await estate.asked_until({token: 200, old: 401, new: 200})
+    revoked.write_text("kind: Facts\nrevoked: {sub: {alice: {until: 2099-01-01T00:00:00Z}}}\n")
+    await estate.asked_until({token: 401, old: 401, new: 401})
+    revoked.unlink()
+    await estate.asked_until({token: 200, old: 401, new: 200})

@@ -126,26 +126,47 @@ def key(**changes):
     return sign.public_jwk(sign.generate("ES256"), "ES256", "two") | changes
 
 
+WEAK = encode_base64url((2**1023 + 1).to_bytes(128))
+
+
+# Each would take the key that is in force away, or bring another, if it were taken.
 @pytest.mark.parametrize(
-    "jwks",
+    ("jwks", "why"),
     [
-        {"keys": []},
-        {"keys": [key(use="enc")]},
-        {"keys": [key(), {"kty": "oct", "k": "AAAA"}]},
-        {"keys": [key(), key(d="AAAA")]},
-        {"keys": [key(), key()]},
-        {"keys": [key(), {"kty": "RSA", "n": "sXchDaQebSXKcvLz", "e": "AQAB", "kid": "weak"}]},
-        {"keys": "none"},
-        [],
+        ({"keys": []}, "no key fits"),
+        ({"keys": [key(use="enc")]}, "no key fits"),
+        ({"keys": [key(), {"kty": "oct", "k": "AAAA"}]}, "symmetric"),
+        ({"keys": [key(), key(kid="three", d="AAAA")]}, "private"),
+        ({"keys": [key(), key()]}, "same 'kid'"),
+        ({"keys": [key(), {"kty": "RSA", "n": WEAK, "e": "AQAB", "kid": "three"}]}, "1024 bits"),
+        ({"keys": [key(kid=str(number)) for number in range(101)]}, "at most 100 keys"),
+        ({"keys": [key(more="x" * 600_000)]}, "more than 524288 bytes"),
+        ({"keys": "none"}, "must be a JSON object"),
+        ([], "must be a JSON object"),
+    ],
+    ids=[
+        "empty",
+        "none for signatures",
+        "symmetric",
+        "private",
+        "twice",
+        "weak",
+        "many",
+        "large",
+        "no list",
+        "no object",
     ],
 )
-async def test_a_set_that_is_not_sound_changes_nothing(jwks):
+async def test_a_set_that_is_not_sound_changes_nothing(jwks, why, caplog):
     async with world() as it:
         await it.settle()
+        before = it.trust
         it.provider.jwks = jwks
         it.now += 700
         await it.settle()
-        assert it.notes[-1] == "failed"
+        assert it.notes == ["fetched", "failed"]
+        assert why in caplog.text
+        assert it.trust is before
         assert it.judge(it.provider.token("one", it.now)) == "good"
 
 
