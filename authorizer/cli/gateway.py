@@ -75,6 +75,7 @@ def _check(args: argparse.Namespace) -> int:
     told = _settings(args)
     expected = Expected(
         identity=(*told.identity_headers, *args.header),
+        certificate=_certificate(told),
         message_bytes=told.ext_authz.max_message_bytes,
         bodies=args.bodies,
     )
@@ -124,6 +125,9 @@ def _site(args: argparse.Namespace) -> Site:
         http=tuple(_forward_auth(told)),
         identity=(*(name for name, source in told.identity_headers.items() if source != "credential"), *args.header),
         shown=tuple(name for name, source in told.identity_headers.items() if source == "credential"),
+        api_key=told.credentials.api_key_header.lower(),
+        certificate=_certificate(told),
+        pem=told.forward_auth.client_certificate.form == "pem",
         timeout=args.timeout,
         body_bytes=args.body_bytes,
         tls=bool(told.ext_authz.tls.certificate),
@@ -137,6 +141,11 @@ def _site(args: argparse.Namespace) -> Site:
         grpc=tuple(_reached(address, args.host) for address in site.grpc),
         http=tuple(_reached(address, args.host) for address in site.http),
     )
+
+
+def _certificate(told: settings.Settings) -> str:
+    of = told.forward_auth.client_certificate
+    return of.header.lower() or settings.CERTIFICATE_HEADERS.get(of.form, "")
 
 
 def _forward_auth(told: settings.Settings) -> list[str]:

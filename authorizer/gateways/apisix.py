@@ -16,9 +16,12 @@ def files(site: Site) -> Mapping[str, str]:
     asked: dict[str, Any] = {
         "uri": f"http://{address}/authz/apisix",
         "request_method": "POST" if site.body_bytes else "GET",
-        "request_headers": ["Authorization", "Cookie", "DPoP", "X-HTTP-Method-Override", "Content-Type"],
+        "request_headers": [
+            *("Authorization", "Cookie", "DPoP", "X-HTTP-Method-Override", "Content-Type"),
+            *map(named, filter(None, (site.api_key,))),
+        ],
         "upstream_headers": [named(name) for name in (*site.identity, *site.shown)],
-        "client_headers": ["Content-Type", "WWW-Authenticate"],
+        "client_headers": ["Content-Type", "WWW-Authenticate", "DPoP-Nonce"],
         "timeout": round(site.timeout * 1000),
         "keepalive": True,
         "allow_degradation": False,
@@ -26,7 +29,7 @@ def files(site: Site) -> Mapping[str, str]:
     }
     if site.secret:
         asked["extra_headers"] = {"X-Authorizer-Secret": "$env://AUTHORIZER_SECRET"}
-    cleaned = {"headers": {"remove": ["X-Forwarded-Client-Cert"]}}
+    cleaned = {"headers": {"remove": [named(name) for name in site.certificates]}}
     api_host, _, api_port = site.api.rpartition(":")
     plugins = {
         "client-control": {"max_body_size": 1 << 20},
@@ -45,7 +48,7 @@ _HEAD = (
 )
 _COMMENTS = {
     "request_method": "GET sends no body: routes of policies that read one are then denied. POST sends the whole.",
-    "request_headers": "Authorization, and every header that a policy reads.",
+    "request_headers": "Credentials, and every header that a policy reads.",
     "upstream_headers": "Who the caller is, as the authorizer found out; a client's own copies are removed.",
     "allow_degradation": "No answer means no.",
     "client-control": "The largest request body, in bytes.",

@@ -16,6 +16,7 @@ def files(site: Site) -> Mapping[str, str]:
         bind=host.strip("[]"),
         doors=" ".join(map(_upstream, addresses)),
         identity=" ".join(map(named, (*site.identity, *site.shown))),
+        cleaned="".join(f"\t\trequest_header -{named(name)}\n" for name in site.certificates),
         timeout=round(site.timeout * 1000),
         api=_upstream(site.api),
         secret=f"\t\t\theader_up X-Authorizer-Secret {{${SECRET_VARIABLE}}}\n" if site.secret else "",
@@ -46,8 +47,7 @@ _FILE = """\
 		# (WebSocket) is all that may be left of it.
 		request_header @upgrade Connection Upgrade
 		request_header @plain -Connection
-		request_header -X-Forwarded-Client-Cert
-		request_body {{
+{cleaned}		request_body {{
 			max_size 1MB
 		}}
 		forward_auth {doors} {{

@@ -86,9 +86,10 @@ def _site(site: Directive, expected: Expected) -> Iterator[Problem]:
     if "connection" not in cleaned:
         said = f"{site.name}: a client takes headers away by naming them in Connection, who it is too"
         yield finding("AZ934", said, site.place)
-    if "x-forwarded-client-cert" not in cleaned:
-        said = f"{site.name}: a client's own x-forwarded-client-cert reaches the authorizer and the API"
-        yield finding("AZ920", said, site.place)
+    for name in expected.certificates:
+        if name not in cleaned:
+            said = f"{site.name}: a client's own {name} reaches the authorizer and the API"
+            yield finding("AZ920", said, site.place)
     for handled in site.find("handle_errors"):
         for name in _SERVES - {"file_server"}:
             for each in _deep(handled, name):

@@ -115,11 +115,9 @@ class _Server:
             yield "AZ923", f"{where}: plain text to {', '.join(remote)}"
         if "connection" not in self._removed:
             yield "AZ934", f"{self._where}: a client takes headers away by naming them in Connection, who it is too"
-        if "x-forwarded-client-cert" not in self._removed:
-            yield (
-                "AZ920",
-                f"{self._where}: a client's own x-forwarded-client-cert reaches the authorizer and the API",
-            )
+        for name in self._expected.certificates:
+            if name not in self._removed:
+                yield "AZ920", f"{self._where}: a client's own {name} reaches the authorizer and the API"
 
 
 def _is_guard(handler: Json) -> bool:

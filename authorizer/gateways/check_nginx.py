@@ -140,9 +140,10 @@ class _Server:
             if sent.get(name, "$http_").startswith("$http_"):
                 said = f"{where}: a client's own {name} reaches the API (proxy_set_header)"
                 yield finding("AZ921", said, location.place)
-        if sent.get("x-forwarded-client-cert", "$http_").startswith("$http_"):
-            said = f"{where}: a client's own x-forwarded-client-cert reaches the API (proxy_set_header)"
-            yield finding("AZ920", said, location.place)
+        for name in self._expected.certificates:
+            if sent.get(name, "$http_").startswith("$http_"):
+                said = f"{where}: a client's own {name} reaches the API (proxy_set_header)"
+                yield finding("AZ920", said, location.place)
 
     def _door(self, location: Directive, scope: Scope) -> Iterator[Problem]:
         where, place, sent = f"location {' '.join(location.arguments)}", location.place, scope.headers()
@@ -154,6 +155,9 @@ class _Server:
             if sent.get(name) not in values:
                 said = f"{where}: {name} is {sent.get(name) or 'what the client wrote'}, not {min(values)}"
                 yield finding("AZ929", said, place)
+        if (name := self._expected.certificate) and sent.get(name, "$http_").startswith("$http_"):
+            said = f"{where}: a client's own {name} is believed (proxy_set_header)"
+            yield finding("AZ920", said, place)
         if "http" in sent.get("x-forwarded-for", "$http_") or "proxy_add" in sent.get("x-forwarded-for", ""):
             yield finding("AZ918", f"{where}: a client may claim another address (X-Forwarded-For)", place)
         if not any(location.find("internal")):

@@ -40,7 +40,7 @@ def check(documents: Sequence[Document], expected: Expected) -> list[Problem]:
         return found
     for name, (router, place) in routers.items():
         chain = list(itertools.islice(_chain(router.get("middlewares"), middlewares), _MAX_MIDDLEWARES))
-        found += [finding(code, said, place) for code, said in _router(name, chain, guards, middlewares)]
+        found += [finding(code, said, place) for code, said in _router(name, chain, guards, middlewares, expected)]
     if not routers:
         found.append(finding("AZ932", "no router is among the files: which routes ask cannot be told", where))
     return found
@@ -57,7 +57,13 @@ def _chain(names: Any, middlewares: Mapping[str, Mapping[str, Any]], depth: int 
             yield from _chain(inner, middlewares, depth + 1)
 
 
-def _router(name: str, chain: Sequence[str], guards: set[str], middlewares: Mapping[str, Mapping[str, Any]]) -> Told:
+def _router(
+    name: str,
+    chain: Sequence[str],
+    guards: set[str],
+    middlewares: Mapping[str, Mapping[str, Any]],
+    expected: Expected,
+) -> Told:
     at = next((number for number, each in enumerate(chain) if each in guards), None)
     if at is None:
         yield "AZ913", f"router {name}: requests pass unasked"
@@ -65,9 +71,11 @@ def _router(name: str, chain: Sequence[str], guards: set[str], middlewares: Mapp
     for each in chain[at + 1 :]:
         if any(item(middlewares.get(each, {}), kind) for kind in _MOVES):
             yield "AZ930", f"router {name}: the API sees another path than the one that is decided ({each})"
-    cleaned = (item(item(middlewares.get(each, {}), "headers"), "customRequestHeaders") for each in chain)
-    if not any(key.lower() == "x-forwarded-client-cert" for each in cleaned for key in each):
-        yield "AZ920", f"router {name}: a client's own x-forwarded-client-cert reaches the authorizer and the API"
+    before = (item(item(middlewares.get(each, {}), "headers"), "customRequestHeaders") for each in chain[:at])
+    cleaned = {key.lower() for each in before for key in each}
+    for header in expected.certificates:
+        if header not in cleaned:
+            yield "AZ920", f"router {name}: a client's own {header} reaches the authorizer and the API"
 
 
 def _asked(name: str, asked: Mapping[str, Any], expected: Expected) -> Told:

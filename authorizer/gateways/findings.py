@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from authorizer.errors import Place, Problem, Severity
-from authorizer.gateways.site import MESSAGE_MARGIN
+from authorizer.gateways.site import MESSAGE_MARGIN, of_gateway
 
 LONG_TIMEOUT: Final = 5.0
 """Seconds. Who waits longer than this for an answer keeps requests until it is overrun."""
@@ -44,12 +44,19 @@ _BY_CODE: Mapping[str, tuple[Severity, str]] = {code: (severity, cure) for sever
 class Expected(Struct, frozen=True, kw_only=True):
     """What the authorizer's settings ask of a gateway.
 
-    ``message_bytes`` is the largest check; ``bodies``: policies read bodies.
+    ``certificate`` is the header in which the HTTP door hears of client certificates; ``message_bytes`` is the largest
+    check; ``bodies``: policies read bodies.
     """
 
     identity: tuple[str, ...] = ()
+    certificate: str = ""
     message_bytes: int = 4 << 20
     bodies: bool = False
+
+    @property
+    def certificates(self) -> tuple[str, ...]:
+        """The headers in which only the gateway may tell of a client certificate."""
+        return of_gateway(self.certificate)
 
     def fits(self, body_bytes: float) -> bool:
         """Tell whether the door takes a check with such a body."""

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from authorizer.gateways.site import Site, doors, named
 
 SECRET_VARIABLE = "AUTHORIZER_SECRET"  # noqa: S105 - the name of a variable
+# Set where "bind" has "verify optional" or "required": the client's certificate, without PEM's lines.
+_CERTIFICATE = "%[ssl_c_der,base64] if { ssl_c_used }"
 LUA_FILE = "/etc/haproxy/authorizer.lua"
 
 
@@ -24,7 +26,8 @@ def files(site: Site) -> Mapping[str, str]:
         servers=servers,
         timeout=milliseconds,
         inside=inside,
-        cleaned="".join(f"    http-request del-header {name}\n" for name in site.identity),
+        cleaned="".join(f"    http-request del-header {name}\n" for name in (*site.identity, *site.certificates)),
+        seen=f"    http-request set-header {site.certificate} {_CERTIFICATE}\n" if site.pem else "",
         secret=f'    http-request set-header X-Authorizer-Secret "${{{SECRET_VARIABLE}}}"\n' if site.secret else "",
         body="# Bodies: the action sends none, so routes of policies that read a body are denied.\n"
         if site.body_bytes
@@ -64,8 +67,7 @@ frontend gateway
     bind {listen}
     http-request deny deny_status 413 if {{ req.body_size gt 1048576 }}
     # What a client may not say of itself.
-{cleaned}    http-request del-header x-forwarded-client-cert
-    # In another protocol than WebSocket (h2c) requests would pass that nobody is asked about.
+{cleaned}{seen}    # In another protocol than WebSocket (h2c) requests would pass that nobody is asked about.
     http-request del-header upgrade if {{ req.hdr_cnt(upgrade) gt 1 }} || !{{ req.hdr(upgrade) -i websocket }}
     # A Lua action that fails lets HAProxy go on: only what it set says yes.
     http-request set-var(txn.authorized) bool(false)

@@ -27,8 +27,11 @@ def files(site: Site) -> Mapping[str, str]:
 
 def action(site: Site, address: str) -> str:
     """Return the Lua that asks; any error in it ends the request with 503."""
-    names, credentials = (", ".join(f'"{name}"' for name in listed) for listed in (site.identity, site.shown))
-    text = _ACTION.replace("IDENTITY", names).replace("CREDENTIALS", credentials).replace("ADDRESS", address)
+    names, credentials, certificates = (
+        ", ".join(f'"{name}"' for name in listed) for listed in (site.identity, site.shown, site.certificates)
+    )
+    text = _ACTION.replace("CERTIFICATES", certificates)
+    text = text.replace("IDENTITY", names).replace("CREDENTIALS", credentials).replace("ADDRESS", address)
     return text.replace("TIMEOUT", str(round(site.timeout * 1000)))
 
 
@@ -42,6 +45,7 @@ _COMMENTS = {"plugins": "Global: on every service and route."}
 _ACTION = """\
 local identity = { IDENTITY }
 local credentials = { CREDENTIALS }
+local certificates = { CERTIFICATES }
 local kept_back = {
   ["connection"] = true, ["content-length"] = true, ["expect"] = true, ["host"] = true, ["keep-alive"] = true,
   ["proxy-connection"] = true, ["te"] = true, ["trailer"] = true, ["transfer-encoding"] = true, ["upgrade"] = true,
@@ -59,8 +63,10 @@ local function ask()
       question[name] = value
     end
   end
-  for _, name in ipairs(identity) do
-    question[name] = nil
+  for _, names in ipairs({ identity, certificates }) do
+    for _, name in ipairs(names) do
+      question[name] = nil
+    end
   end
   question["x-forwarded-method"] = kong.request.get_method()
   question["x-forwarded-uri"] = ngx.var.request_uri
@@ -80,9 +86,12 @@ if answer.status ~= 200 then
   return kong.response.exit(denied and answer.status or 503, denied and answer.body or "", {
     ["Content-Type"] = answer.headers["Content-Type"],
     ["WWW-Authenticate"] = answer.headers["WWW-Authenticate"],
+    ["DPoP-Nonce"] = answer.headers["DPoP-Nonce"],
   })
 end
-kong.service.request.clear_header("x-forwarded-client-cert")
+for _, name in ipairs(certificates) do
+  kong.service.request.clear_header(name)
+end
 for _, names in ipairs({ identity, credentials }) do
   for _, name in ipairs(names) do
     if answer.headers[name] then

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from authorizer.gateways.site import Site, doors, named
 
 SECRET_FILE = "/etc/nginx/authorizer-secret.conf"  # noqa: S105 - the name of a file
+# Empty, and so no header, but where "ssl_verify_client" asks for certificates (and it is not "optional_no_ca").
+_CERTIFICATE = "$ssl_client_escaped_cert"
 _MAIN = """\
 # A whole configuration around authorizer.conf, to try it as any user; what nginx writes stays below DIR.
 #   check:  nginx -p DIR -e stderr -c "$PWD/nginx.conf" -t
@@ -35,6 +37,8 @@ def files(site: Site) -> Mapping[str, str]:
     variables = {name: "$authorizer_" + _snake(name) for name in (*site.identity, *site.shown)}
     taken = "".join(f"        auth_request_set {to} $upstream_http_{_snake(name)};\n" for name, to in variables.items())
     given = "".join(f"        proxy_set_header {named(name)} {value};\n" for name, value in variables.items())
+    seen = dict.fromkeys(site.certificates, '""') | ({site.certificate: _CERTIFICATE} if site.pem else {})
+    certificates = "".join(f"        proxy_set_header {named(name)} {value};\n" for name, value in seen.items())
     secret = f"        include {SECRET_FILE};   # proxy_set_header X-Authorizer-Secret ...; readable by nginx only\n"
     text = _SITE.format(
         servers=servers,
@@ -42,6 +46,7 @@ def files(site: Site) -> Mapping[str, str]:
         listen=site.listen,
         taken=taken,
         given=given,
+        certificates=certificates,
         secret=secret if site.secret else "",
         timeout=round(site.timeout * 1000),
         body="# Bodies: auth_request never sends one, so routes of policies that read a body are denied.\n"
@@ -79,7 +84,10 @@ server {{
         auth_request /_authorizer;
 
         # Who the caller is, as the authorizer found out. An empty value removes the client's own header.
-{taken}{given}        proxy_set_header X-Forwarded-Client-Cert "";
+{taken}{given}{certificates}
+        # A 401 can bring a nonce for the caller's next proof (DPoP).
+        auth_request_set $authorizer_dpop_nonce $upstream_http_dpop_nonce;
+        add_header DPoP-Nonce $authorizer_dpop_nonce always;
 
         # No path after the address: the API sees the path as the client sent it, which is the one that was decided.
         proxy_pass http://api;
@@ -100,8 +108,7 @@ server {{
         proxy_set_header X-Original-Host $host;
         proxy_set_header X-Original-Proto $scheme;
         proxy_set_header X-Forwarded-For $remote_addr;
-        proxy_set_header X-Forwarded-Client-Cert "";
-{secret}        proxy_connect_timeout 250ms;
+{certificates}{secret}        proxy_connect_timeout 250ms;
         proxy_send_timeout {timeout}ms;
         proxy_read_timeout {timeout}ms;
         proxy_next_upstream_timeout {timeout}ms;

@@ -7,6 +7,7 @@ from msgspec import Struct
 from authorizer.doors.listen import AbstractAddress, TcpAddress, UnixAddress, parse
 from authorizer.errors import GatewayError
 
+XFCC = "x-forwarded-client-cert"
 MESSAGE_MARGIN = 256 * 1024
 """What a check carries besides a body, in bytes: ``ext_authz.max_message_bytes`` is at least this much larger."""
 
@@ -15,16 +16,20 @@ class Site(Struct, frozen=True, kw_only=True):
     """The doors as a gateway reaches them, one address a worker: ``HOST:PORT``, ``unix:/PATH``, ``unix:@NAME``.
 
     ``identity`` names the headers that say who the caller is, in lower case; ``shown`` those in which the API gets what
-    the authorizer says instead of what the caller showed. ``timeout`` is in seconds. ``body_bytes`` is how much of a
-    body goes along, 0 for none. ``tls``: the gRPC door speaks TLS; ``client_certificate``: and asks for one.
-    ``secret``: the HTTP door wants to see a shared secret. ``listen`` and ``api`` are to be adapted: where clients
-    come, and what is behind the gateway.
+    the authorizer says instead of what the caller showed. ``api_key`` is the header that API keys come in,
+    ``certificate`` the one in which the HTTP door hears of client certificates, "" for none; ``pem``: as PEM.
+    ``timeout`` is in seconds. ``body_bytes`` is how much of a body goes along, 0 for none. ``tls``: the gRPC door
+    speaks TLS; ``client_certificate``: and asks for one. ``secret``: the HTTP door wants to see a shared secret.
+    ``listen`` and ``api`` are to be adapted: where clients come, and what is behind the gateway.
     """
 
     grpc: tuple[str, ...] = ()
     http: tuple[str, ...] = ()
     identity: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
+    api_key: str = ""
+    certificate: str = ""
+    pem: bool = False
     timeout: float = 0.5
     body_bytes: int = 0
     tls: bool = False
@@ -32,6 +37,16 @@ class Site(Struct, frozen=True, kw_only=True):
     secret: bool = False
     listen: str = "127.0.0.1:8080"
     api: str = "127.0.0.1:8081"
+
+    @property
+    def certificates(self) -> tuple[str, ...]:
+        """The headers in which only the gateway may tell of a client certificate."""
+        return of_gateway(self.certificate)
+
+
+def of_gateway(certificate: str) -> tuple[str, ...]:
+    """Return the headers in which only the gateway may tell of a client certificate: Envoy's, and ``certificate``."""
+    return tuple(dict.fromkeys((XFCC, certificate or XFCC)))
 
 
 def named(name: str) -> str:

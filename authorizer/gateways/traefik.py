@@ -28,7 +28,7 @@ def files(site: Site) -> Mapping[str, str]:
         "http": {
             "middlewares": {
                 "authorizer": {"forwardAuth": asked},
-                "clean": {"headers": {"customRequestHeaders": {"X-Forwarded-Client-Cert": ""}}},
+                "clean": {"headers": {"customRequestHeaders": {named(name): "" for name in site.certificates}}},
             },
             "routers": {"api": {"rule": "PathPrefix(`/`)", "middlewares": ["clean", "authorizer"], "service": "api"}},
             "services": {"api": {"loadBalancer": {"servers": [{"url": f"http://{site.api}"}]}}},
@@ -53,7 +53,7 @@ _COMMENTS = {
     "trustForwardHeader": "With true a client's own X-Forwarded-* would be what is decided.",
     "authResponseHeaders": "Who the caller is, as the authorizer found out; Traefik takes a client's own copies away.",
     "forwardBody": "For policies that read bodies; a longer one is a 401. maxBodySize is unlimited if unset.",
-    "clean": "A client's own certificate header never passes.",
+    "clean": "A client's own certificate header never passes; passTLSClientCert has its place between these two.",
 }
 _STATIC_HEAD = (
     "A whole static configuration around authorizer.yaml, to try it.",

@@ -41,6 +41,23 @@ def test_it_writes_files(said, tmp_path):
     assert out.splitlines() == [str(tmp_path / "etc" / name) for name in ("authorizer.conf", "nginx.conf")]
 
 
+def test_where_credentials_come_is_told_by_the_settings(said, tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "policies: .\ncredentials: {api_key_header: X-Key}\n"
+        "forward_auth: {client_certificate: {form: pem, header: X-Cert}}\n"
+    )
+    config = ("--config", str(tmp_path / "a.yaml"))
+    for more, expected in ((config, (2, 0, 0)), ((), (0, 2, 3))):
+        said("nginx", *more, "--output", str(tmp_path))
+        text = (tmp_path / "authorizer.conf").read_text()
+        out, _, code = said("nginx", *config, "--check", str(tmp_path / "nginx.conf"))
+        found = text.count("proxy_set_header X-Cert $ssl_client_escaped_cert;"), out.count(" AZ920"), code
+        assert found == expected
+    route = yaml.safe_load(said("apisix", *config)[0])["routes"][0]["plugins"]
+    assert "X-Key" in route["forward-auth"]["request_headers"]
+    assert "X-Cert" in route["proxy-rewrite"]["headers"]["remove"]
+
+
 def test_each_worker_is_an_endpoint(said, tmp_path):
     (tmp_path / "a.yaml").write_text(
         "policies: .\nworkers: 3\nidentity_headers: {x-who: subject}\n"

@@ -1,22 +1,29 @@
 """Every kind of credential through every gateway: the client gets the status and challenge that the decision has.
 
-And what an API gets of a key that stood in the query.
+And what an API gets of a key that stood in the query; nonces; certificates as gateways tell of them.
 """
 
+import ssl
 import time
 from pathlib import Path
 
+import aiohttp
 import pytest
+from cryptography import x509
+from msgspec.structs import replace
 
 from authorizer.demo.processes import Children
 from authorizer.doors.forward_auth_profiles import PROFILES
+from authorizer.gateways import haproxy
+from authorizer.gateways.kinds import KINDS
 from authorizer.pdp.api_keys import make
 from authorizer.pdp.credentials import KeyPlaces
 from authorizer.pdp.snapshot import Options, build
 from authorizer.pdp.sources import compile_documents
 from authorizer.reasons import REASONS
 from authorizer.service import Authorizer
-from tests.e2e.world import Api, marked, open_doors, send, start
+from tests.doors.test_native_tls import LOOPBACK, Authority
+from tests.e2e.world import Api, listening, marked, needed, open_doors, send, site, start, written
 from tests.forge.world import CASES, CERTIFICATE_HEADER, HOST, world
 
 GATEWAYS = marked("envoy", "envoy-http", "envoy-printed", "nginx", "caddy", "haproxy", "traefik")
@@ -49,6 +56,70 @@ async def test_every_gateway_passes_credentials_and_challenges(
             expected.append((case["name"], case["reason"], status, challenge))
             assert len(api.seen) == (case["reason"] == "allowed")
     assert found == expected
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
+async def test_every_gateway_passes_nonces(name: str, children: Children, api: Api, tmp_path: Path) -> None:
+    made = world(time.time())
+    async with open_doors(made.authorizer(nonce_key=b"k" * 32)) as doors:
+        url = await start(name, children, tmp_path, doors.grpc, doors.http, api.address)
+        told, statuses = "", []
+        for number in range(3):
+            proof = {"of": "of a key"} | ({"nonce": told} if told else {})
+            case = {"send": {"authorization": "DPoP of a key"}, "proof": proof}
+            reply = await send(url, "GET", "/read", made.headers(case, number), host=HOST)
+            told = reply.headers.get("dpop-nonce", told)
+            statuses.append((reply.status, 'error="use_dpop_nonce"' in reply.headers.get("www-authenticate", "")))
+        assert statuses == [(401, True), (200, False), (200, False)]
+
+
+TLS_OF_NGINX = """
+ssl_certificate DIR/server.pem;
+ssl_certificate_key DIR/server.pem;
+ssl_client_certificate DIR/authority.pem;
+ssl_verify_client optional;
+"""
+# What stands behind the printed address, and how the gateway is run.
+TLS = {
+    "nginx": (
+        " ssl; include DIR/tls.conf",
+        ["-p", "DIR", "-e", "stderr", "-c", "DIR/nginx.conf", "-g", "master_process off;"],
+    ),
+    "haproxy": (" ssl crt DIR/server.pem ca-file DIR/authority.pem verify optional", ["-f", "DIR/haproxy.cfg"]),
+}
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("name", TLS)
+async def test_a_gateway_tells_of_the_certificate_that_it_saw_and_of_no_other(
+    name: str, children: Children, api: Api, tmp_path: Path
+) -> None:
+    authority, made = Authority(tmp_path, "authority"), world(time.time())
+    pair = authority.issue("server", LOOPBACK)
+    (tmp_path / "server.pem").write_bytes(b"".join(file.read_bytes() for file in pair))
+    (tmp_path / "tls.conf").write_text(TLS_OF_NGINX.replace("DIR", str(tmp_path)))
+    nobody, client = (ssl.create_default_context(cafile=str(authority.file)) for _ in range(2))
+    client.load_cert_chain(*authority.issue("client", x509.UniformResourceIdentifier("spiffe://acme.example/web")))
+    bound, command = TLS[name]
+    async with open_doors(made.authorizer()) as doors:
+        printed = replace(site(doors.http, api.address), certificate=CERTIFICATE_HEADER, pem=True)
+        places = {printed.listen: printed.listen + bound.replace("DIR", str(tmp_path))}
+        written(tmp_path, KINDS[name](printed), places | {haproxy.LUA_FILE: str(tmp_path / "authorizer.lua")})
+        run = [needed(name), *(word.replace("DIR", str(tmp_path)) for word in command)]
+        await children.start(name, run, log=tmp_path / f"{name}.log")
+        await listening(printed.listen)
+        for tls, claimed, status in (
+            (client, "", 200),
+            (client, made.escaped("other"), 200),
+            (nobody, "", 401),
+            (nobody, made.escaped("client"), 401),
+        ):
+            headers = {"Host": HOST} | ({CERTIFICATE_HEADER: claimed} if claimed else {})
+            async with (
+                aiohttp.ClientSession(trust_env=False, connector=aiohttp.TCPConnector(ssl=tls)) as session,
+                session.get(f"https://{printed.listen}/mesh", headers=headers) as answer,
+            ):
+                assert answer.status == status
 
 
 KEY, ID, HASH = make(bytes(range(42)), b"")

@@ -128,7 +128,7 @@ class World:
             return f'By=spiffe://acme.example/gateway;Hash={sha256(der).hexdigest()};Cert="{self.escaped(shows)}"'
         return self.escaped(shows)
 
-    def authorizer(self, form: str = "pem", header: str = CERTIFICATE_HEADER) -> Authorizer:
+    def authorizer(self, form: str = "pem", header: str = CERTIFICATE_HEADER, nonce_key: bytes = b"") -> Authorizer:
         """Return an authorizer of its own, which remembers proofs; gRPC doors tell certificates in ``source``."""
         shown: set[bytes] = set()
         opaque = TABLE["opaque"]
@@ -144,7 +144,7 @@ class World:
 
         told = Place(form=form, header=header)
         options = Options(
-            proofs=Proofs(algorithms=frozenset({"ES256"}), lifetime=300.0),
+            proofs=Proofs(algorithms=frozenset({"ES256"}), lifetime=300.0, nonce_key=nonce_key),
             certificates={"grpc": Place(form="source") if form == "source" else told, "http": told},
         )
         return Authorizer(build(compile_documents(self.documents).documents(), {"policy": "1"}, options), meet=meet)

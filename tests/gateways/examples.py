@@ -10,7 +10,7 @@ from authorizer.gateways.site import Site
 from authorizer.settings import IDENTITY_HEADERS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-SITE = Site(grpc=("127.0.0.1:9191",), http=("127.0.0.1:9192",), identity=tuple(IDENTITY_HEADERS))
+SITE = Site(grpc=("127.0.0.1:9191",), http=("127.0.0.1:9192",), identity=tuple(IDENTITY_HEADERS), api_key="x-api-key")
 SITES: Mapping[str, Site] = {
     **dict.fromkeys(KINDS, SITE),
     # Envoy Gateway refuses loopback addresses; the pod's containers share a directory instead.

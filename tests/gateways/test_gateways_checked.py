@@ -273,6 +273,19 @@ def test_mistakes_in_nginx(old, new, code):
     assert code in codes("nginx", text.replace(old, new))
 
 
+@pytest.mark.parametrize("kind", ["nginx", "caddy", "traefik"])
+def test_the_header_that_tells_of_certificates_is_the_gateways_own(kind):
+    expected = Expected(identity=SITE.identity, certificate="x-client-cert")
+    assert codes(kind, printed(kind, replace(SITE, certificate="x-client-cert")), expected) == set()
+    assert codes(kind, printed(kind), expected) == {"AZ920"}
+    text = printed("nginx", replace(SITE, certificate="x-client-cert", pem=True))
+    assert codes("nginx", text, expected) == set()
+    for wrong in ("$http_x_client_cert", ""):
+        lines = text.rpartition("proxy_set_header X-Client-Cert $ssl_client_escaped_cert;")
+        line = f"proxy_set_header X-Client-Cert {wrong};" if wrong else ""
+        assert codes("nginx", f"{lines[0]}{line}{lines[2]}", expected) == {"AZ920"}
+
+
 def test_what_nginx_answers_by_itself_needs_no_question():
     for block in ("return 204;", "internal;\n proxy_pass http://api;", "deny all;"):
         text = printed("nginx").replace("    location / {", "    location /x {\n" + block + "}\n    location / {")
