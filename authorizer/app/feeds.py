@@ -168,7 +168,9 @@ async def follow_bundle(
         if progress.outcome == "refused":
             metrics.bundle_refused(kind, progress.code)
         if kind == "trust":
-            metrics.trusted_keys(dict.fromkeys(authorizer.snapshot.trust.issuers, progress.confirmed))
+            issuers = authorizer.snapshot.trust.issuers.values()
+            brought = (issuer.issuer for issuer in issuers if not issuer.keys_from)
+            metrics.trusted_keys(dict.fromkeys(brought, progress.confirmed))
         if (progress.outcome, progress.revision, progress.code) != (before.outcome, before.revision, before.code):
             feed.news.set()
         refresh_age(feed, plane.max_age_seconds, authorizer)

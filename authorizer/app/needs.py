@@ -55,12 +55,6 @@ class Needs:
         self._introspector = Introspector(clients, lambda outcome: metrics.asked_provider("introspection", outcome))
         self._exchanger = Exchanger(clients, lambda outcome: metrics.asked_provider("exchange", outcome))
         self._activation = activation
-
-        def note(issuer: str, outcome: str) -> None:
-            metrics.asked_provider("keys", outcome)
-            if outcome == "fetched":
-                metrics.fetched_keys(issuer, self._clock())
-
         refreshing = Refreshing(
             session,
             Path(state) / _KEYS if state else None,
@@ -72,7 +66,8 @@ class Needs:
             ),
             lambda: activation.snapshot.trust,
             activation.renew,
-            note,
+            lambda outcome: metrics.asked_provider("keys", outcome),
+            metrics.fetched_keys,
             self._clock,
         )
         tasks.spawn("issuers' keys", refreshing.run)

@@ -166,7 +166,7 @@ class Metrics:
         self.breaches[limit] = self.breaches.get(limit, 0) + 1
 
     def trusted_keys(self, since: Mapping[str, float]) -> None:
-        """Replace what is known of the issuers' keys: issuer -> POSIX seconds of the last fetch."""
+        """Replace what is known of keys in the documents: issuer -> POSIX seconds when they were last confirmed."""
         self.keys_since = dict(since)
 
     def asked_provider(self, call: str, outcome: str) -> None:
@@ -177,9 +177,9 @@ class Metrics:
         """Note how many issuers in force would be asked as a client that the settings lack."""
         self.clients_missing = count
 
-    def fetched_keys(self, issuer: str, at: float) -> None:
-        """Note when (POSIX seconds) the keys of an issuer in force were fetched from it."""
-        self.keys_fetched = {**self.keys_fetched, issuer: at}
+    def fetched_keys(self, at: Mapping[str, float]) -> None:
+        """Replace what is known of fetched keys in force: issuer -> POSIX seconds."""
+        self.keys_fetched = dict(at)
 
     def asked_control_plane(self, call: str, *, answered: bool) -> None:
         """Count a call to the control plane: the kind of bundle, ``status`` or ``apis``."""

@@ -44,7 +44,10 @@ class Seen(Struct):
 
 
 class Refreshing:
-    """``trust`` tells what is in force, ``put`` puts fetched keys in force, ``note`` is told issuer and outcome."""
+    """``trust`` tells what is in force, ``put`` puts fetched keys in force, ``note`` is told the outcome of each fetch.
+
+    ``told`` hears when (POSIX seconds) the keys of each issuer were fetched, whoever of a machine did it.
+    """
 
     def __init__(
         self,
@@ -53,7 +56,8 @@ class Refreshing:
         pace: Pace,
         trust: Callable[[], Trust],
         put: Callable[[Mapping[str, Fetched]], Awaitable[None]],
-        note: Callable[[str, str], None],
+        note: Callable[[str], None],
+        told: Callable[[Mapping[str, float]], None],
         clock: Callable[[], float],
     ) -> None:
         self._session = session
@@ -62,6 +66,7 @@ class Refreshing:
         self._trust = trust
         self._put = put
         self._note = note
+        self._told = told
         self._clock = clock
         self._seen: dict[str, Seen] = {}
 
@@ -84,6 +89,7 @@ class Refreshing:
             task = self._seen.pop(gone).task
             if task is not None:
                 task.cancel()
+            self._tell()
         wanted = trust.wanted & mine.keys()
         trust.wanted.clear()
         for name, issuer in mine.items():
@@ -122,11 +128,11 @@ class Refreshing:
             seen.failures += 1
             # 2 s, 4 s, 8 s ... up to the usual delay.
             self._delay(seen, min(2.0 ** min(seen.failures, 20), self._pace.refresh))
-            self._note(issuer.issuer, "failed")
+            self._note("failed")
             log.warning("the keys of %s stay as they were: %s", issuer.issuer, error)
         except OSError as error:
             self._delay(seen, self._pace.refresh)
-            self._note(issuer.issuer, "failed")
+            self._note("failed")
             log.error("the keys of %s cannot be kept: %s", issuer.issuer, error)
 
     async def refresh_once(self, issuer: Issuer, seen: Seen) -> None:
@@ -152,7 +158,7 @@ class Refreshing:
     async def _fetch(self, issuer: Issuer, seen: Seen) -> Kept:
         kept = Kept(await fetch(self._session, issuer, seconds=self._pace.timeout), self._clock())
         await self._take(issuer, seen, kept)
-        self._note(issuer.issuer, "fetched")
+        self._note("fetched")
         return kept
 
     async def _take(self, issuer: Issuer, seen: Seen, kept: Kept) -> None:
@@ -165,6 +171,10 @@ class Refreshing:
 
     async def _use(self, issuer: Issuer, kept: Kept) -> None:
         await self._put({issuer.issuer: Fetched(kept.keys, self._until(kept), issuer.keys_from)})
+        self._tell()
+
+    def _tell(self) -> None:
+        self._told({name: seen.kept.fetched for name, seen in self._seen.items() if seen.kept is not None})
 
     def _until(self, kept: Kept) -> float:
         return kept.fetched + self._pace.max_age

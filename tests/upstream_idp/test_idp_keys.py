@@ -31,14 +31,15 @@ class World:
         self.now = NOW
         self.trust = trusting(provider, **more)
         self.memo = tokens.Memo()
-        self.notes = []
+        self.notes, self.ages = [], []
         self.refreshing = Refreshing(
             session,
             directory,
             pace,
             lambda: self.trust,
             self.put,
-            lambda _, how: self.notes.append(how),
+            self.notes.append,
+            lambda ages: setattr(self, "ages", [*ages.values()]),
             lambda: self.now,
         )
 
@@ -305,6 +306,27 @@ async def test_the_processes_of_a_machine_fetch_once(tmp_path):
             assert ours
             await it.settle()
             assert it.provider.calls.count("/keys") == 1
+
+
+async def test_the_age_of_keys_is_told_whoever_fetched_them(tmp_path):
+    async with world(directory=tmp_path) as it:
+        other = World(it.provider, it.refreshing._session, tmp_path)
+        for each in (it, other):
+            await each.settle()
+        assert (it.ages, other.ages) == ([NOW], [NOW])
+        it.now += 700
+        await it.settle()
+        it.provider.answer = text(b"", 503)
+        other.now = it.now + 50
+        await other.settle()
+        assert (it.ages, other.ages) == ([NOW + 700], [NOW + 700])
+        restarted = World(it.provider, it.refreshing._session, tmp_path)
+        restarted.now = NOW + 3000
+        await restarted.settle()
+        assert (restarted.ages, restarted.notes) == ([NOW + 700], ["failed"])
+        it.trust = type(it.trust)({})
+        await it.refreshing.look_once()
+        assert it.ages == [], "nobody is told of an issuer that is no longer trusted"
 
 
 async def test_one_issuer_that_hangs_does_not_hold_up_another():
