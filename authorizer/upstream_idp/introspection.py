@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from authorizer.errors import IdentityProviderError
-from authorizer.jose.encoding import read_object
 from authorizer.pdp.needs import Told
 from authorizer.pdp.trust import Introspection
+from authorizer.upstream_idp.calls import parsed
 from authorizer.upstream_idp.clients import Clients
 from authorizer.upstream_idp.once import Answer, Once, digest
 
@@ -43,7 +43,7 @@ class Introspector:
         form = {"token": token, "token_type_hint": "access_token"}
         try:
             _, body = await self._clients.post(how.client, how.endpoint, form)
-            answer = read_object(body)
+            answer = await parsed(body)
         except Exception as error:  # noqa: BLE001 - INVARIANT: whatever goes wrong is "could not be asked", which denies
             why = error if isinstance(error, IdentityProviderError) else type(error).__name__
             log.warning("issuer %s could not be asked about a token: %s", issuer, why)

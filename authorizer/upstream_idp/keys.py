@@ -3,6 +3,7 @@
 Sources: OpenID Connect Discovery 1.0 section 4, RFC 8414 section 3, RFC 7517 section 5.
 """
 
+import asyncio
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -27,7 +28,7 @@ async def fetch(session: aiohttp.ClientSession, issuer: Issuer, *, seconds: floa
         url = await _discover(session, issuer.issuer, seconds)
     _, body = await call(session, url, seconds=seconds)
     try:
-        return sound(read_key_set(body), issuer.algorithms)
+        return sound(await asyncio.to_thread(read_key_set, body), issuer.algorithms)
     except KeyMaterialError as error:
         raise IdentityProviderError("AZ536", f"the keys at {url} are refused: {error.message}") from None
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from authorizer.errors import IdentityProviderError
-from authorizer.jose.encoding import read_object
 from authorizer.jose.jws import MAX_TOKEN
 from authorizer.pdp.needs import Exchanged
 from authorizer.pdp.trust import TokenExchange
+from authorizer.upstream_idp.calls import parsed
 from authorizer.upstream_idp.clients import Clients
 from authorizer.upstream_idp.once import Answer, Once, digest
 
@@ -56,7 +56,7 @@ class Exchanger:
         form |= {"scope": " ".join(how.scopes)} if how.scopes else {}
         try:
             status, body = await self._clients.post(how.client, how.endpoint, form, _STATUSES)
-            answer = read_object(body)
+            answer = await parsed(body)
         except Exception as error:  # noqa: BLE001 - INVARIANT: whatever goes wrong is "cannot be told", which denies
             why = error if isinstance(error, IdentityProviderError) else type(error).__name__
             return self._failed(issuer, how, str(why))

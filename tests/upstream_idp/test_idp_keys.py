@@ -14,7 +14,7 @@ from authorizer.jose.encoding import encode_base64url
 from authorizer.model import Identity
 from authorizer.pdp import facts, tokens
 from authorizer.pdp.trust import DISCOVERY, Fetched, renewed
-from authorizer.upstream_idp import kept_keys
+from authorizer.upstream_idp import calls, kept_keys, keys
 from authorizer.upstream_idp.calls import open_session
 from authorizer.upstream_idp.refreshing import Pace, Refreshing
 from tests.upstream_idp.provider import running, text, trusting, until
@@ -289,6 +289,22 @@ async def test_the_disk_is_waited_for_elsewhere_than_where_decisions_are_made(tm
     async with world(directory=tmp_path) as it:
         await it.settle()
     assert threads
+    assert threading.main_thread() not in threads
+
+
+async def test_what_may_take_long_to_read_is_read_elsewhere_too(monkeypatch):
+    threads = []
+
+    def noted(read):
+        return lambda body: threads.append(threading.current_thread()) or read(body)
+
+    monkeypatch.setattr(calls, "read_object", noted(calls.read_object))
+    monkeypatch.setattr(keys, "read_key_set", noted(keys.read_key_set))
+    async with world() as it:
+        it.provider.metadata = {"more": "x" * calls.SMALL}
+        await it.settle()
+        assert it.notes == ["fetched"]
+    assert len(threads) == 2
     assert threading.main_thread() not in threads
 
 
