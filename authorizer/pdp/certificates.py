@@ -182,8 +182,9 @@ def _from_element(element: dict[str, list[str]]) -> Certificate:
         raise CertificateFault("its hash is not hexadecimal") from None
     if told and len(told) != 64:
         raise CertificateFault("its hash is no SHA-256")
-    if "cert" in element:
-        certificate = _from_pem(element["cert"][0])
+    whole = element.get("cert") or element.get("chain")
+    if whole:
+        certificate = _from_pem(whole[0])
         if thumbprint and thumbprint != certificate.thumbprint:
             raise CertificateFault("its hash is another certificate's")
         return certificate

@@ -216,6 +216,11 @@ def test_nonces_of_this_and_the_last_lifetime_are_accepted():
     for at, code in [(NOW, "allowed"), (NOW - 60, "allowed"), (NOW - 120, "proof_nonce"), (NOW + 60, "proof_nonce")]:
         shown = proof(DPOP, jti=str(at), nonce=proofs.nonce(wanted, at))
         assert ask({"authorization": f"DPoP {DPOP}", "dpop": shown}, using).reason.code == code
+    # Another process with the key knows it too; with another key it brings one of its own.
+    shown = proof(DPOP, jti="n", nonce=proofs.nonce(wanted, NOW))
+    for key, code in ((b"k" * 32, "allowed"), (b"n" * 32, "proof_nonce")):
+        again = ask({"authorization": f"DPoP {DPOP}", "dpop": shown}, snapshot(proofs=Proofs(nonce_key=key)))
+        assert (again.reason.code, "dpop-nonce" in dict(again.response)) == (code, code == "proof_nonce")
 
 
 def test_where_a_header_tells_of_certificates_the_check_itself_does_not():

@@ -53,6 +53,7 @@ OTHER = issue("other").public_bytes(Encoding.PEM).decode()
         (quote(b64encode(DER).decode(), safe="") + ",AAAA", "pem"),
         (f":{b64encode(DER).decode()}:", "client-cert"),
         (f'Hash={HASH};Cert="{quote(PEM, safe="")}"', "xfcc"),
+        (f'Hash={HASH};Chain="{quote(PEM + OTHER, safe="")}";URI=spiffe://forged', "xfcc"),
         (f'By=spiffe://a;By=spiffe://b;Cert="{quote(PEM, safe="")}";URI=;DNS=', "xfcc"),
     ],
 )
@@ -96,7 +97,7 @@ def test_the_element_of_the_outermost_trusted_proxy_counts():
         ("", "xfcc"), ("URI", "xfcc"), ("=x", "xfcc"), ("URI=a,", "xfcc"), ("URI=a;", "xfcc"), ('Subject="a', "xfcc"),
         ('Subject="a"b', "xfcc"), ('URI=a"b', "xfcc"), ('Subject="a\\', "xfcc"), ("Hash=zz", "xfcc"), ("Hash=ab", "xfcc"),
         (f"Hash={HASH};Hash={HASH}", "xfcc"), ("By=spiffe://gw", "xfcc"), ("URI=", "xfcc"), ("URI=a\x01", "xfcc"),
-        (f'Hash={"0" * 64};Cert="{quote(PEM, safe="")}"', "xfcc"), ("URI=é", "xfcc"), ("URI=a," * 40 + "URI=a", "xfcc"),
+        (f'Hash={"0" * 64};Cert="{quote(PEM, safe="")}"', "xfcc"), (f'Hash={HASH};Chain="{quote(OTHER + PEM, safe="")}"', "xfcc"), ("URI=é", "xfcc"), ("URI=a," * 40 + "URI=a", "xfcc"),
         (";".join(["URI=a"] * 65), "xfcc"), ("URI=" + "a" * 40_000, "xfcc"),
         ("", "pem"), ("-----BEGIN CERTIFICATE-----", "pem"), ("AAAA", "pem"), ("%ZZ", "pem"),
         (b64encode(DER + b"x").decode(), "pem"), (b64encode(DER[:-1]).decode(), "pem"),
