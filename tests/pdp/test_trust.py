@@ -109,6 +109,9 @@ ASKED = "{endpoint: 'https://x.example/i', client: c, tokens: all}"
         (("    jwks:", "    claims: [x]\n    jwks:"), "AZ209", 7, "must be a mapping"),
         (("    jwks:", "    namespace:\n    jwks:"), "AZ209", 7, "must be text"),
         (("    jwks:", "    attributes: {tenant: {a: b}}\n    jwks:"), "AZ209", 7, "must be text"),
+        (("    jwks:", "    jwks_uri: http://idp.example/keys #"), "T115", 7, "jwks_uri must be an https URL"),
+        (("    jwks:", "    jwks_uri: https://u@idp.example/keys #"), "T115", 7, "jwks_uri must be an https URL"),
+        (("https://idp.example\n", "http://idp.example\n    discovery: true\n"), "T115", 4, "of a discovery must be"),
         (("    jwks:", "    exchange: {client: c}\n    jwks:"), "AZ210", 7, "no 'endpoint'"),
         (("    jwks:", "    exchange: {endpoint: 'http://x.example/t', client: c}\n    jwks:"), "T115", 7, "https URL"),
         (

@@ -88,6 +88,14 @@ async def test_keys_are_found_by_the_metadata_and_rotated():
         assert it.judge(second) == "good"
 
 
+async def test_keys_are_found_where_the_document_says():
+    async with world() as it:
+        it.trust = trusting(it.provider, discovery=None, jwks_uri=f"{it.provider.url}/keys")
+        await it.settle()
+        assert it.judge(it.provider.token("one", NOW)) == "good"
+        assert it.provider.calls == ["/keys"]
+
+
 async def test_ten_thousand_unknown_keys_make_one_call():
     async with world() as it:
         await it.settle()
