@@ -27,12 +27,13 @@ _REVOKED = reason("credential_revoked")
 
 
 def authenticate(
-    snapshot: Snapshot, request: Request, now: float, learnt: Learnt, beside: str = ""
+    snapshot: Snapshot, request: Request, now: float, learnt: Learnt, application: str = ""
 ) -> Identity | Reason | Need:
     """Return who sent ``request``, why that cannot be accepted, or what has to be asked first. Never raises.
 
-    ``beside`` is what the application lets come beside a token: ``api_key``, ``certificate`` or nothing.
+    ``application`` is the one that is asked for; it may let an API key or a certificate come beside a token.
     """
+    beside = snapshot.program.client_by.get(application, "")
     sent = request.headers.get("authorization")
     if sent is not None and beside:
         holder = _beside(snapshot, request, beside, now)
@@ -42,7 +43,9 @@ def authenticate(
             # INVARIANT: beside a token and a certificate, an API key is one credential too many.
             places = NOWHERE if beside == "api_key" else snapshot.key_places
             caller = _verified(snapshot, request, credentials.read(request, places), now, learnt)
-            return join(caller, holder, snapshot.joined) if isinstance(caller, Identity) else caller
+            if not isinstance(caller, Identity):
+                return caller
+            return join(caller, holder, application, snapshot.program, snapshot.joined)
     if sent is not None and len(sent) == 1 and _has_no_key(request, snapshot.key_places):
         known = tokens.recall(sent[0], snapshot.memo, now)
         if known is not None:

@@ -57,6 +57,8 @@ def _names(certificate: Certificate, rule: CertificateRule) -> tuple[str, ...]:
             return certificate.dns
         case "subjects":
             return (certificate.subject,)
+        case "trust_domain" if len(set(certificate.uris)) > 1:
+            return ()  # X509-SVID, section 2: one with another URI beside its SPIFFE ID is none
         case _:
             return certificate.uris
 

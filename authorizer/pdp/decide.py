@@ -42,8 +42,7 @@ def decide(
         passed = told_late(snapshot, unmapped(snapshot, operation), snapshot.anonymous, request, now)
         return numbered(snapshot, passed, decision_id)
     told_all = guard.decider is not None and guard.decider.input == "envoy"  # the rule reads credentials itself
-    beside = snapshot.program.client_by.get(guard.route.application, "")
-    identity = snapshot.anonymous if told_all else authenticate(snapshot, request, now, learnt, beside)
+    identity = snapshot.anonymous if told_all else authenticate(snapshot, request, now, learnt, guard.route.application)
     if not isinstance(identity, Identity):
         if not isinstance(identity, Reason):
             return identity

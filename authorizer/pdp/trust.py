@@ -70,8 +70,8 @@ class TokenExchange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Issuer(Struct, frozen=True, kw_only=True):
     """One trusted issuer. Times are in seconds; ``types`` are lower-case media types without ``application/``.
 
-    ``foreign`` are the namespaces of the other issuers, where this one has none of its own to keep them apart: no name
-    that it asserts may start with one of them.
+    ``foreign`` are the namespaces of the other issuers and of certificate rules, where this one has none of its own to
+    keep them apart: no name that it asserts may start with one of them.
     ``keys_from`` is the URL that keys are fetched from, or ``DISCOVERY``, or "" where the document has them all;
     ``keys_until`` (POSIX seconds) is when fetched ones are too old to trust.
     """
@@ -162,6 +162,7 @@ def load(document: object) -> Trust:
     except msgspec.ValidationError as error:
         raise KeyMaterialError("AZ420", f"the trust document is malformed: {error}") from None
     rows = whole.issuers
+    certified = sorted({rule.namespace for rule in whole.certificates})
     issuers: dict[str, Issuer] = {}
     for row in rows:
         unknown = sorted(set(row.algorithms) - set(ALGORITHMS))
@@ -186,7 +187,7 @@ def load(document: object) -> Trust:
             max_lifetime=row.max_lifetime,
             required=row.required,
             namespace=row.namespace,
-            foreign=() if row.namespace else tuple(other for other in others if other),
+            foreign=() if row.namespace else tuple(filter(None, (*others, *certified))),
             claims=row.claims,
             attributes=row.attributes,
             binding=row.binding,

@@ -33,6 +33,11 @@ RULES = compiled(GOOD)[0]
         (Certificate(dns=("other", "api.partner.example")), ("partner", "api.partner.example")),
         (Certificate(uris=("urn:robot:1",)), ("robot", "urn:robot:1")),
         (Certificate(uris=("spiffe://acme.example/a", "spiffe://acme.example/b")), None),
+        (Certificate(uris=("spiffe://acme.example/a", "spiffe://other.example/b")), None),
+        (
+            Certificate(uris=("spiffe://acme.example/a", "spiffe://acme.example/a")),
+            ("mesh", "mesh/spiffe://acme.example/a"),
+        ),
         (Certificate(uris=("spiffe://acme.example.evil.example/a",)), None),
         (Certificate(uris=("spiffe://evil.example/acme.example/a",)), None),
         (Certificate(uris=("spiffe://user@acme.example/a",)), None),

@@ -20,6 +20,14 @@ kind: Catalog
 fields: {{tenant: {{type: string, scope: assignee}}, plan: {{type: string, scope: assignee}}}}
 ---
 kind: Application
+id: border
+model: pbac+fields
+fields: {{country: {{type: enum, values: [PL, NO], scope: assignee}}}}
+claims: {{fields: {{country: authz.country}}}}
+rights: {{read: {{}}}}
+http: {{hosts: [border.example], client_by: api_key, routes: {{GET /: {{right: read}}}}}}
+---
+kind: Application
 id: shop
 model: pbac+fields
 rights: {{read: {{}}, bulk: {{}}, quit: {{}}, pro: {{}}}}
@@ -34,6 +42,7 @@ policies:
   - {{id: not-portal, effect: deny, right: shop/read, to: {{client: portal}}, reason: portal_closed}}
   - {{id: job, right: shop/bulk, to: {{client: job}}}}
   - {{id: jobs, right: shop/quit, to: {{group: jobs}}}}
+  - {{id: poles, right: border/read, to: {{person: ann}}, where: {{assignee.country: {{eq: PL}}}}}}
   - {{id: pro, right: shop/pro, to: {{person: ann}}, where: {{assignee.plan: {{eq: pro}}}}}}
 ---
 kind: Facts
@@ -42,7 +51,7 @@ revoked: {{client: {{trial: {{until: 2100-01-01T00:00:00Z}}}}}}
 ---
 kind: ApiKeys
 keys:
-  {JOB[1]}: {{hash: "{JOB[2]}", is: {{client: [job], group: [jobs]}}, attributes: {{tenant: acme}}}}
+  {JOB[1]}: {{hash: "{JOB[2]}", is: {{client: [job], group: [jobs]}}, attributes: {{tenant: acme, country: PL}}}}
   {TRIAL[1]}: {{hash: "{TRIAL[2]}", is: {{client: [trial]}}}}
 ---
 kind: Issuers
@@ -101,13 +110,34 @@ OTHER = Identity(
 )
 
 
+@pytest.mark.parametrize(
+    ("country", "alone", "together"),
+    [
+        (None, "no_matching_policy", "allowed"),
+        ("PL", "allowed", "allowed"),
+        ("NO", "no_matching_policy", "credential_conflict"),
+        ("XX", "bad_attribute", "bad_attribute"),
+    ],
+)
+def test_what_only_the_application_takes_from_a_token_counts_too(country, alone, together):
+    authorization = (token(**({"authz": {"country": country}} if country else {})),)
+    for key, code in ((None, alone), (JOB[0], together)):
+        headers = {"authorization": authorization} | ({"x-api-key": (key,)} if key else {})
+        request = Request(method="GET", target="/", host="border.example", headers=headers)
+        assert decide(SNAPSHOT, request, NOW, "id").reason.code == code
+
+
+def joined(caller, holder, known=None):
+    return join(caller, holder, "shop", SNAPSHOT.program, Joined(8) if known is None else known)
+
+
 def test_what_is_joined_ends_with_the_first_and_keeps_its_bond():
     known = Joined(8)
-    found = join(ONE, OTHER, known)
+    found = joined(ONE, OTHER, known)
     assert isinstance(found, Identity)
     assert (found.expires, found.bound_key, found.client) == (50.0, "k", "job")
     assert found.tokens == ONE.tokens | {"client:job"}
-    assert join(ONE, OTHER, known) is found
+    assert joined(ONE, OTHER, known) is found
 
 
 @pytest.mark.parametrize(
@@ -121,10 +151,10 @@ def test_what_is_joined_ends_with_the_first_and_keeps_its_bond():
     ],
 )
 def test_what_does_not_go_together_is_refused(caller, holder):
-    found = join(caller, holder, Joined(8))
+    found = joined(caller, holder)
     assert isinstance(found, Reason)
     assert found.code == "credential_conflict"
 
 
 def test_a_clients_own_token_goes_with_its_own_key():
-    assert isinstance(join(replace(ONE, subject="job", client="job"), OTHER, Joined(8)), Identity)
+    assert isinstance(joined(replace(ONE, subject="job", client="job"), OTHER), Identity)

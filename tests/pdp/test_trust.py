@@ -211,6 +211,15 @@ def test_namespaces_neither_meet_nor_nest(first: str, second: str, clash: bool) 
         )
 
 
+def test_an_issuer_does_not_reach_into_the_names_of_certificates() -> None:
+    result, _ = compiled(GOOD)
+    rule = {"name": "mesh", "match": "trust_domain", "values": ["a.example"], "kind": "client", "namespace": "mesh/"}
+    result["certificates"] = [rule, rule | {"name": "plain", "namespace": ""}]
+    assert trust.load(result).issuers["https://idp.example"].foreign == ("mesh/",)
+    result["issuers"][0]["namespace"] = "mesh/"
+    assert trust.load(result).issuers["https://idp.example"].foreign == (), "whoever is given the namespace has it"
+
+
 def row(**changes: object) -> dict[str, object]:
     result, _ = compiled(GOOD)
     return {"format": 1, "issuers": [result["issuers"][0] | changes]}
