@@ -352,6 +352,7 @@ def test_caddy_without_a_route_takes_connection_away_too_late():
         ("forwardAuth", "ignored", "AZ910"),
         ("[clean, authorizer]", "[clean]", "AZ913"),
         ("[clean, authorizer]", "[authorizer]", "AZ920"),
+        ("[clean, authorizer]", "[authorizer, clean]", "AZ920"),
         ("[clean, authorizer]", "[clean, authorizer, strip]", "AZ930"),
         ("trustForwardHeader: false", "trustForwardHeader: true", "AZ918"),
         ("insecure: false", "insecure: true", "AZ918"),
@@ -438,3 +439,11 @@ def test_mistakes_in_the_json_of_caddy(name):
     parts = caddy_json()
     change(*parts)
     assert codes("caddy", json.dumps(parts[0])) == expected
+
+
+def test_the_json_of_caddy_says_which_certificate_header_is_its_own():
+    config, _, routes, _ = caddy_json()
+    expected = replace(EXPECTED, certificate="x-client-cert")
+    assert codes("caddy", json.dumps(config), expected) == {"AZ920"}
+    routes[1]["handle"][0]["request"]["delete"].append("X-Client-Cert")
+    assert codes("caddy", json.dumps(config), expected) == set()
