@@ -3,6 +3,8 @@
 And what an API gets of a key that stood in the query; nonces; certificates as gateways tell of them.
 """
 
+import asyncio
+import contextlib
 import ssl
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ from msgspec.structs import replace
 
 from authorizer.demo.processes import Children
 from authorizer.doors.forward_auth_profiles import PROFILES
-from authorizer.gateways import haproxy
+from authorizer.gateways import haproxy, traefik
 from authorizer.gateways.kinds import KINDS
 from authorizer.pdp.api_keys import make
 from authorizer.pdp.credentials import KeyPlaces
@@ -73,19 +75,50 @@ async def test_every_gateway_passes_nonces(name: str, children: Children, api: A
         assert statuses == [(401, True), (200, False), (200, False)]
 
 
-TLS_OF_NGINX = """
-ssl_certificate DIR/server.pem;
-ssl_certificate_key DIR/server.pem;
-ssl_client_certificate DIR/authority.pem;
-ssl_verify_client optional;
+TLS_HEADER = "x-forwarded-tls-client-cert"
+TLS_OF_NGINX = """LISTEN ssl;
+    ssl_certificate DIR/server.crt;
+    ssl_certificate_key DIR/server.key;
+    ssl_client_certificate DIR/authority.pem;
+    ssl_verify_client optional"""
+TLS_OF_CADDY = """https://:PORT {
+	tls DIR/server.crt DIR/server.key {
+		client_auth {
+			mode verify_if_given
+			trusted_ca_cert_file DIR/authority.pem
+		}
+	}"""
+TOLD_BY_CADDY = "header_up X-Forwarded-Tls-Client-Cert {http.request.tls.client.certificate_der_base64}"
+TLS_OF_TRAEFIK = """tls:
+  stores: {default: {defaultCertificate: {certFile: DIR/server.crt, keyFile: DIR/server.key}}}
+  options: {default: {clientAuth: {caFiles: [DIR/authority.pem], clientAuthType: VerifyClientCertIfGiven}}}
 """
-# What stands behind the printed address, and how the gateway is run.
+# What stands in the place of what is printed, and how the gateway is run.
 TLS = {
     "nginx": (
-        " ssl; include DIR/tls.conf",
+        {"LISTEN": TLS_OF_NGINX},
         ["-p", "DIR", "-e", "stderr", "-c", "DIR/nginx.conf", "-g", "master_process off;"],
     ),
-    "haproxy": (" ssl crt DIR/server.pem ca-file DIR/authority.pem verify optional", ["-f", "DIR/haproxy.cfg"]),
+    "haproxy": (
+        {"LISTEN": "LISTEN ssl crt DIR/server.pem ca-file DIR/authority.pem verify optional"},
+        ["-f", "DIR/haproxy.cfg"],
+    ),
+    "caddy": (
+        {
+            "# Caddy asks": "{\n\tadmin off\n\tauto_https off\n}\n# Caddy asks",
+            "http://:PORT {": TLS_OF_CADDY,
+            "\turi /authz/caddy": f"\turi /authz/caddy\n\t\t\t{TOLD_BY_CADDY}",
+        },
+        ["run", "--config", "DIR/Caddyfile", "--adapter", "caddyfile"],
+    ),
+    "traefik": (
+        {
+            "http:\n": f"{TLS_OF_TRAEFIK}http:\n",
+            "[clean, authorizer]": "[clean, certificate, authorizer], tls: {}",
+            "    clean:": "    certificate: {passTLSClientCert: {pem: true}}\n    clean:",
+        },
+        ["--configfile", "DIR/traefik.yaml"],
+    ),
 }
 
 
@@ -95,18 +128,25 @@ async def test_a_gateway_tells_of_the_certificate_that_it_saw_and_of_no_other(
     name: str, children: Children, api: Api, tmp_path: Path
 ) -> None:
     authority, made = Authority(tmp_path, "authority"), world(time.time())
-    pair = authority.issue("server", LOOPBACK)
+    pair = authority.issue("server", LOOPBACK, x509.DNSName(HOST))
     (tmp_path / "server.pem").write_bytes(b"".join(file.read_bytes() for file in pair))
-    (tmp_path / "tls.conf").write_text(TLS_OF_NGINX.replace("DIR", str(tmp_path)))
     nobody, client = (ssl.create_default_context(cafile=str(authority.file)) for _ in range(2))
     client.load_cert_chain(*authority.issue("client", x509.UniformResourceIdentifier("spiffe://acme.example/web")))
-    bound, command = TLS[name]
-    async with open_doors(made.authorizer()) as doors:
-        printed = replace(site(doors.http, api.address), certificate=CERTIFICATE_HEADER, pem=True)
-        places = {printed.listen: printed.listen + bound.replace("DIR", str(tmp_path))}
-        written(tmp_path, KINDS[name](printed), places | {haproxy.LUA_FILE: str(tmp_path / "authorizer.lua")})
-        run = [needed(name), *(word.replace("DIR", str(tmp_path)) for word in command)]
-        await children.start(name, run, log=tmp_path / f"{name}.log")
+    changes, command = TLS[name]
+    async with open_doors(made.authorizer(header=TLS_HEADER)) as doors:
+        printed = replace(site(doors.http, api.address), certificate=TLS_HEADER, pem=True)
+
+        def filled(text: str) -> str:
+            port = printed.listen.rpartition(":")[2]
+            return text.replace("LISTEN", printed.listen).replace("PORT", port).replace("DIR", str(tmp_path))
+
+        places = {filled(shown): filled(actual) for shown, actual in changes.items()}
+        places |= {haproxy.LUA_FILE: str(tmp_path / "authorizer.lua")}
+        places |= {traefik.DYNAMIC_FILE: str(tmp_path / "authorizer.yaml")}
+        written(tmp_path, KINDS[name](printed), places)
+        homes = dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"), str(tmp_path))
+        run = [needed(name), *map(filled, command)]
+        await children.start(name, run, log=tmp_path / f"{name}.log", environment=homes)
         await listening(printed.listen)
         for tls, claimed, status in (
             (client, "", 200),
@@ -114,12 +154,15 @@ async def test_a_gateway_tells_of_the_certificate_that_it_saw_and_of_no_other(
             (nobody, "", 401),
             (nobody, made.escaped("client"), 401),
         ):
-            headers = {"Host": HOST} | ({CERTIFICATE_HEADER: claimed} if claimed else {})
-            async with (
-                aiohttp.ClientSession(trust_env=False, connector=aiohttp.TCPConnector(ssl=tls)) as session,
-                session.get(f"https://{printed.listen}/mesh", headers=headers) as answer,
-            ):
-                assert answer.status == status
+            headers = {"Host": HOST} | ({TLS_HEADER: claimed} if claimed else {})
+            async with aiohttp.ClientSession(trust_env=False, connector=aiohttp.TCPConnector(ssl=tls)) as session:
+                url, found = f"https://{printed.listen}/mesh", 404
+                async with asyncio.timeout(20):
+                    while found == 404:  # until Traefik has read its routes; before, it knows no certificate either
+                        with contextlib.suppress(aiohttp.ClientConnectionError):
+                            async with session.get(url, headers=headers, server_hostname=HOST) as answer:
+                                found = answer.status
+                assert found == status
 
 
 KEY, ID, HASH = make(bytes(range(42)), b"")
