@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
         own = "write its key set with --jwks FILE, the jwks_file of the issuer"
         raise KeyMaterialError("AZ431", why, hint=own if issuer["keys"] else "its keys are fetched: ask it for a token")
     now = int(time.time())
-    claims = {"iss": issuer["issuer"], "aud": issuer["audiences"][0], "sub": args.subject, "iat": now}
-    claims |= {"exp": now + args.seconds, **dict(_claim(text) for text in args.claim)}
+    claims = {"iss": issuer["issuer"], "sub": args.subject, issuer["audience_claim"]: issuer["audiences"][0]}
+    claims |= {"iat": now, "exp": now + args.seconds, **dict(_claim(text) for text in args.claim)}
     print(sign.sign(claims, pem, args.algorithm, public["kid"]))
     return 0
 

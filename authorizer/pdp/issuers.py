@@ -27,7 +27,7 @@ _TYPES = ("at+jwt", "JWT", "")
 _KEY_SOURCES = ("jwks", "jwks_file", "jwks_uri", "discovery")
 CLAIM_KEYS = (*ASSIGNEE_KINDS, "fields", "env")
 ISSUER_KEYS = (
-    "issuer", "audiences", "algorithms", *_KEY_SOURCES, "types", "leeway", "max_lifetime", "required",
+    "issuer", "audiences", "audience_claim", "algorithms", *_KEY_SOURCES, "types", "leeway", "max_lifetime", "required",
     "namespace", "claims", "attributes", "binding", "introspection", "exchange", "tenants",
 )  # fmt: skip
 _INTROSPECTION_KEYS = ("endpoint", "client", "tokens", "seconds")
@@ -99,6 +99,7 @@ def _issuer(name: str, node: Node, read_file: Callable[[str], bytes], findings: 
             "name": name,
             "issuer": findings.text(body.get("issuer"), "issuer"),
             "audiences": audiences,
+            "audience_claim": findings.text(body.get("audience_claim"), "audience_claim") or "aud",
             "algorithms": algorithms,
             "types": sorted({media_type(each) for each in accepted}),
             "leeway": _seconds(body.get("leeway"), "leeway", 0, 120, 30, findings),

@@ -273,6 +273,7 @@ def _issuer() -> Schema:
     shapes = {
         "issuer": _TEXT,
         "audiences": _TEXTS,
+        "audience_claim": _TEXT,
         "algorithms": _listed(_words(sorted(ALGORITHMS))),
         "jwks": _named(_ANY),
         "jwks_file": _TEXT,

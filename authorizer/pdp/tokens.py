@@ -327,10 +327,10 @@ def _check(claims: Mapping[str, Any], issuer: Issuer, now: float) -> float | Rea
         if expires is None or absent:
             return _because(_CLAIMS, f"absent claims: {_listed(absent)}")
     text(claims.get("sub"), "sub")
-    audience = claims.get("aud")
-    meant = issuer.audiences
-    if audience not in meant if isinstance(audience, str) else meant.isdisjoint(texts(audience, "aud")):
-        return _because(_AUDIENCE, f"claim 'aud' must hold one of: {_listed(meant)}")
+    named, meant = issuer.audience_claim, issuer.audiences
+    audience = claims.get(named)
+    if audience not in meant if isinstance(audience, str) else meant.isdisjoint(texts(audience, named)):
+        return _because(_AUDIENCE, f"claim {named!r} must hold one of: {_listed(meant)}")
     if now >= expires + issuer.leeway:
         return _EXPIRED
     if (issued is not None and issued > latest) or (starts is not None and starts > latest):

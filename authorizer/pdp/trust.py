@@ -72,6 +72,7 @@ class Issuer(Struct, frozen=True, kw_only=True):
 
     ``foreign`` are the namespaces of the other issuers and of certificate rules, where this one has none of its own to
     keep them apart: no name that it asserts may start with one of them.
+    ``audience_claim`` is the top-level claim that one of ``audiences`` must be in.
     ``keys_from`` is the URL that keys are fetched from, or ``DISCOVERY``, or "" where the document has them all;
     ``keys_until`` (POSIX seconds) is when fetched ones are too old to trust.
     """
@@ -79,6 +80,7 @@ class Issuer(Struct, frozen=True, kw_only=True):
     name: str
     issuer: str
     audiences: frozenset[str]
+    audience_claim: str
     algorithms: frozenset[str]
     types: frozenset[str]
     leeway: int
@@ -128,6 +130,7 @@ class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     issuer: str
     audiences: tuple[str, ...]
+    audience_claim: str = "aud"
     algorithms: tuple[str, ...]
     types: tuple[str, ...]
     leeway: int
@@ -181,6 +184,7 @@ def load(document: object) -> Trust:
             name=row.name,
             issuer=row.issuer,
             audiences=frozenset(row.audiences),
+            audience_claim=row.audience_claim,
             algorithms=frozenset(row.algorithms),
             types=frozenset(row.types),
             leeway=row.leeway,

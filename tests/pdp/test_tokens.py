@@ -241,6 +241,20 @@ def test_times(changes: dict[str, object], now: float, answer: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        ({"aud": ..., "client_id": "orders"}, "ok"),
+        ({"client_id": ["x", "orders"]}, "ok"),
+        ({"client_id": "other"}, "token_audience"),
+        ({}, "token_claims"),
+    ],
+)
+def test_another_claim_can_say_the_audience(changes: dict[str, object], answer: str) -> None:
+    trusted = load(issuer("main", "https://a.example", audience_claim="client_id", claims={"client": ""}))
+    assert code(verify(token(**changes), trusted)) == answer
+
+
+@pytest.mark.parametrize(
     ("header", "changes", "answer"),
     [
         ("at+jwt", {"client_id": "x", "a": {"b": 1}}, "ok"),

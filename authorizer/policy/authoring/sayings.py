@@ -115,6 +115,7 @@ def _issuer(row: Document) -> _Said:
     if row["binding"] == "required":
         limits.add("requires bound tokens")
     values = {word: str(row[word]) for word in ("issuer", "namespace", "keys_from")} | _named("attributes", row)
+    values["audience_claim"] = str(row.get("audience_claim", "aud"))
     claims = row["claims"]
     values |= {f"claim of {kind}": " or ".join(tried) for kind, tried in claims["names"].items()}
     values |= {f"claim of {side}.{name}": said for side in ("fields", "env") for name, said in claims[side].items()}
