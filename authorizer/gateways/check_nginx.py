@@ -158,6 +158,9 @@ class _Server:
         if (name := self._expected.certificate) and sent.get(name, "$http_").startswith("$http_"):
             said = f"{where}: a client's own {name} is believed (proxy_set_header)"
             yield finding("AZ920", said, place)
+        if name and (verify := scope.get("ssl_verify_client")) and verify.arguments == ("optional_no_ca",):
+            said = f"{where}: whoever signed a certificate, it is told: do rules of Certificates believe it?"
+            yield finding("AZ932", said, verify.place)
         if "http" in sent.get("x-forwarded-for", "$http_") or "proxy_add" in sent.get("x-forwarded-for", ""):
             yield finding("AZ918", f"{where}: a client may claim another address (X-Forwarded-For)", place)
         if not any(location.find("internal")):

@@ -280,6 +280,9 @@ def test_the_header_that_tells_of_certificates_is_the_gateways_own(kind):
     assert codes(kind, printed(kind), expected) == {"AZ920"}
     text = printed("nginx", replace(SITE, certificate="x-client-cert", pem=True))
     assert codes("nginx", text, expected) == set()
+    for verify, found in (("optional", set()), ("optional_no_ca", {"AZ932"})):
+        served = text.replace("client_max_body_size", f"ssl_verify_client {verify}; client_max_body_size")
+        assert codes("nginx", served, expected) == found
     for wrong in ("$http_x_client_cert", ""):
         lines = text.rpartition("proxy_set_header X-Client-Cert $ssl_client_escaped_cert;")
         line = f"proxy_set_header X-Client-Cert {wrong};" if wrong else ""
