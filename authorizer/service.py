@@ -1,9 +1,9 @@
 """The Authorizer: holds the one Snapshot and answers checks. This is the hot path, on one screen."""
 
-import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from itertools import chain, count
 
 from msgspec.structs import replace
 
@@ -30,6 +30,10 @@ Meet = Callable[[Need], Awaitable[object]]
 """Answers a need as ``pdp.needs`` says, within a deadline of its own; None where it cannot be told."""
 
 MOST_NEEDS = 4
+MOST_WAITING = 64 * 1024 * 1024
+"""Bytes of all requests whose decisions wait for the world. Whoever has no credential but a strange token makes them
+wait, and with bodies at that: beyond it they are denied (``overload``), while others are decided as ever."""
+_WAITS = 4096  # bytes of what waits for an answer, besides what the request holds
 
 
 async def unanswered(_need: Need) -> None:
@@ -61,7 +65,8 @@ class Authorizer:
         self._meet = meet
         # Unique among processes by the random part, among decisions by the counter: no random call on each check.
         self._boot = secrets.token_hex(6)
-        self._count = itertools.count(1)
+        self._count = count(1)
+        self._waiting = 0
 
     @property
     def ready(self) -> bool:
@@ -90,10 +95,15 @@ class Authorizer:
         if type(decision) is Decision:
             return self._observed(request, decision, started)
         assert not isinstance(decision, Decision)
-        return self._later(snapshot, request, decision, started, decision_id)
+        size = _WAITS + len(request.body) + sum(map(len, chain.from_iterable(request.headers.values())))
+        if self._waiting + size > MOST_WAITING:
+            overload = deny("overload", decision_id, revision=snapshot.revision)
+            return self._observed(request, overload, started)
+        self._waiting += size
+        return self._later(snapshot, request, decision, started, decision_id, size)
 
     async def _later(
-        self, snapshot: Snapshot, request: Request, need: Need, started: float, decision_id: str
+        self, snapshot: Snapshot, request: Request, need: Need, started: float, decision_id: str, size: int
     ) -> Decision:
         """Decide when what is needed is learnt: each need is asked for once, and there are few."""
         learnt: dict[Need, object] = {}
@@ -104,6 +114,8 @@ class Authorizer:
                 decision = decide(snapshot, request, self._clock(), decision_id, learnt)
         except Exception as error:  # noqa: BLE001 - INVARIANT: a fault of ours leaves as a denial, whatever it was
             self._report(error)
+        finally:
+            self._waiting -= size
         if not isinstance(decision, Decision):
             decision = deny("internal_error", decision_id)
         return self._observed(request, decision, started)

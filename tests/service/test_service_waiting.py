@@ -1,0 +1,49 @@
+"""What waits for the world is bounded, all of it together: requests beyond it are denied, and others are decided."""
+
+import asyncio
+
+from msgspec.structs import replace
+
+from authorizer import service
+from authorizer.model import Decision, Request
+from tests.forge.world import HOST, world
+
+NOW = 1_795_000_000.0
+MADE = world(NOW)
+STRANGE = Request(method="GET", target="/read", host=HOST, headers={"authorization": ("Bearer strange",)})
+KNOWN = replace(STRANGE, headers={"authorization": (f"Bearer {MADE.tokens['good']}",)})
+
+
+async def test_bodies_that_wait_are_bounded():
+    authorizer, answer = MADE.authorizer(), asyncio.Event()
+    authorizer._clock = lambda: NOW
+
+    async def silent(_need):
+        await answer.wait()
+
+    authorizer._meet = silent
+    large = replace(STRANGE, body=b"x" * (service.MOST_WAITING // 4), body_state="complete")
+    for _ in range(2):  # what has waited makes room again, whatever came of it
+        waiting = [authorizer.check(large) for _ in range(3)]
+        assert not any(isinstance(one, Decision) for one in waiting)
+        refused = authorizer.check(large)
+        assert (refused.reason.code, refused.reason.status) == ("overload", 503)
+        assert authorizer.check(KNOWN).allowed
+        small = asyncio.create_task(authorizer.check(STRANGE))
+        await asyncio.sleep(0)
+        small.cancel()
+        answer.set()
+        assert {one.reason.code for one in await asyncio.gather(*waiting)} == {"introspection_failed"}
+        answer.clear()
+    assert authorizer._waiting == 0
+
+
+async def test_requests_without_bodies_are_too(monkeypatch):
+    monkeypatch.setattr(service, "MOST_WAITING", 100_000)
+    authorizer = MADE.authorizer()
+    authorizer._clock = lambda: NOW
+    asked = [authorizer.check(STRANGE) for _ in range(100)]
+    waiting = [one for one in asked if not isinstance(one, Decision)]
+    assert 10 < len(waiting) < 30
+    for one in waiting:
+        assert not (await one).allowed
