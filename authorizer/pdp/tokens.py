@@ -42,9 +42,9 @@ _LIFETIME = reason("token_lifetime")
 _UNBOUND = reason("token_unbound")
 _NOT_BOUND = reason("token_not_bound")
 _LISTED = 5
-# How providers tell in the claims, or of an opaque token, that it is for no API: Cognito and Hydra, Keycloak. One that
-# is asked about a refresh token says that it is active.
-_OTHER_USES = ("id", "id_token", "refresh_token", "ID", "Refresh", "Offline")
+# How providers tell in ``token_use`` (Hydra) and ``typ`` (Keycloak) that a token is for themselves alone: one that is
+# asked about a refresh token says that it is active.
+_REFRESH = ("refresh_token", "Refresh", "Offline")
 
 
 class Memo:
@@ -315,7 +315,7 @@ def _check(claims: Mapping[str, Any], issuer: Issuer, now: float) -> float | Rea
         return _NOT_BOUND
     if "events" in claims:
         return _TYPE  # a security event or logout token (RFC 8417 section 2.2), whatever its header says
-    if claims.get("token_use") in _OTHER_USES or claims.get("typ") in _OTHER_USES:
+    if claims.get("token_use") in _REFRESH or claims.get("typ") in _REFRESH:
         return _TYPE
     expires, issued, starts = numeric_date(claims, "exp"), numeric_date(claims, "iat"), numeric_date(claims, "nbf")
     latest = now + issuer.leeway

@@ -211,7 +211,7 @@ def types(f: Forge) -> Iterator[Attack]:
         yield Attack("claims", f"typ {kind!r}", f.token({"alg": "RS256", "kid": "rs", "typ": kind}), "token_header")
     events = {"http://schemas.openid.net/event/backchannel-logout": {}}
     yield Attack("claims", "a logout token that says JWT", f.token(body=f.with_claims(events=events)), "token_type")
-    for claim, use in (("token_use", "id"), ("token_use", "refresh_token"), ("typ", "ID"), ("typ", "Refresh")):
+    for claim, use in (("token_use", "refresh_token"), ("typ", "Refresh"), ("typ", "Offline")):
         yield Attack("claims", f"{claim} is {use}", f.token(body=f.with_claims(**{claim: use})), "token_type")
 
 
