@@ -14,8 +14,11 @@ _PROOF_ERRORS = {"proof_nonce": "use_dpop_nonce", "proof_key": "invalid_token", 
 _WITHOUT_ERROR = frozenset({"no_credential", "credential_scheme"})
 
 
-def challenge(why: Reason, *, realm: str = "", step_up: StepUp | None = None) -> str:
-    """Return the challenge for a denial: which login to bring for ``step_up``, else what is wrong with the token."""
+def challenge(why: Reason, *, realm: str = "", step_up: StepUp | None = None, by_proof: bool = False) -> str:
+    """Return the challenge for a denial: which login to bring for ``step_up``, else what is wrong with the token.
+
+    ``by_proof``: the token came with a proof of its key, and the next one has to (RFC 9470 section 3).
+    """
     parameters = {"realm": realm} if realm else {}
     if step_up is not None:
         parameters |= {"error": "insufficient_user_authentication", "error_description": why.text}
@@ -25,7 +28,14 @@ def challenge(why: Reason, *, realm: str = "", step_up: StepUp | None = None) ->
             parameters["max_age"] = str(step_up.max_age)
     elif why.code not in _WITHOUT_ERROR:
         parameters |= {"error": "invalid_token", "error_description": why.text}
-    return _written("Bearer", parameters)
+    return _written("DPoP" if by_proof else "Bearer", parameters)
+
+
+def bound_challenge(algorithms: Iterable[str], *, realm: str = "") -> str:
+    """Return the challenge where any token will do that is bound, by whichever way (RFC 9449 section 7.2)."""
+    parameters = {"realm": realm} if realm else {}
+    proved = parameters | {"algs": " ".join(sorted(algorithms))}
+    return f"{_written('Bearer', parameters)}, {_written('DPoP', proved)}"
 
 
 def scope_challenge(scopes: Iterable[str], *, by_proof: bool, realm: str = "") -> str:

@@ -3,7 +3,7 @@
 import msgspec
 
 from authorizer.model import ANONYMOUS, Decision, Identity, Reason, Request, StepUp, assignee_token
-from authorizer.pdp.challenge import challenge, proof_challenge, scope_challenge
+from authorizer.pdp.challenge import bound_challenge, challenge, proof_challenge, scope_challenge
 from authorizer.pdp.credentials import by_proof
 from authorizer.pdp.guards import Guard
 from authorizer.pdp.proofs import nonce
@@ -84,8 +84,10 @@ def deny_by(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdi
 def _challenged(snapshot: Snapshot, question: Question, identity: Identity, why: Reason, step_up: StepUp | None) -> str:
     """Return the challenge of a verdict: which login is needed, or which scopes, if they are all that is lacking."""
     realm = snapshot.options.realm
+    if why.code == "no_credential" and _takes_bound_alone(snapshot, question.route.application):
+        return bound_challenge(snapshot.options.proofs.algorithms, realm=realm)
     if why.status == 401:
-        return challenge(why, realm=realm, step_up=step_up)
+        return challenge(why, realm=realm, step_up=step_up, by_proof=bool(identity.bound_key))
     scopes = question.route.scopes
     issuer = snapshot.trust.issuers.get(identity.issuer)
     if why.code != "no_matching_policy" or not scopes or issuer is None:
@@ -102,3 +104,12 @@ def _challenged(snapshot: Snapshot, question: Question, identity: Identity, why:
     # The caller knows its issuer's scopes without the namespace that they have here.
     asked = [scope.removeprefix(issuer.namespace) for scope in scopes]
     return scope_challenge(asked, by_proof=bool(identity.bound_key), realm=realm)
+
+
+def _takes_bound_alone(snapshot: Snapshot, application: str) -> bool:
+    """Tell whether each issuer that an application accepts has bound tokens only."""
+    strangers = snapshot.strangers.get(application, ())
+    issuers = snapshot.trust.issuers
+    return len(issuers) > len(strangers) and all(
+        issuer.binding == "required" for name, issuer in issuers.items() if name not in strangers
+    )

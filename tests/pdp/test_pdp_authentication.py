@@ -207,6 +207,25 @@ def test_challenges_name_the_scheme():
     )
 
 
+@pytest.mark.parametrize(
+    ("binding", "issuers", "expected"),
+    [
+        ("required", "main, strict", 'Bearer realm="api", DPoP realm="api", algs="ES256"'),
+        ("required", "", 'Bearer realm="api", DPoP realm="api", algs="ES256"'),
+        ("optional", "main, strict", 'Bearer realm="api"'),
+        ("optional", "strict", 'Bearer realm="api", DPoP realm="api", algs="ES256"'),
+    ],
+)
+def test_where_tokens_have_to_be_bound_the_challenge_says_so(binding, issuers, expected):
+    listed = f"issuers: [{issuers}], " if issuers else ""
+    text = DOCUMENTS.replace("hosts: [api.example], ", f"hosts: [api.example], {listed}")
+    text = text.replace("main: {issuer", f"main: {{binding: {binding}, issuer")
+    keys = json.dumps({"keys": [PUBLIC]}).encode()
+    documents = compile_documents({"a.yaml": text.encode(), "keys.json": keys}).documents()
+    using = build(documents, {}, Options(proofs=Proofs(algorithms=frozenset({"ES256"}))))
+    assert ask({}, using).challenge == expected
+
+
 def test_nonces_of_this_and_the_last_lifetime_are_accepted():
     wanted = Proofs(nonce_key=b"k" * 32)
     using = snapshot(proofs=wanted)
