@@ -16,6 +16,8 @@ LONGEST = 128
 """Characters of one value; what hangs on longer ones is decided each time."""
 LONGEST_HEADERS = 4096
 """Characters of all headers of an answer: one caller with a large token has thousands of them remembered."""
+MOST_NAMES = 100
+"""Names of a caller. An answer holds on to its caller when the memo of tokens has let it go; 1000 names take 200 KB."""
 
 Key = tuple[int, int, tuple[object, ...]]
 Answers = Recent[Key, tuple[Identity, Decision]]
@@ -27,9 +29,10 @@ def key_of(identity: Identity, route: Route, fields: tuple[str, ...], resource: 
     return id(identity), route.index, tuple(map(resource.get, fields))
 
 
-def may_be_kept(key: Key, decision: Decision) -> bool:
-    """Tell whether the values, texts or unknown, and the headers are short enough to be kept."""
+def may_be_kept(key: Key, identity: Identity, decision: Decision) -> bool:
+    """Tell whether the values, texts or unknown, the caller's names and the headers are few and short enough."""
     return (
-        all(value is None or (isinstance(value, str) and len(value) <= LONGEST) for value in key[2])
+        len(identity.tokens) <= MOST_NAMES
+        and all(value is None or (isinstance(value, str) and len(value) <= LONGEST) for value in key[2])
         and sum(len(value) for _, value in (*decision.upstream, *decision.response)) <= LONGEST_HEADERS
     )

@@ -82,7 +82,7 @@ def _judged(
     if kept is not None:
         return kept[1]
     decision = judge(snapshot, guard, identity, resource, environment(snapshot, request, identity, now), now)
-    if answers.may_be_kept(key, decision):
+    if answers.may_be_kept(key, identity, decision):
         snapshot.answers.keep(key, (identity, decision))
     return decision
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from authorizer.model import ANYONE, Decision, Identity, Request
-from authorizer.pdp.answers import LONGEST, LONGEST_HEADERS, MOST, Answers, key_of, may_be_kept
+from authorizer.pdp.answers import LONGEST, LONGEST_HEADERS, MOST, MOST_NAMES, Answers, key_of, may_be_kept
 from authorizer.pdp.decide import _judged, environment, judge, numbered
 from authorizer.pdp.finding import find
 from authorizer.pdp.snapshot import Options, build
@@ -135,9 +135,9 @@ def test_equal_questions_are_decided_once():
 
 def test_what_hangs_on_a_long_or_other_value_is_not_remembered():
     short = Decision(reason=reason("no_route"))
-    assert may_be_kept((1, 1, ("t", None, "x" * LONGEST)), short)
+    assert may_be_kept((1, 1, ("t", None, "x" * LONGEST)), CALLERS[0], short)
     for value in ("x" * (LONGEST + 1), ("a", "b"), 7):
-        assert not may_be_kept((1, 1, ("t", value)), short)
+        assert not may_be_kept((1, 1, ("t", value)), CALLERS[0], short)
 
 
 def test_what_says_much_is_not_remembered():
@@ -146,7 +146,10 @@ def test_what_says_much_is_not_remembered():
         made = replace(
             Decision(reason=reason("no_route")), upstream=(("a", "x" * upstream),), response=(("b", "x" * response),)
         )
-        assert may_be_kept((1, 1, ()), made) is kept
+        assert may_be_kept((1, 1, ()), CALLERS[0], made) is kept
+    many = G | {f"group:{number}" for number in range(MOST_NAMES)}
+    for names, kept in ((many, False), (frozenset(list(many)[:MOST_NAMES]), True)):
+        assert may_be_kept((1, 1, ()), Identity(tokens=names), Decision(reason=reason("no_route"))) is kept
     snapshot = replace(SNAPSHOT, answers=Answers(MOST), options=Options(identity_headers={"x-scopes": "scopes"}))
     for scopes, kept in (({"a"}, 1), ({"a" * LONGEST_HEADERS, "b"}, 1)):
         caller = Identity(subject="alice", tokens=G, scopes=frozenset(scopes))
