@@ -1,12 +1,13 @@
 """As whom identity providers are asked, and how that is proved to them (RFC 6749 section 2.3, RFC 7523, RFC 8705)."""
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Literal
 from urllib.parse import quote_plus
 
 import aiohttp
-from msgspec import Struct
+from msgspec import Struct, field
 
 from authorizer.errors import IdentityProviderError
 from authorizer.jose.sign import PrivateKey, sign_with
@@ -14,6 +15,8 @@ from authorizer.upstream_idp.calls import call
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_SECONDS = 60
+MOST_AT_ONCE = 16
+"""Calls under way to one endpoint, as many as there are connections to a host."""
 MAX_ANSWER = 64 * 1024
 """Bytes of what is said of one token."""
 
@@ -40,12 +43,19 @@ class Client(Struct, frozen=True, kw_only=True):
 
 
 class Clients(Struct, frozen=True, kw_only=True):
-    """All of them by name. A call ends within ``seconds``; ``new_id`` names each client assertion."""
+    """All of them by name. A call ends within ``seconds``; ``new_id`` names each client assertion.
+
+    INVARIANT: a call that waits for its turn costs nothing, and of those that begin, other requests wait for one at a
+    time (``pace``): strange tokens may come at any rate, and to sign and send a thousand calls takes a second.
+    ``turns`` are those of each endpoint.
+    """
 
     known: Mapping[str, Client]
     seconds: float
     clock: Callable[[], float]
     new_id: Callable[[], str]
+    turns: dict[str, asyncio.Semaphore] = {}
+    pace: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def post(
         self, name: str, endpoint: str, form: Mapping[str, str], statuses: frozenset[int] = frozenset({200})
@@ -57,16 +67,23 @@ class Clients(Struct, frozen=True, kw_only=True):
         client = self.known.get(name)
         if client is None:
             raise IdentityProviderError("AZ537", f"the settings have no client {name!r} to ask {endpoint} as")
-        proof, authorization = self._proof(client, endpoint)
-        return await call(
-            client.session,
-            endpoint,
-            seconds=self.seconds,
-            form={**form, **proof},
-            authorization=authorization,
-            statuses=statuses,
-            limit=MAX_ANSWER,
-        )
+        turn = self.turns.setdefault(endpoint, asyncio.Semaphore(MOST_AT_ONCE))
+        try:
+            async with asyncio.timeout(self.seconds), turn:
+                async with self.pace:
+                    await asyncio.sleep(0)
+                    proof, authorization = self._proof(client, endpoint)
+                return await call(
+                    client.session,
+                    endpoint,
+                    seconds=self.seconds,
+                    form={**form, **proof},
+                    authorization=authorization,
+                    statuses=statuses,
+                    limit=MAX_ANSWER,
+                )
+        except TimeoutError:
+            raise IdentityProviderError("AZ531", f"{endpoint} did not answer within {self.seconds:g}s") from None
 
     def _proof(self, client: Client, endpoint: str) -> tuple[dict[str, str], str]:
         """Return what goes into the form, and the value of ``Authorization``."""

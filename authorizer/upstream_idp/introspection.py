@@ -3,7 +3,6 @@
 What is sound is remembered by the decision itself too, as a verified token; what is not would be asked about each time.
 """
 
-import logging
 from collections.abc import Callable
 from typing import Literal
 
@@ -12,9 +11,8 @@ from authorizer.pdp.needs import Told
 from authorizer.pdp.trust import Introspection
 from authorizer.upstream_idp.calls import parsed
 from authorizer.upstream_idp.clients import Clients
+from authorizer.upstream_idp.complaints import Complaints
 from authorizer.upstream_idp.once import Answer, Once, digest
-
-log = logging.getLogger("authorizer.upstream_idp")
 
 REFUSED_SECONDS = 5.0
 
@@ -29,6 +27,7 @@ class Introspector:
         self._clients = clients
         self._note = note
         self._once: Once[Said] = Once(clients.clock)
+        self._complaints = Complaints(clients.clock)
 
     async def ask(self, issuer: str, how: Introspection, token: str) -> Said:
         """Return what an issuer says of a token. Never raises."""
@@ -46,9 +45,7 @@ class Introspector:
             answer = await parsed(body)
         except Exception as error:  # noqa: BLE001 - INVARIANT: whatever goes wrong is "could not be asked", which denies
             why = error if isinstance(error, IdentityProviderError) else type(error).__name__
-            log.warning("issuer %s could not be asked about a token: %s", issuer, why)
-            self._note("failed")
-            return Answer(None, 0.0)
+            return self._failed(issuer, f"could not be asked about a token: {why}")
         active = answer.get("active") if answer is not None else None
         if active is True and answer is not None:
             self._note("active")
@@ -56,8 +53,11 @@ class Introspector:
             until = now + how.seconds
             return Answer(Told(claims, until, len(body)), until, len(body))
         if active is not False:
-            self._note("failed")
-            log.warning("issuer %s answered no introspection response", issuer)
-            return Answer(None, 0.0)
+            return self._failed(issuer, "answered no introspection response")
         self._note("inactive")
         return Answer(False, now + REFUSED_SECONDS)
+
+    def _failed(self, issuer: str, why: str) -> Answer[Said]:
+        self._note("failed")
+        self._complaints.tell(issuer, f"issuer {issuer} {why}")
+        return Answer(None, 0.0)

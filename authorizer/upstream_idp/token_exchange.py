@@ -3,7 +3,6 @@
 The exchanged token stays in memory. That it is sound is for the decision to say, like of any other token.
 """
 
-import logging
 import re
 from collections.abc import Callable
 from typing import Any, Literal
@@ -14,9 +13,8 @@ from authorizer.pdp.needs import Exchanged
 from authorizer.pdp.trust import TokenExchange
 from authorizer.upstream_idp.calls import parsed
 from authorizer.upstream_idp.clients import Clients
+from authorizer.upstream_idp.complaints import Complaints
 from authorizer.upstream_idp.once import Answer, Once, digest
-
-log = logging.getLogger("authorizer.upstream_idp")
 
 REFUSED_SECONDS = 5.0
 _GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -39,6 +37,7 @@ class Exchanger:
         self._clients = clients
         self._note = note
         self._once: Once[Got] = Once(clients.clock)
+        self._complaints = Complaints(clients.clock)
 
     async def ask(self, issuer: str, how: TokenExchange, token: str) -> Got:
         """Return what a token of an issuer is exchanged for. Never raises."""
@@ -76,7 +75,7 @@ class Exchanger:
 
     def _failed(self, issuer: str, how: TokenExchange, why: str) -> Answer[Got]:
         self._note("failed")
-        log.warning("a token of %s could not be exchanged at %s: %s", issuer, how.endpoint, why)
+        self._complaints.tell(issuer, f"a token of {issuer} could not be exchanged at {how.endpoint}: {why}")
         return Answer(None, 0.0)
 
 

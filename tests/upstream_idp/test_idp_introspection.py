@@ -17,11 +17,11 @@ from authorizer.model import Identity, Reason
 from authorizer.pdp import facts, tokens
 from authorizer.pdp.trust import DISCOVERY, Fetched, renewed
 from authorizer.upstream_idp.calls import open_session
-from authorizer.upstream_idp.clients import Client, Clients
+from authorizer.upstream_idp.clients import MOST_AT_ONCE, Client, Clients
 from authorizer.upstream_idp.introspection import Introspector
 from tests.doors.test_native_tls import LOOPBACK, Authority
 from tests.jose.verified import verified
-from tests.upstream_idp.provider import running, text, trusting
+from tests.upstream_idp.provider import running, text, trusting, until
 
 NOW = 1_800_000_000.0
 GOOD = {"active": True, "sub": "ann", "aud": "api", "client_id": "app", "scope": "orders.read"}
@@ -208,6 +208,34 @@ async def test_an_assertion_signs_for_us():
         await it.judge("opaque")
         read = verified(it.provider.asked[0][0]["client_assertion"], read_key(sign.public_jwk(pem, "ES256")))
         assert read_object(read.payload)["aud"] == "https://login.example"
+
+
+async def test_calls_wait_for_their_turn_before_they_are_signed():
+    key = sign.load_private(sign.generate("ES256"), "ES256")
+    async with running() as hanging, world(method="private_key_jwt", key=key, algorithm="ES256") as it:
+        hanging.answer = slow
+        it.provider.tokens["opaque"] = GOOD
+        how = it.trust.opaque.introspection
+        there = replace(how, endpoint=f"{hanging.url}/introspect")
+        signed = []
+        clients = replace(it.introspector._clients, new_id=lambda: str(signed.append(1)))
+        introspector = Introspector(clients, it.notes.append)
+        asking = [asyncio.create_task(introspector.ask("i", there, f"strange-{number}")) for number in range(100)]
+        await until(lambda: len(signed) == MOST_AT_ONCE)
+        assert (await introspector.ask("i", how, "opaque")).claims["sub"] == "ann", "one that hangs holds up no other"
+        assert await asyncio.gather(*asking) == [None] * 100
+        assert len(signed) < 50, "most never had their turn, and ended in time too"
+
+
+async def test_a_failure_is_logged_once_in_a_while(caplog):
+    async with world() as it:
+        it.provider.answer = text(b"", 503)
+        for seconds, lines in ((0, 1), (9, 1), (1, 2), (-100, 3)):
+            it.now += seconds
+            for number in range(3):
+                assert await it.judge(f"{seconds}-{number}") == "introspection_failed"
+            assert caplog.text.count("could not be asked about a token: AZ532") == lines
+        assert it.notes == ["failed"] * 12
 
 
 async def test_a_certificate_speaks_for_us(tmp_path):
