@@ -163,6 +163,8 @@ TWICE = token(cnf={"jkt": THUMBPRINT, "x5t#S256": BOUND})
         ({"authorization": f"Bearer {token(cnf={'kid': 'x'})}"}, {}, "token_unbound"),
         ({"authorization": f"Bearer {token(cnf={})}"}, {}, "token_unbound"),
         ({"authorization": f"Bearer {token(cnf={'jkt': 'short'})}"}, {}, "token_unbound"),
+        ({"authorization": f"Bearer {token(cnf={'jkt': encode_base64url(bytes(31))})}"}, {}, "token_unbound"),
+        ({"authorization": f"Bearer {token(cnf={'jkt': THUMBPRINT, 'kid': 'x'})}"}, {}, "token_unbound"),
         ({"authorization": f"Bearer {token('https://strict.example')}"}, {}, "token_not_bound"),
         ({"x-api-key": KEY}, {}, "allowed"),
         ({"x-api-key": KEY[:-1] + "A"}, {}, "api_key_unknown"),

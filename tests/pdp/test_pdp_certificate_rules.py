@@ -12,7 +12,7 @@ kind: Certificates
 certificates:
   mesh: {trust_domain: acme.example, namespace: mesh/, is: {group: [workloads]}, attributes: {tenant: acme}}
   partner: {dns: [api.partner.example], as: person}
-  robot: {uris: ["urn:robot:1"]}
+  robot: {uris: ["urn:robot:1", "urn:robot:2"]}
   subject: {subjects: ['CN=a\\,O=b,C=PL', "CN=web"], namespace: old/}
 """
 
@@ -50,6 +50,8 @@ RULES = compiled(GOOD)[0]
         (Certificate(uris=("https://acme.example/a",)), None),
         (Certificate(dns=("acme.example",), subject="CN=acme.example"), None),
         (Certificate(thumbprint="x"), None),
+        (Certificate(uris=("urn:robot:1", "urn:robot:2")), None),
+        (Certificate(uris=("urn:robot:1", "urn:robot:1")), ("robot", "urn:robot:1")),
         (Certificate(subject="CN=web"), ("subject", "old/CN=web")),
         (Certificate(subject="CN=a\\,O=b,C=PL"), ("subject", "old/CN=a\\,O=b,C=PL")),
         (Certificate(subject="CN=a,O=b,C=PL"), None),

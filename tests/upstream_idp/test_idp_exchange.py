@@ -130,7 +130,7 @@ async def test_how_long_it_counts():
             it.now += step
             assert await it.code(theirs) == "allowed"
             assert len(it.provider.asked) == calls
-        it.answer(theirs, it.token("main", scope="read"), expires_in=None)
+        it.answer(theirs, it.token("main", scope="read"), expires_in=5000)
         for step, calls in ((2, 3), (59, 3), (2, 4)):
             it.now += step
             assert await it.code(theirs) == "allowed"
@@ -140,6 +140,11 @@ async def test_how_long_it_counts():
         assert await it.code(short) == "allowed"
         it.now += 45  # 30 s of leeway
         assert await it.code(short) == "token_expired"
+        theirs = it.token("partner", jti="l", exp=int(it.now) + 5000)
+        it.answer(theirs, it.token("main", scope="read", exp=int(it.now) + 10), expires_in=None)
+        assert await it.code(theirs) == "allowed"
+        it.now += 45
+        assert await it.code(theirs) == "exchange_failed", "what it was exchanged for has ended"
 
 
 async def test_other_facts_ask_no_one_anew_and_take_back_both_tokens():
@@ -224,3 +229,19 @@ async def test_what_is_kept_is_bounded(monkeypatch):
     found = await asyncio.gather(*(asking.ask(once.digest("n", str(n)), call, lambda: "busy") for n in range(5)))
     assert found == ["x", "x", "x", "busy", "busy"]
     assert repr(Exchanged("secret", 1.0)) == "Exchanged()"
+
+
+async def test_who_gives_up_takes_the_answer_from_nobody():
+    asking, told = Once(lambda: 0.0), asyncio.Event()
+
+    async def call():
+        await told.wait()
+        return once.Answer("x", 1.0)
+
+    first, second = (asyncio.create_task(asking.ask(b"one", call, lambda: "busy")) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    told.set()
+    assert await second == "x"
+    assert first.cancelled()

@@ -211,6 +211,32 @@ async def test_a_provider_that_fails_or_lies_changes_nothing(answer):
         assert it.judge(it.provider.token("one", it.now)) == "good"
 
 
+async def test_neither_a_redirect_nor_anothers_metadata_bring_keys():
+    async with world() as it:
+        own = it.provider.token("one", NOW)
+        for path, answer in (
+            ("/.well-known/openid-configuration", text(b"", 302, location="/moved")),
+            ("/keys", text(b"", 307, location="/moved")),
+            (
+                "/.well-known/openid-configuration",
+                text(json.dumps({"issuer": "https://other.example", "jwks_uri": f"{it.provider.url}/keys"}).encode()),
+            ),
+        ):
+
+            async def lying(request, path=path, answer=answer):
+                if request.path == path:
+                    return await answer(request)
+                found = {"issuer": it.provider.url, "jwks_uri": f"{it.provider.url}/keys"}
+                return web.json_response(found | it.provider.jwks)
+
+            it.provider.answer = lying
+            it.now += 700
+            await it.settle()
+            assert it.judge(own) == "keys_stale"
+        assert it.notes == ["failed"] * 3
+        assert "/moved" not in it.provider.calls
+
+
 async def test_metadata_that_lead_elsewhere_are_refused():
     async with world() as it:
         for url in (
