@@ -56,9 +56,9 @@ def read_object(data: bytes) -> dict[str, Any] | None:
 
     Whole numbers become int, others Decimal, exactly as written; none has more than 32 characters. Nesting ends at 16.
     """
-    quick = _plain(data)
-    if quick is not None:
-        return quick
+    seen = glance(data)
+    if seen is not None and is_plain(seen, data):
+        return seen
     try:
         value = _read(data)
     except Refused:
@@ -66,23 +66,30 @@ def read_object(data: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _plain(data: bytes) -> dict[str, Any] | None:
-    """Return what almost all tokens hold: a flat object of texts, whole numbers and lists of texts, written compactly.
+def glance(data: bytes) -> dict[str, Any] | None:
+    """Return what the JSON object in ``data`` seems to say, or None: it may have another reading, so it only chooses.
 
-    INVARIANT: what would be written in exactly these bytes has no second reading, and no member twice.
+    It takes 0.2 ms for what ``read_object`` takes 3 for, and whoever made that need not have proved anything.
     """
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
         return None
-    if type(value) is not dict:
-        return None
-    for member in value.values():
+    return value if type(value) is dict else None
+
+
+def is_plain(seen: dict[str, Any], data: bytes) -> bool:
+    """Tell whether what ``glance`` saw is all that ``data`` says, as in almost all tokens.
+
+    These are a flat object of texts, whole numbers and lists of texts, written compactly. INVARIANT: what would be
+    written in exactly these bytes has no second reading, and no member twice.
+    """
+    for member in seen.values():
         kind = type(member)
         if kind is list:
             for item in member:
                 if type(item) is not str:
-                    return None
+                    return False
         elif kind is not str and kind is not int:
-            return None
-    return value if orjson.dumps(value) == data else None
+            return False
+    return orjson.dumps(seen) == data

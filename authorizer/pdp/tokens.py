@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from authorizer.jose.encoding import read_object
+from authorizer.jose.encoding import glance, is_plain, read_object
 from authorizer.jose.jwk import VerifyKey
 from authorizer.jose.jws import MAX_TOKEN, Jws, parse, signature_fault
 from authorizer.model import Identity, Reason
@@ -264,11 +264,11 @@ def _verify(token: str, trust: Trust, now: float) -> tuple[Issuer, Mapping[str, 
     jws = parse(token)
     if isinstance(jws, Reason):
         return jws
-    claims = read_object(jws.payload)
+    claims = glance(jws.payload)
     if claims is None:
         return _MALFORMED
     named = claims.get("iss")
-    # Not yet verified: it only chooses whose keys and rules to verify with.
+    # Not yet verified: it only chooses whose keys and rules to verify with. INVARIANT: it is read strictly when it is.
     issuer = trust.issuers.get(named) if isinstance(named, str) else None
     if issuer is None:
         return _because(_ISSUER, f"claim 'iss' must be one of: {_listed(trust.issuers)}")
@@ -286,6 +286,10 @@ def _verify(token: str, trust: Trust, now: float) -> tuple[Issuer, Mapping[str, 
     fault = signature_fault(jws, key)
     if fault is not None:
         return fault
+    if not is_plain(claims, jws.payload):
+        claims = read_object(jws.payload)
+        if claims is None or claims.get("iss") != named:
+            return _MALFORMED
     try:
         expires = _check(claims, issuer, now)
     except ClaimFault as fault:

@@ -126,6 +126,8 @@ def header_json(f: Forge) -> Iterator[Attack]:
     }
     for name, text in rows.items():
         yield Attack("json", f"header: {name}", f.token(text), "token_malformed")
+    many = {"alg": "RS256", "kid": "rs", "x": [{}] * 65}
+    yield Attack("json", "header of many members", f.token(many), "token_malformed")
     big = {"alg": "RS256", "kid": "rs", "x": "a" * 70_000}
     yield Attack("json", "header of 70 kB", f.token(big), "token_too_large")
     yield Attack("json", "header of 5 kB", f.token(big | {"x": "a" * 5_000}), "token_too_large")
@@ -140,7 +142,7 @@ def claims_json(f: Forge) -> Iterator[Attack]:
         "sub twice, equal": text + b',"sub":"ann"}',
         "exp twice": text + b',"exp":9999999999}',
         "aud twice": text + b',"aud":"x"}',
-        "iss twice": text + b',"iss":"x"}',
+        "iss twice": b'{"iss":"x",' + text[1:] + b"}",
         "groups twice": text + b',"groups":["admin"]}',
         "sub twice, one escaped": text + b',"s\\u0075b":"admin"}',
         "nested member twice": text + b',"x":[{"a":1,"a":1}]}',
@@ -175,3 +177,4 @@ def claims_json(f: Forge) -> Iterator[Attack]:
     for name, body in rows.items():
         large = len(body) > 12_000
         yield Attack("json", f"claims: {name}", f.token(body=body), "token_too_large" if large else "token_malformed")
+    yield Attack("json", "claims: iss twice, another's last", f.token(body=text + b',"iss":"x"}'), "token_issuer")

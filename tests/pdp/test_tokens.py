@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authorizer.jose import sign
+from authorizer.jose.encoding import read_object
 from authorizer.model import ANYONE, AUTHENTICATED, Identity, Reason, assignee_token
 from authorizer.pdp import facts, issuers, tokens, trust
 from authorizer.policy import documents
@@ -427,6 +428,17 @@ def test_a_change_of_facts_checks_no_signature_again_and_a_change_of_issuers_doe
     assert checked == [1, 1]
     assert code(tokens.verify(text, MAIN, known, memo.successor(), NOW + 10_000_000)) == "token_expired"
     assert checked == [1, 1, 1], "what is too old is judged anew"
+
+
+def test_what_nobody_signed_is_not_read_at_length(monkeypatch):
+    read = []
+    monkeypatch.setattr(tokens, "read_object", lambda data: read.append(data) or read_object(data))
+    signed = token(place={"sites": ["oslo"]}, more=[{}] * 1000)
+    unsigned = ".".join((*signed.split(".")[:2], token().split(".")[2]))
+    assert code(verify(unsigned)) == "token_signature"
+    assert read == []
+    assert code(verify(signed)) == "ok"
+    assert len(read) == 1
 
 
 def test_the_memo_before_may_go_at_any_moment():
