@@ -146,6 +146,10 @@ def _credentials(settings: Settings, place: Any) -> list[Problem]:
                 Problem("AZ106", "which header carries the certificate?", place((door, "client_certificate")),
                         f"set {door}.client_certificate.header")
             )  # fmt: skip
+        if told.header and not METHOD.fullmatch(told.header):
+            problems.append(
+                Problem("AZ105", f"{told.header!r} is no header", place((door, "client_certificate", "header")))
+            )
         if told.form == "source" and door == "forward_auth":
             problems.append(
                 Problem(
@@ -188,5 +192,9 @@ def _credentials(settings: Settings, place: Any) -> list[Problem]:
     if asked.api_key_header and not METHOD.fullmatch(asked.api_key_header):
         problems.append(
             Problem("AZ105", f"{asked.api_key_header!r} is no header", place(("credentials", "api_key_header")))
+        )
+    if asked.api_key_header.lower() in {"authorization", "dpop", "cookie"}:
+        problems.append(
+            Problem("AZ105", f"{asked.api_key_header!r} is not for API keys", place(("credentials", "api_key_header")))
         )
     return problems

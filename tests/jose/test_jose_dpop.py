@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from authorizer.jose.dpop import Proof, fault, normal_target, read_proof, token_hash
 from authorizer.jose.encoding import encode_base64url, encode_json
@@ -52,6 +53,7 @@ def test_a_proof_of_this_request_is_accepted():
     assert read.thumbprint == thumbprint(JWK)
     assert read.digest == read_proof(made({}, {"iat": 5}), ES256).digest, "one key and one jti are one proof"
     assert read.digest != read_proof(made({}, {"jti": "two"}), ES256).digest
+    assert read.digest != replace(read, thumbprint="another").digest, "another key's proof with that name is another"
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,9 @@ def test_an_unreadable_request_is_proved_by_nothing():
         ("https://a.example/a/..", "https://a.example/"),
         ("https://a.example/a/%2e%2e/b", "https://a.example/b"),
         ("https://[::1]:443/", "https://[::1]/"),
+        ("https://a.example:/", "https://a.example/"),
+        ("https://u@a.example/", None),
+        ("https://[fe80::1%25eth0]/", None),
         ("ftp://a.example/", None),
         ("https:///x", None),
         ("https://[::1/", None),

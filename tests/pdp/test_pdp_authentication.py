@@ -118,8 +118,11 @@ class Store:
         return fresh
 
 
+ASKED = Request(method="GET", target="/", host="api.example")
+
+
 def ask(headers, using=SNAPSHOT, store=None, now=NOW, **request):
-    asked = Request(method="GET", target="/", host="api.example", headers={k: (v,) for k, v in headers.items()})
+    asked = replace(ASKED, headers={k: (v,) for k, v in headers.items()})
     return decided(Authorizer(using, clock=lambda: now, meet=(store or Store()).meet).check(replace(asked, **request)))
 
 
@@ -185,6 +188,7 @@ def test_a_proof_counts_once():
     store = Store()
     headers = {"authorization": f"DPoP {DPOP}", "dpop": proof(DPOP)}
     assert [ask(headers, store=store).reason.code for _ in range(2)] == ["allowed", "proof_replayed"]
+    assert list(store.shown.values()) == [NOW + 65], "for as long as it could be shown"
     assert ask(headers | {"dpop": proof(DPOP, jti="2")}, store=store).allowed
     store.down = True
     denied = ask(headers | {"dpop": proof(DPOP, jti="3")}, store=store)
@@ -199,11 +203,17 @@ def test_without_a_store_no_proof_is_accepted():
     assert decided(Authorizer(SNAPSHOT, clock=lambda: NOW).check(request)).reason.code == "proof_store"
 
 
+def test_two_proofs_are_none():
+    shown = {"authorization": (f"DPoP {DPOP}",), "dpop": (proof(DPOP), proof(DPOP, jti="2"))}
+    decision = decided(Authorizer(SNAPSHOT, clock=lambda: NOW, meet=Store().meet).check(replace(ASKED, headers=shown)))
+    assert decision.reason.code == "proof_repeated"
+
+
 def test_challenges_name_the_scheme():
     missing = ask({"authorization": f"DPoP {DPOP}"}).challenge
     assert missing.startswith('DPoP realm="api", error="invalid_dpop_proof", error_description="')
     assert 'algs="ES256 ' in missing
-    assert 'error="invalid_token"' in ask({"authorization": "DPoP garbage"}).challenge
+    assert ask({"authorization": "DPoP garbage"}).challenge.startswith('DPoP realm="api", error="invalid_token"')
     assert ask({"authorization": f"Bearer {CERTIFIED}"}).challenge.startswith(
         'Bearer realm="api", error="invalid_token"'
     )

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authorizer.jose.encoding import encode_base64url
-from authorizer.pdp.certificates import Certificate, CertificateFault, read
+from authorizer.model import Request
+from authorizer.pdp.certificates import Certificate, CertificateFault, Place, certificate, read
 
 PUBLISHED = Path(__file__).parents[3] / "shared/checks/sender-constrained/mtls-thumbprints-challenges.json"
 URI = "spiffe://acme.example/ns/shop/sa/web"
@@ -95,7 +96,7 @@ def test_the_element_of_the_outermost_trusted_proxy_counts():
     ("text", "form"),
     [
         ("", "xfcc"), ("URI", "xfcc"), ("=x", "xfcc"), ("URI=a,", "xfcc"), ("URI=a;", "xfcc"), ('Subject="a', "xfcc"),
-        ('Subject="a"b', "xfcc"), ('URI=a"b', "xfcc"), ('Subject="a\\', "xfcc"), ("Hash=zz", "xfcc"), ("Hash=ab", "xfcc"),
+        ('Subject="a"b', "xfcc"), ('Subject="a"xURI=spiffe://b', "xfcc"), ('URI=a"b', "xfcc"), ('Subject="a\\', "xfcc"), ("Hash=zz", "xfcc"), ("Hash=ab", "xfcc"),
         (f"Hash={HASH};Hash={HASH}", "xfcc"), ("By=spiffe://gw", "xfcc"), ("URI=", "xfcc"), ("URI=a\x01", "xfcc"),
         (f'Hash={"0" * 64};Cert="{quote(PEM, safe="")}"', "xfcc"), (f'Hash={HASH};Chain="{quote(OTHER + PEM, safe="")}"', "xfcc"), ("URI=é", "xfcc"), ("URI=a," * 40 + "URI=a", "xfcc"),
         (";".join(["URI=a"] * 65), "xfcc"), ("URI=" + "a" * 40_000, "xfcc"),
@@ -109,6 +110,15 @@ def test_the_element_of_the_outermost_trusted_proxy_counts():
 def test_what_is_not_one_certificate_is_a_fault(text, form):
     with pytest.raises(CertificateFault):
         read(text, form)
+
+
+@pytest.mark.parametrize(("form", "times", "found"), [("pem", 1, True), ("pem", 2, False), ("client-cert", 2, False)])
+def test_a_header_that_is_there_twice_is_a_fault(form, times, found):
+    text = f":{b64encode(DER).decode()}:" if form == "client-cert" else quote(PEM, safe="")
+    request = Request(headers={"x-cert": (text,) * times})
+    place = Place(form=form, header="x-cert")
+    with nullcontext() if found else pytest.raises(CertificateFault):
+        assert certificate(request, place) == WHOLE
 
 
 @given(st.text(alphabet='ByURIHash=;,"\\ %0aé', max_size=40), st.sampled_from(["xfcc", "client-cert", "pem"]))

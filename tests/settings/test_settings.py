@@ -118,6 +118,8 @@ def test_every_problem_is_told_at_once_at_its_place():
         ("policies: p\ncredentials: {dpop: {store: 'unix://relative'}}\n", "AZ105"),
         ("policies: p\ncredentials: {dpop: {algorithms: [HS256]}}\n", "AZ105"),
         ("policies: p\ncredentials: {api_key_header: 'a b'}\n", "AZ105"),
+        ("policies: p\ncredentials: {api_key_header: Authorization}\n", "AZ105"),
+        ("policies: p\nforward_auth: {client_certificate: {form: pem, header: 'a b'}}\n", "AZ105"),
         ("policies: p\nassertion: {algorithm: none}\n", "AZ105"),
         ("policies: p\nidentity_headers: {x-a: assertion}\n", "AZ106"),
         ("policies: p\nidentity_headers: {x-a: assertion}\nassertion: {issuer: i}\n", "AZ106"),
