@@ -91,14 +91,16 @@ class Needs:
     async def _asked(self, need: Introspect | Exchange) -> object:
         if self._introspector is None or self._exchanger is None or self._activation is None:
             return None
-        issuer = self._activation.snapshot.trust.issuers.get(need.issuer)
+        snapshot = self._activation.snapshot
+        issuer = snapshot.trust.issuers.get(need.issuer)
         if issuer is None:
             return None
+        known = snapshot.memo.holds(need.token)
         if isinstance(need, Introspect):
             how = issuer.introspection
-            return None if how is None else await self._introspector.ask(need.issuer, how, need.token)
+            return None if how is None else await self._introspector.ask(need.issuer, how, need.token, known=known)
         where = issuer.exchange
-        return None if where is None else await self._exchanger.ask(need.issuer, where, need.token)
+        return None if where is None else await self._exchanger.ask(need.issuer, where, need.token, known=known)
 
     async def _client(
         self, told: ProviderClient, settings: IdentityProviders, session: aiohttp.ClientSession

@@ -91,6 +91,12 @@ class Memo:
             self.hits += 1
         return identity
 
+    def holds(self, token: str) -> bool:
+        """Tell whether a token was good lately, expired or not: whoever asks about it anew goes before strangers."""
+        digest = _digest(token)
+        before = self.before
+        return digest in self._young or digest in self._old or (before is not None and before.holds(token))
+
     def recent(self, digest: bytes) -> Identity | None:
         """Return what is remembered of a token that was asked for lately; ``find`` knows more."""
         identity = self._young.get(digest)

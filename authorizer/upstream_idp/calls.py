@@ -34,7 +34,7 @@ def open_session(ca_file: str = "", certificate: tuple[str, str] | None = None) 
     except (OSError, ValueError) as error:
         raise IdentityProviderError("AZ530", f"the files for identity providers cannot be used: {error}") from None
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=64, limit_per_host=16),
+        connector=aiohttp.TCPConnector(ssl=context, limit=128, limit_per_host=32),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,

@@ -16,7 +16,10 @@ from authorizer.upstream_idp.calls import call
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_SECONDS = 60
 MOST_AT_ONCE = 16
-"""Calls under way to one endpoint, as many as there are connections to a host."""
+"""Calls under way to one endpoint about strange tokens, and as many about others: together the connections to a host.
+
+INVARIANT: a flood of strange tokens does not keep those from being asked about anew that were good a moment ago.
+"""
 MAX_ANSWER = 64 * 1024
 """Bytes of what is said of one token."""
 
@@ -54,20 +57,28 @@ class Clients(Struct, frozen=True, kw_only=True):
     seconds: float
     clock: Callable[[], float]
     new_id: Callable[[], str]
-    turns: dict[str, asyncio.Semaphore] = {}
+    turns: dict[tuple[str, bool], asyncio.Semaphore] = {}
     pace: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def post(
-        self, name: str, endpoint: str, form: Mapping[str, str], statuses: frozenset[int] = frozenset({200})
+        self,
+        name: str,
+        endpoint: str,
+        form: Mapping[str, str],
+        statuses: frozenset[int] = frozenset({200}),
+        *,
+        known: bool = False,
     ) -> tuple[int, bytes]:
         """Post a form as the client of that name; return the answer's status, one of ``statuses``, and its body.
+
+        ``known``: it is about what was good lately, and does not wait for strangers.
 
         Raises IdentityProviderError: AZ531 to AZ533 for the call, AZ537 for a name that the settings do not have.
         """
         client = self.known.get(name)
         if client is None:
             raise IdentityProviderError("AZ537", f"the settings have no client {name!r} to ask {endpoint} as")
-        turn = self.turns.setdefault(endpoint, asyncio.Semaphore(MOST_AT_ONCE))
+        turn = self.turns.setdefault((endpoint, known), asyncio.Semaphore(MOST_AT_ONCE))
         try:
             async with asyncio.timeout(self.seconds), turn:
                 async with self.pace:

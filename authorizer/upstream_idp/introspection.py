@@ -29,19 +29,19 @@ class Introspector:
         self._once: Once[Said] = Once(clients.clock)
         self._complaints = Complaints(clients.clock)
 
-    async def ask(self, issuer: str, how: Introspection, token: str) -> Said:
-        """Return what an issuer says of a token. Never raises."""
+    async def ask(self, issuer: str, how: Introspection, token: str, *, known: bool = False) -> Said:
+        """Return what an issuer says of a token, which was good lately if it is ``known``. Never raises."""
         key = digest(issuer, how.endpoint, how.client, str(how.seconds), token)
-        return await self._once.ask(key, lambda: self._ask(issuer, how, token), self._busy)
+        return await self._once.ask(key, lambda: self._ask(issuer, how, token, known), self._busy, known=known)
 
     def _busy(self) -> None:
         self._note("overload")
 
-    async def _ask(self, issuer: str, how: Introspection, token: str) -> Answer[Said]:
+    async def _ask(self, issuer: str, how: Introspection, token: str, known: bool) -> Answer[Said]:
         now = self._clients.clock()
         form = {"token": token, "token_type_hint": "access_token"}
         try:
-            _, body = await self._clients.post(how.client, how.endpoint, form)
+            _, body = await self._clients.post(how.client, how.endpoint, form, known=known)
             answer = await parsed(body)
         except Exception as error:  # noqa: BLE001 - INVARIANT: whatever goes wrong is "could not be asked", which denies
             why = error if isinstance(error, IdentityProviderError) else type(error).__name__

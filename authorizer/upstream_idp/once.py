@@ -39,19 +39,26 @@ class Once(Generic[Found]):
     def __len__(self) -> int:
         return len(self._kept)
 
-    async def ask(self, key: bytes, call: Callable[[], Awaitable[Answer[Found]]], busy: Callable[[], Found]) -> Found:
+    async def ask(
+        self,
+        key: bytes,
+        call: Callable[[], Awaitable[Answer[Found]]],
+        busy: Callable[[], Found],
+        *,
+        known: bool = False,
+    ) -> Found:
         """Return what is remembered under ``key``, or what ``call`` finds out; ``busy`` where too much is asked.
 
-        Raises what ``call`` raises.
+        What is asked of something ``known`` is never too much. Raises what ``call`` raises.
         """
-        known = self._kept.get(key)
-        if known is not None:
-            if self._clock() < known.until:
-                return known.found
+        kept = self._kept.get(key)
+        if kept is not None:
+            if self._clock() < kept.until:
+                return kept.found
             self._forget(key)
         task = self._pending.get(key)
         if task is None:
-            if len(self._pending) >= MAX_PENDING:
+            if not known and len(self._pending) >= MAX_PENDING:
                 return busy()
             task = self._pending[key] = asyncio.create_task(self._ask(key, call))
             task.add_done_callback(lambda _: self._pending.pop(key, None))

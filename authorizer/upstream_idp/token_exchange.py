@@ -39,22 +39,22 @@ class Exchanger:
         self._once: Once[Got] = Once(clients.clock)
         self._complaints = Complaints(clients.clock)
 
-    async def ask(self, issuer: str, how: TokenExchange, token: str) -> Got:
-        """Return what a token of an issuer is exchanged for. Never raises."""
+    async def ask(self, issuer: str, how: TokenExchange, token: str, *, known: bool = False) -> Got:
+        """Return what a token is exchanged for, which was good lately if it is ``known``. Never raises."""
         key = digest(issuer, how.endpoint, how.client, str(how.seconds), how.audience, " ".join(how.scopes), token)
-        return await self._once.ask(key, lambda: self._ask(issuer, how, token), self._busy)
+        return await self._once.ask(key, lambda: self._ask(issuer, how, token, known), self._busy, known=known)
 
     def _busy(self) -> None:
         self._note("overload")
 
-    async def _ask(self, issuer: str, how: TokenExchange, token: str) -> Answer[Got]:
+    async def _ask(self, issuer: str, how: TokenExchange, token: str, known: bool) -> Answer[Got]:
         now = self._clients.clock()
         form = {"grant_type": _GRANT, "subject_token": token, "subject_token_type": _ACCESS_TOKEN}
         form |= {"requested_token_type": _ACCESS_TOKEN}
         form |= {"audience": how.audience} if how.audience else {}
         form |= {"scope": " ".join(how.scopes)} if how.scopes else {}
         try:
-            status, body = await self._clients.post(how.client, how.endpoint, form, _STATUSES)
+            status, body = await self._clients.post(how.client, how.endpoint, form, _STATUSES, known=known)
             answer = await parsed(body)
         except Exception as error:  # noqa: BLE001 - INVARIANT: whatever goes wrong is "cannot be told", which denies
             why = error if isinstance(error, IdentityProviderError) else type(error).__name__

@@ -16,6 +16,7 @@ from authorizer.jose.jwk import read_key
 from authorizer.model import Identity, Reason
 from authorizer.pdp import facts, tokens
 from authorizer.pdp.trust import DISCOVERY, Fetched, renewed
+from authorizer.upstream_idp import once
 from authorizer.upstream_idp.calls import open_session
 from authorizer.upstream_idp.clients import MOST_AT_ONCE, Client, Clients
 from authorizer.upstream_idp.introspection import Introspector
@@ -225,6 +226,29 @@ async def test_calls_wait_for_their_turn_before_they_are_signed():
         assert (await introspector.ask("i", how, "opaque")).claims["sub"] == "ann", "one that hangs holds up no other"
         assert await asyncio.gather(*asking) == [None] * 100
         assert len(signed) < 50, "most never had their turn, and ended in time too"
+
+
+async def test_strange_tokens_do_not_hold_up_those_that_were_good(monkeypatch):
+    monkeypatch.setattr(once, "MAX_PENDING", 50)
+    async with world() as it:
+
+        async def answer(request):
+            if (await request.post())["token"].startswith("strange"):
+                await asyncio.sleep(1)
+            return web.json_response(GOOD)
+
+        it.provider.answer = answer
+        how = it.trust.opaque.introspection
+
+        async def ask(token, **more):
+            return await it.introspector.ask("i", how, token, **more)
+
+        strange = [asyncio.create_task(ask(f"strange-{number}")) for number in range(100)]
+        await until(lambda: "overload" in it.notes)
+        assert (await ask("good-1", known=True)).claims["sub"] == "ann"
+        assert await ask("good-2") is None
+        assert await asyncio.gather(*strange) == [None] * 100
+        assert (await ask("good-2")).claims["sub"] == "ann"
 
 
 async def test_a_failure_is_logged_once_in_a_while(caplog):
