@@ -4,7 +4,7 @@ No I/O, no clock, no behaviour beyond reading. Foreign types (protobuf, HTTP, ot
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, final, get_args
 
 from msgspec import Struct
 
@@ -82,6 +82,7 @@ class Request(Struct, frozen=True, kw_only=True):
     trace: str = ""
 
 
+@final
 class Reason(Struct, frozen=True):
     """Why a decision is what it is.
 

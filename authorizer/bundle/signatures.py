@@ -95,7 +95,7 @@ def claimed_key(files: Mapping[str, bytes]) -> str | None:
     Raises BundleError AZ322 or AZ324 if the signature cannot be read.
     """
     text = files.get(NAME)
-    return None if text is None else _parsed(text).key_id or ""
+    return None if text is None else _parsed(text).header.key_id or ""
 
 
 def _parsed(text: bytes) -> jws.Jws:
@@ -121,14 +121,17 @@ def _token(text: bytes) -> str:
 
 def _verified(read: jws.Jws, verifier: Verifier) -> tuple[dict[str, object], str]:
     """Return the payload of a token whose signature is good under a configured key, and the key's id."""
-    key_id = verifier.key_id or read.key_id
+    named = read.header
+    key_id = verifier.key_id or named.key_id
     key = verifier.keys.get(key_id) if key_id else None
     if key_id is None or key is None:
         known = ", ".join(shown(name) for name in sorted(verifier.keys)[:_NAMED]) or "none"
-        what = f"the bundle is signed with the key {shown(read.key_id)}, which is not configured; configured: {known}"
+        what = f"the bundle is signed with the key {shown(named.key_id)}, which is not configured; configured: {known}"
         raise refusal("unknown_key", what)
-    if read.algorithm not in key.algorithms:
-        raise refusal("wrong_algorithm", f"the signature uses {read.algorithm}, which the key {shown(key_id)} does not")
+    if named.algorithm not in key.algorithms:
+        raise refusal(
+            "wrong_algorithm", f"the signature uses {named.algorithm}, which the key {shown(key_id)} does not"
+        )
     if jws.signature_fault(read, key) is not None:
         raise refusal("wrong_signature", f"the signature is not one of the key {shown(key_id)}")
     try:

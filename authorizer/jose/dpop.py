@@ -61,9 +61,11 @@ def read_proof(proof: str, algorithms: frozenset[str]) -> Proof | Reason:
     if len(proof) > MAX_PROOF or not proof.isascii():
         return _MALFORMED
     jws = parse(proof, limit=MAX_PROOF, carries=_CARRIES)
-    if isinstance(jws, Reason) or jws.type.lower() != _TYPE or jws.algorithm not in algorithms:
+    if isinstance(jws, Reason) or jws.header.algorithm not in algorithms:
         return _MALFORMED
-    key = _key(proof.partition(".")[0])
+    if jws.header.members.get("typ", "").lower() != _TYPE:
+        return _MALFORMED
+    key = _key(jws.signed.partition(b".")[0])
     if key is None:
         return _MALFORMED
     if signature_fault(jws, key) is not None:
@@ -73,11 +75,11 @@ def read_proof(proof: str, algorithms: frozenset[str]) -> Proof | Reason:
 
 
 @lru_cache(maxsize=1024)
-def _key(part: str) -> VerifyKey | None:
+def _key(part: bytes) -> VerifyKey | None:
     """Return the key in the first part of a proof that was parsed. Remembered, for a sender makes many with one key."""
     header = read_header(part, _CARRIES)
     try:
-        return None if isinstance(header, Reason) else read_key(header.get("jwk"))
+        return None if isinstance(header, Reason) else read_key(header.members.get("jwk"))
     except KeyMaterialError:
         return None
 

@@ -13,14 +13,19 @@ from authorizer.strict_json import Refused, reader
 MAX_DEPTH = 16
 MAX_NUMBER_DIGITS = 32
 
-_SPELLING = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_ALPHABET = bytes(ord(chr(i).translate({45: 43, 95: 47})) if chr(i) in _SPELLING else 0 for i in range(256))
+_SPELLING = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_ALPHABET = bytes({45: 43, 95: 47}.get(i, i) if i in _SPELLING else 0 for i in range(256))
 """To the alphabet of base64. INVARIANT: everything else becomes what no text of JSON may hold."""
-_LAST: tuple[tuple[frozenset[str], bytes] | None, ...] = (
+_LAST: tuple[tuple[frozenset[int], bytes] | None, ...] = (
     (frozenset(_SPELLING), b'"'), None, (frozenset(_SPELLING[::16]), b'=="'), (frozenset(_SPELLING[::4]), b'="'),
 )  # fmt: skip
 """By the length of a text modulo 4: how its last character may be, so that no bits are left over, and its padding."""
-_bytes = msgspec.json.Decoder(bytes).decode
+_pair = msgspec.json.Decoder(tuple[bytes, bytes]).decode
+
+_Scalar = str | int | bool | None
+_Inner = _Scalar | list[_Scalar] | dict[str, _Scalar]
+_Member = _Scalar | list[_Inner] | dict[str, _Inner]
+_shallow = msgspec.json.Decoder(dict[str, _Member]).decode
 
 _read = reader(depth=MAX_DEPTH, digits=MAX_NUMBER_DIGITS)
 
@@ -30,13 +35,28 @@ def decode_base64url(text: str) -> bytes | None:
 
     Padding, the ``+/`` alphabet, white space and set bits after the last byte are other spellings: refused.
     """
-    last = _LAST[len(text) % 4]
+    try:
+        both = decode_both(b"AA", text.encode("ascii")) if text else (b"", b"")
+    except UnicodeEncodeError:
+        return None
+    return None if both is None else both[1]
+
+
+def decode_both(first: bytes, second: bytes) -> tuple[bytes, bytes] | None:
+    """Return what two texts encode, as ``decode_base64url`` does, or None if one of them is empty or not good.
+
+    A JSON text of both in base64: for a payload and a signature of 256 bytes 0.9 us, against 2.8 by ``binascii``.
+    """
+    ends, closes = _LAST[len(first) % 4], _LAST[len(second) % 4]
     # INVARIANT: the decoder refuses what is outside its alphabet; bits after the last byte it would pass over.
-    if last is None or (text and text[-1] not in last[0]):
+    if ends is None or closes is None or not first or not second:
+        return None
+    if first[-1] not in ends[0] or second[-1] not in closes[0]:
         return None
     try:
-        # A text of JSON in base64: 0.4 us for a signature of 256 bytes, against 1.4 by way of ``binascii``.
-        return _bytes(b'"' + text.encode("ascii").translate(_ALPHABET) + last[1])
+        return _pair(
+            b"".join((b'["', first.translate(_ALPHABET), ends[1], b',"', second.translate(_ALPHABET), closes[1], b"]"))
+        )
     except (ValueError, msgspec.DecodeError):
         return None
 
@@ -56,9 +76,9 @@ def read_object(data: bytes) -> dict[str, Any] | None:
 
     Whole numbers become int, others Decimal, exactly as written; none has more than 32 characters. Nesting ends at 16.
     """
-    seen = glance(data)
-    if seen is not None and is_plain(seen, data):
-        return seen
+    plain = _plain(data)
+    if plain is not None:
+        return plain
     try:
         value = _read(data)
     except Refused:
@@ -66,30 +86,29 @@ def read_object(data: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def glance(data: bytes) -> dict[str, Any] | None:
-    """Return what the JSON object in ``data`` seems to say, or None: it may have another reading, so it only chooses.
+def glance(data: bytes) -> tuple[dict[str, Any] | None, bool]:
+    """Return what the JSON object in ``data`` seems to say, and whether ``read_object`` would say the same.
 
-    It takes 0.2 ms for what ``read_object`` takes 3 for, and whoever made that need not have proved anything.
+    If not, it may have another reading, so it only chooses. It takes 0.4 ms for what ``read_object`` takes 3 for, and
+    whoever made that need not have proved anything.
     """
+    plain = _plain(data)
+    if plain is not None:
+        return plain, True
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return None
-    return value if type(value) is dict else None
+        return None, False
+    return (value if type(value) is dict else None), False
 
 
-def is_plain(seen: dict[str, Any], data: bytes) -> bool:
-    """Tell whether what ``glance`` saw is all that ``data`` says, as in almost all tokens.
+def _plain(data: bytes) -> dict[str, Any] | None:
+    """Return what almost all tokens hold: shallow, without fractions, written compactly.
 
-    These are a flat object of texts, whole numbers and lists of texts, written compactly. INVARIANT: what would be
-    written in exactly these bytes has no second reading, and no member twice.
+    INVARIANT: what would be written in exactly these bytes has no second reading, and no member twice.
     """
-    for member in seen.values():
-        kind = type(member)
-        if kind is list:
-            for item in member:
-                if type(item) is not str:
-                    return False
-        elif kind is not str and kind is not int:
-            return False
-    return orjson.dumps(seen) == data
+    try:
+        value = _shallow(data)
+        return value if orjson.dumps(value) == data else None
+    except (ValueError, msgspec.DecodeError, orjson.JSONEncodeError):
+        return None

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from msgspec import Struct
 
 from authorizer.errors import KeyMaterialError
-from authorizer.jose.algorithms import ALGORITHMS, CURVES, KeyType, sound_ed25519_point
+from authorizer.jose.algorithms import ALGORITHMS, CURVES, Check, KeyType, PublicKey, checker, sound_ed25519_point
 from authorizer.jose.encoding import decode_base64url, encode_base64url, encode_json, read_object
 
 MAX_SET_BYTES = 512 * 1024
@@ -28,8 +28,6 @@ MAX_RSA_BITS = 8192
 MIN_RSA_EXPONENT = 65537
 MAX_RSA_EXPONENT = 2**64
 
-PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
-
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _REQUIRED = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
 
@@ -38,13 +36,13 @@ class VerifyKey(Struct, frozen=True, kw_only=True):
     """A public key and what it may be used for.
 
     ``algorithms`` are those that its type, curve and ``alg`` member allow; ``jwk`` is its public form, for storing;
-    ``size`` is the bytes of an RSA modulus, else 0; ``thumbprint`` is RFC 7638 with SHA-256.
+    ``checks`` has for each of them what says whether a signature is good; ``thumbprint`` is RFC 7638 with SHA-256.
     """
 
     id: str | None
     algorithms: frozenset[str]
     public: PublicKey
-    size: int
+    checks: Mapping[str, Check]
     thumbprint: str
     jwk: Mapping[str, Any]
 
@@ -174,7 +172,7 @@ def read_key(jwk: object) -> VerifyKey:
         id=_key_id(jwk["kid"]) if "kid" in jwk else None,
         algorithms=algorithms,
         public=public,
-        size=public.key_size // 8 + (public.key_size % 8 > 0) if isinstance(public, RSAPublicKey) else 0,
+        checks={name: checker(ALGORITHMS[name], public) for name in algorithms},
         thumbprint=thumbprint(jwk),
         jwk=kept,
     )

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from authorizer.jose.algorithms import ALGORITHMS, holds
-from authorizer.jose.encoding import decode_base64url, read_object
+from authorizer.jose.algorithms import ALGORITHMS
+from authorizer.jose.encoding import decode_base64url, decode_both, read_object
 from authorizer.jose.jwk import MAX_KEY_ID, VerifyKey
 from authorizer.model import Reason
 from authorizer.reasons import reason
@@ -38,33 +38,42 @@ _KEY = reason("token_key")
 _SIGNATURE = reason("token_signature")
 
 
-class Jws(Struct, frozen=True, kw_only=True):
-    """A token taken apart, its header accepted, its signature NOT checked. ``signed`` is what the signature covers."""
+class Header(Struct, frozen=True):
+    """An accepted header: ``alg``, ``kid``, ``typ`` as ``media_type`` has it ("" if absent), and all that it says."""
 
     algorithm: str
     key_id: str | None
     type: str
-    header: Mapping[str, Any]
+    members: Mapping[str, Any]
+
+
+class Jws(Struct, frozen=True):
+    """A token taken apart, its header accepted, its signature NOT checked. ``signed`` is what the signature covers."""
+
+    header: Header
     payload: bytes
     signed: bytes
     signature: bytes
 
 
-def read_header(part: str, carries: frozenset[str]) -> Mapping[str, Any] | Reason:
-    """Return the header that the first part of a token says, or why it is refused. What is returned is shared.
-
-    Short ones are remembered, for all tokens of one key have the same, and it is no secret.
-    """
-    return _remembered(part, carries) if len(part) <= MAX_REMEMBERED else _read_header(part, carries)
+def media_type(text: str) -> str:
+    """Return a ``typ`` for comparing: lower case, without the optional prefix (RFC 7515 4.1.9)."""
+    return text.lower().removeprefix("application/")
 
 
-def _read_header(part: str, carries: frozenset[str]) -> Mapping[str, Any] | Reason:
-    head = decode_base64url(part)
+def read_header(part: bytes, carries: frozenset[str]) -> Header | Reason:
+    """Return the header that the first part of a token says, or why it is refused."""
+    head = decode_base64url(part.decode("ascii"))
     header = read_object(head) if head and head.count(b",") <= MAX_COMMAS else None
-    return _MALFORMED if header is None else _header_fault(header, carries) or MappingProxyType(header)
+    if header is None:
+        return _MALFORMED
+    return _header_fault(header, carries) or Header(
+        header["alg"], header.get("kid"), media_type(header.get("typ", "")), MappingProxyType(header)
+    )
 
 
-_remembered = lru_cache(maxsize=1024)(_read_header)
+_remembered = lru_cache(maxsize=1024)(read_header)
+"""Short headers, which are shared: all tokens of one key have the same, and it is no secret."""
 
 
 def _header_fault(header: Mapping[str, Any], carries: frozenset[str]) -> Reason | None:
@@ -96,34 +105,24 @@ def parse(token: str, *, limit: int = MAX_TOKEN, carries: frozenset[str] = froze
     """
     if len(token) > limit:
         return _TOO_LARGE
-    parts = token.split(".", 3)
-    if len(parts) != 3:
+    if token.count(".") != 2 or not token.isascii():
         return _MALFORMED
-    if len(parts[0]) > MAX_HEADER:
+    signed, _, end = token.encode("ascii").rpartition(b".")
+    head, _, body = signed.partition(b".")
+    if len(head) > MAX_HEADER:
         return _TOO_LARGE
-    payload, signature = decode_base64url(parts[1]), decode_base64url(parts[2])
-    header = read_header(parts[0], carries)
-    if isinstance(header, Reason):
+    header = _remembered(head, carries) if len(head) <= MAX_REMEMBERED else read_header(head, carries)
+    if type(header) is Reason:
         return header
-    if not payload:
-        return _MALFORMED
-    if not signature:
-        return _SIGNATURE if parts[2] == "" else _MALFORMED
-    return Jws(
-        algorithm=header["alg"],
-        key_id=header.get("kid"),
-        type=header.get("typ", ""),
-        header=header,
-        payload=payload,
-        signed=token[: len(parts[0]) + 1 + len(parts[1])].encode("ascii"),
-        signature=signature,
-    )
+    both = decode_both(body, end)
+    if both is not None:
+        return Jws(header, both[0], signed, both[1])
+    return _SIGNATURE if body and not end else _MALFORMED
 
 
 def signature_fault(jws: Jws, key: VerifyKey) -> Reason | None:
     """Return None if the token's signature is good under ``key``, which must allow the token's algorithm."""
-    if jws.algorithm not in key.algorithms:
+    check = key.checks.get(jws.header.algorithm)
+    if check is None:
         return _ALGORITHM
-    if holds(ALGORITHMS[jws.algorithm], key.public, key.size, jws.signed, jws.signature):
-        return None
-    return _SIGNATURE
+    return None if check(jws.signed, jws.signature) else _SIGNATURE

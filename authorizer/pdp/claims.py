@@ -48,14 +48,19 @@ def texts(value: object, name: str) -> list[str]:
     """Return the claim ``name``, which must be a list of such texts."""
     if not isinstance(value, list):
         raise ClaimFault(f"claim {name!r} must be a list of texts")
-    # All at once, where they are together no longer than one may be: 0.25 us for any number, against as much for each.
+    return value if surely_texts(value) else [text(item, name) for item in value]
+
+
+def surely_texts(values: list[Any]) -> bool:
+    """Tell whether ``text`` would return each of the values: as most often, together no longer than one may be.
+
+    False tells nothing: they have to be looked at one by one. It takes 0.25 us for any number, against 0.1 for each.
+    """
     try:
-        joined = "".join(value)
+        joined = "".join(values)
     except TypeError:
-        joined = ""
-    if 0 < len(joined) <= MAX_TEXT and joined.isascii() and joined.isprintable() and "" not in value:
-        return value
-    return [text(item, name) for item in value]
+        return False
+    return 0 < len(joined) <= MAX_TEXT and joined.isascii() and joined.isprintable() and "" not in values
 
 
 def numeric_date(claims: Mapping[str, Any], name: str) -> float | None:

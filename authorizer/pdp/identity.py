@@ -8,16 +8,19 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from authorizer.model import ANYONE, ASSIGNEE_KINDS, AUTHENTICATED, Identity, assignee_token
+from authorizer.model import ANYONE, AUTHENTICATED, Identity, assignee_token
 from authorizer.pdp.api_keys import ApiKey
 from authorizer.pdp.certificate_rules import CertificateRule
-from authorizer.pdp.claims import ClaimFault, claim, numeric_date, text, texts
+from authorizer.pdp.claims import ClaimFault, claim, numeric_date, surely_texts, text, texts
 from authorizer.pdp.facts import Facts, Membership
 from authorizer.pdp.proofs import confirmation
 from authorizer.pdp.trust import Issuer
 
 _Names = dict[str, list[str]]
 """Assignee tokens by kind: a kind that the facts list replaces the credential's."""
+
+_Said = list[tuple[str, str, str, list[Any]]]
+"""What a token says of names: their kind, how their assignee tokens begin, the claim, and they themselves."""
 
 _FOREIGN = "claim {!r} has a name in another issuer's namespace"
 _EVERYBODY = frozenset({ANYONE, AUTHENTICATED})
@@ -29,42 +32,58 @@ def identify(claims: Mapping[str, Any], issuer: Issuer, facts: Facts, expires: f
     Attributes, the later wins: the token's fields, what is fixed for the issuer, facts about the subject, the
     subscription of the subject's ``tenant``. A kind of membership listed in the facts replaces the token's.
     """
-    subject = _own(issuer, claims["sub"], "sub")
+    namespace, client = issuer.namespace, ""
+    subject: Any = claims.get("sub")
+    said: _Said = []
     names: _Names = {}
-    client = ""
-    reads = issuer.claims
-    for kind, paths in reads.names.items():
+    scopes: list[str] = []
+    spoken = [subject]
+    for kind, shape, before, paths in issuer.asserted:
         for path in paths:
             value = claims.get(path)
-            if value is None and (value := claim(claims, path)) is None:
+            if value is None and (("." not in path and path not in claims) or (value := claim(claims, path)) is None):
                 continue
-            if ASSIGNEE_KINDS[kind] == "one":
-                name = _own(issuer, value, path)
-                names[kind] = [f"{kind}:{name}"]
+            if shape == "one":
                 if kind == "client":
-                    client = name
-            else:
-                names[kind] = _asserted(kind, value, path, issuer)
+                    client = value
+                value = [value]
+            elif shape == "scopes":
+                value = _scopes(value, path)
+                scopes += value
+            elif shape == "pairs" or not isinstance(value, list):
+                names[kind] = _pairs(kind, value, path, issuer)
+                break
+            spoken += value
+            said.append((kind, before, path, value))
             break
+    if issuer.foreign or not surely_texts(spoken):
+        _check(subject, said, issuer)
     if client == subject:
         # RFC 9068 section 5: a client acts for itself, and its name may be that of a person.
-        names.pop("person", None)
-    scopes = _scopes(claims)
-    names["scope"] = _named("scope", scopes, "scope", issuer)
+        said = [each for each in said if each[0] != "person"]
+    if namespace:
+        subject, client = namespace + subject, namespace + client if client else ""
+    member = facts.memberships.get(subject)
+    if member is not None:
+        said = [each for each in said if each[0] not in member]
+        names |= _memberships(member)
     key, certificate = (confirmation(claims) or ("", "")) if "cnf" in claims else ("", "")
+    reads = issuer.claims
     fields = _values(claims, reads.fields) if reads.fields else {}
+    attributes: dict[str, object] = {**fields, **issuer.attributes}
     env = _values(claims, reads.env) if reads.env else {}
     if "acr" in claims or "amr" in claims:
         env |= _login(claims)
-    tokens, attributes, env = _known(subject, names, {**fields, **issuer.attributes}, env, facts)
+    if facts.subjects or attributes:
+        _learn(subject, attributes, env, facts)
     return Identity(
         issuer=issuer.issuer,
-        namespace=issuer.namespace,
+        namespace=namespace,
         subject=subject,
         client=client,
         # APIs and rules are told them too: INVARIANT: as whole names, or a partner's `admin` would be ours.
-        scopes=frozenset([issuer.namespace + scope for scope in scopes] if issuer.namespace else scopes),
-        tokens=tokens,
+        scopes=frozenset([namespace + scope for scope in scopes] if namespace else scopes),
+        tokens=_EVERYBODY.union([before + name for _, before, _, listed in said for name in listed], *names.values()),
         attributes=attributes,
         env=env,
         claims=claims,
@@ -85,12 +104,15 @@ def of_key(key: ApiKey, facts: Facts) -> Identity:
     }
     names["scope"] = [assignee_token("scope", scope) for scope in key.scopes]
     client, person = (str(key.names.get(kind, ("",))[0]) for kind in ("client", "person"))
-    tokens, attributes, env = _known(person or client, names, dict(key.attributes), {}, facts)
+    attributes: dict[str, object] = {**key.attributes}
+    env: dict[str, object] = {}
+    names |= _memberships(facts.memberships.get(person or client, {}))
+    _learn(person or client, attributes, env, facts)
     return Identity(
         subject=person or client,
         client=client,
         scopes=frozenset(key.scopes),
-        tokens=tokens,
+        tokens=_EVERYBODY.union(*names.values()),
         attributes=attributes,
         env=env,
         expires=float("inf") if key.end is None else key.end,
@@ -103,17 +125,16 @@ def of_certificate(rule: CertificateRule, name: str, facts: Facts) -> Identity:
     names: _Names = {kind: [assignee_token(kind, one) for one in listed] for kind, listed in rule.names.items()}
     names[rule.kind] = [assignee_token(rule.kind, name)]
     client = name if rule.kind == "client" else ""
-    tokens, attributes, env = _known(name, names, dict(rule.attributes), {}, facts)
+    attributes: dict[str, object] = {**rule.attributes}
+    env: dict[str, object] = {}
+    names |= _memberships(facts.memberships.get(name, {}))
+    _learn(name, attributes, env, facts)
+    tokens = _EVERYBODY.union(*names.values())
     return Identity(subject=name, client=client, tokens=tokens, attributes=attributes, env=env, typed={})
 
 
-def _known(
-    subject: str, names: _Names, attributes: dict[str, object], env: dict[str, object], facts: Facts
-) -> tuple[frozenset[str], dict[str, object], dict[str, object]]:
-    """Add what the facts know of a subject to what its credential says; return its tokens, attributes and env."""
-    member = facts.memberships.get(subject)
-    if member is not None:
-        names |= _memberships(member)
+def _learn(subject: str, attributes: dict[str, object], env: dict[str, object], facts: Facts) -> None:
+    """Add what the facts know of a subject to the attributes and env that its credential gives it."""
     known = facts.subjects.get(subject)
     if known is not None:
         attributes |= known.attributes
@@ -121,7 +142,6 @@ def _known(
     tenant = attributes.get("tenant")
     if isinstance(tenant, str):
         attributes |= facts.subscriptions.get(tenant, {})
-    return _EVERYBODY.union(*names.values()), attributes, env
 
 
 def _memberships(member: Membership) -> _Names:
@@ -132,12 +152,10 @@ def _memberships(member: Membership) -> _Names:
     return found
 
 
-def _asserted(kind: str, value: object, path: str, issuer: Issuer) -> list[str]:
-    """Return the tokens of the names, or pairs of names, in a list that a claim has, in the issuer's namespace."""
+def _pairs(kind: str, value: object, path: str, issuer: Issuer) -> list[str]:
+    """Return the tokens of the pairs in a list that a claim has, in the issuer's namespace."""
     if not isinstance(value, list):
         raise ClaimFault(f"claim {path!r} must be a list, for it says each {kind}")
-    if ASSIGNEE_KINDS[kind] == "many":
-        return _named(kind, texts(value, path), path, issuer)
     pairs = []
     for item in value:
         pair = [item.get("role"), item.get("location")] if isinstance(item, Mapping) else item
@@ -147,12 +165,12 @@ def _asserted(kind: str, value: object, path: str, issuer: Issuer) -> list[str]:
     return pairs
 
 
-def _named(kind: str, names: list[str], path: str, issuer: Issuer) -> list[str]:
-    """Return the tokens of names that a claim gives, in the issuer's namespace."""
-    if issuer.foreign and any(name.startswith(issuer.foreign) for name in names):
-        raise ClaimFault(_FOREIGN.format(path))
-    before = f"{kind}:{issuer.namespace}"  # what ``assignee_token`` would say of each, for half of the time
-    return [before + name for name in names]
+def _check(subject: object, said: _Said, issuer: Issuer) -> None:
+    """Raise if a name is no text, or if the issuer with the empty namespace reaches into another's."""
+    _own(issuer, subject, "sub")
+    for _, _, path, listed in said:
+        for name in listed:
+            _own(issuer, name, path)
 
 
 def _own(issuer: Issuer, value: object, path: str) -> str:
@@ -198,18 +216,17 @@ def _login(claims: Mapping[str, Any]) -> dict[str, object]:
     return found
 
 
-def _scopes(claims: Mapping[str, Any]) -> list[str]:
-    """Return the scopes: ``scope`` (RFC 9068 section 2.2.3) and ``scp``, a text with spaces or a list of texts."""
-    found: list[str] = []
-    for name in ("scope", "scp"):
-        if name in claims:
-            value = claims[name]
-            if isinstance(value, str):
-                value = value.split(" ")
-                if "" in value:
-                    value = list(filter(None, value))
-            found += texts(value, name)
-    joined = "".join(found)
-    if found and joined.split() != [joined]:
+def _scopes(value: object, path: str) -> list[str]:
+    """Return the scopes in a claim: a text with spaces (RFC 9068 section 2.2.3), or a list of texts."""
+    if isinstance(value, str):
+        listed = value.split(" ")
+        if "" in listed:
+            listed = list(filter(None, listed))
+        if value.isascii():
+            return listed
+    else:
+        listed = texts(value, path)
+    joined = "".join(listed)
+    if listed and joined.split() != [joined]:
         raise ClaimFault("a scope has white space in it")  # whoever is told of them would take it for two
-    return found
+    return listed

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 from authorizer.errors import KeyMaterialError, Place, Problem
 from authorizer.jose.algorithms import ALGORITHMS
 from authorizer.jose.jwk import read_key_set
+from authorizer.jose.jws import media_type
 from authorizer.model import ASSIGNEE_KINDS
 from authorizer.pdp.tenants import each_issuer
-from authorizer.pdp.trust import DISCOVERY, FORMAT, Binding, IntrospectedTokens, clash, media_type
+from authorizer.pdp.trust import DISCOVERY, FORMAT, Binding, IntrospectedTokens, clash
 from authorizer.policy.documents import MapNode, Node, Scalar, locate, plain
 from authorizer.policy.pbac.types import FieldType
 from authorizer.policy.pbac.values import read_value

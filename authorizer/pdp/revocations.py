@@ -10,6 +10,8 @@ def is_revoked(identity: Identity, facts: Facts, now: float) -> bool:
 
     Raise ClaimFault for a claim that might be what they revoke, and cannot be compared.
     """
+    if not facts.revoked:
+        return False
     said = ((_named(identity, kind), names) for kind, names in facts.revoked.items())
     return any(now < names.get(name, 0.0) for name, names in said if name)
 

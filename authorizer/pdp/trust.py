@@ -6,7 +6,7 @@ Each issuer has its own keys, audiences and allow-list of algorithms, and its ow
 
 import re
 from collections.abc import Container, Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -67,12 +67,22 @@ class TokenExchange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     authorization: Literal["exchanged", "original"] = "exchanged"
 
 
+class Asserted(NamedTuple):
+    """Names that an issuer asserts: of which kind of assignee, how many, how their tokens begin, in which claims."""
+
+    kind: str
+    shape: Literal["one", "many", "pairs", "scopes"]
+    before: str
+    paths: tuple[str, ...]
+
+
 class Issuer(Struct, frozen=True, kw_only=True):
     """One trusted issuer. Times are in seconds; ``types`` are lower-case media types without ``application/``.
 
     ``foreign`` are the namespaces of the other issuers and of certificate rules, where this one has none of its own to
     keep them apart: no name that it asserts may start with one of them.
-    ``audience_claim`` is the top-level claim that one of ``audiences`` must be in.
+    ``audience_claim`` is the top-level claim that one of ``audiences`` must be in. ``asserted`` are the names of
+    ``claims``, and scopes, laid out as each token asks for them.
     ``keys_from`` is the URL that keys are fetched from, or ``DISCOVERY``, or "" where the document has them all;
     ``keys_until`` (POSIX seconds) is when fetched ones are too old to trust.
     """
@@ -89,6 +99,7 @@ class Issuer(Struct, frozen=True, kw_only=True):
     namespace: str
     foreign: tuple[str, ...]
     claims: Claims
+    asserted: tuple[Asserted, ...]
     attributes: Mapping[str, Any]
     binding: Binding
     introspection: Introspection | None
@@ -153,11 +164,6 @@ class _Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     certificates: tuple[CertificateRule, ...] = ()
 
 
-def media_type(text: str) -> str:
-    """Return a ``typ`` for comparing: lower case, without the optional prefix (RFC 7515 4.1.9)."""
-    return text.lower().removeprefix("application/")
-
-
 def load(document: object) -> Trust:
     """Read ``trust.json`` (parsed). Raise ``KeyMaterialError`` AZ42x if it is not what ``compile_issuers`` makes."""
     try:
@@ -193,6 +199,7 @@ def load(document: object) -> Trust:
             namespace=row.namespace,
             foreign=() if row.namespace else tuple(filter(None, (*others, *certified))),
             claims=row.claims,
+            asserted=_asserted(row),
             attributes=row.attributes,
             binding=row.binding,
             introspection=row.introspection,
@@ -209,6 +216,15 @@ def load(document: object) -> Trust:
     if len(opaque) > 1:
         raise KeyMaterialError("AZ421", "several issuers have opaque tokens, which do not tell whose they are")
     return Trust(issuers, by_key, whole.certificates, opaque[0] if opaque else None, set())
+
+
+def _asserted(row: _Row) -> tuple[Asserted, ...]:
+    names = (
+        Asserted(kind, ASSIGNEE_KINDS[kind], f"{kind}:{row.namespace}", paths)
+        for kind, paths in row.claims.names.items()
+    )
+    scopes = (Asserted("scope", "scopes", f"scope:{row.namespace}", (claim,)) for claim in ("scope", "scp"))
+    return (*names, *scopes)
 
 
 def renewed(trust: Trust, fetched: Mapping[str, Fetched]) -> tuple[Trust, bool]:

@@ -23,7 +23,7 @@ def test_what_is_signed_is_verified_with_the_jwk_and_with_the_pem(algorithm: str
     taken = verified(token, key)
     assert isinstance(taken, jws.Jws)
     assert taken.payload == '{"a":"é","b":1}'.encode()
-    assert taken.key_id == key.id == key.thumbprint
+    assert taken.header.key_id == key.id == key.thumbprint
     assert isinstance(verified(token, jwk.read_pem(sign.public_pem(pem), algorithm)), jws.Jws)
 
 

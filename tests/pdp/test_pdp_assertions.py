@@ -52,8 +52,8 @@ class World:
     def told(self, decision):
         taken = parse(dict(decision.upstream)["x-assertion"])
         assert isinstance(taken, Jws)
-        assert (taken.algorithm, signature_fault(taken, self.keys[0])) == ("ES256", None)
-        assert taken.key_id == self.keys[0].id
+        assert (taken.header.algorithm, signature_fault(taken, self.keys[0])) == ("ES256", None)
+        assert taken.header.key_id == self.keys[0].id
         return read_object(taken.payload)
 
 

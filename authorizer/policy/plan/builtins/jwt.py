@@ -13,7 +13,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from msgspec import Struct
 
-from authorizer.jose.algorithms import ALGORITHMS, CURVES, holds
+from authorizer.jose.algorithms import ALGORITHMS, CURVES
 from authorizer.jose.jwk import VerifyKey
 from authorizer.policy.plan.builtins.calling import (
     Builtin,
@@ -100,7 +100,7 @@ def _decode(context: Context, value: Value) -> list[Value]:
 
 def _good(context: Context, algorithm: str, key: VerifyKey, signed: bytes, signature: bytes) -> bool:
     context.budget.charge(_VERIFYING)
-    return algorithm in key.algorithms and holds(ALGORITHMS[algorithm], key.public, key.size, signed, signature)
+    return algorithm in key.algorithms and key.checks[algorithm](signed, signature)
 
 
 def _good_under(context: Context, algorithm: str, keys: tuple[VerifyKey, ...], token: _Token, signature: bytes) -> bool:
