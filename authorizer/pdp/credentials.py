@@ -94,4 +94,9 @@ def keys_in_query(target: str, parameter: str) -> list[tuple[str, str]]:
     """Return (name as it is spelled, API key) of each query parameter that is called ``parameter``, "" for none."""
     query = target.partition("?")[2] if parameter else ""
     pairs = (pair.partition("=") for pair in query.split("&")) if query else ()
-    return [(name, value) for name, _, value in pairs if (unquote_plus(name) if "%" in name else name) == parameter]
+    lengths = range(len(parameter), 3 * len(parameter.encode()) + 1)  # of a name that may be another spelling
+    return [
+        (name, value)
+        for name, _, value in pairs
+        if name == parameter or ("%" in name and len(name) in lengths and unquote_plus(name) == parameter)
+    ]

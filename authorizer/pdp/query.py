@@ -6,7 +6,7 @@ about a parameter that is read makes it ambiguous; parameters that nobody reads 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import unquote, unquote_plus
 
 from authorizer.grammar import BAD_ESCAPE, PHP_NAME, UNSAFE_TEXT
@@ -16,6 +16,9 @@ from authorizer.reasons import reason
 _SEPARATORS = re.compile(r"[&;]")
 _BRACKETS = re.compile(r"[\[\]]")
 _WIDE = re.compile(r"%u([0-9A-Fa-f]{4})")
+
+MAX_PARAMETERS = 1000
+"""PHP and qs (of Express) read as many and leave the rest out: a parameter there is one to us and none to them."""
 
 
 def read_query(query: str, names: frozenset[str]) -> dict[str, str] | Reason:
@@ -29,29 +32,44 @@ def read_query(query: str, names: frozenset[str]) -> dict[str, str] | Reason:
     return found
 
 
-def _collect(pairs: Iterable[str], names: frozenset[str]) -> dict[str, str] | None:
+def _collect(pairs: list[str], names: frozenset[str]) -> dict[str, str] | None:
     near = frozenset(map(_fold, names))
     found: dict[str, str] = {}
-    for pair in pairs:
-        raw_name, _, raw_value = pair.partition("=")
-        name = unquote_plus(raw_name)
+    if len(pairs) > MAX_PARAMETERS:
+        return None
+    raw_names = [pair.partition("=")[0] for pair in pairs]
+    plain, wide = _decoded(raw_names), decoded(raw_names)
+    if not len(plain) == len(wide) == len(pairs):  # a name has an '&' of its own
+        plain, wide = [unquote_plus(name) for name in raw_names], ["&".join(decoded([name])) for name in raw_names]
+    for pair, name, seen in zip(pairs, plain, wide, strict=True):
         if name in names:
-            value = _value(raw_value)
+            value = _value(pair.partition("=")[2])
             if name in found or value is None:
                 return None
             found[name] = value
-        elif not near.isdisjoint(taken_for(raw_name)):
+        elif not near.isdisjoint(taken_for(seen)):
             return None
     return found
 
 
-def taken_for(raw_name: str) -> tuple[str, str]:
-    """Return what frameworks may take the name of a parameter for, in lower case: as a whole, and up to its brackets.
+def decoded(raw_names: Iterable[str]) -> list[str]:
+    """Return the names of parameters decoded, ``%uXXXX`` as ASP.NET does; all at once: 0.1 ms for 4000, against 8.
+
+    One that holds an encoded ``&`` comes out as two.
+    """
+    return _decoded(raw_names, lambda joined: _WIDE.sub(lambda found: chr(int(found[1], 16)), joined))
+
+
+def _decoded(raw_names: Iterable[str], before: Callable[[str], str] = str) -> list[str]:
+    return unquote_plus(before("&".join(raw_names))).split("&")
+
+
+def taken_for(name: str) -> tuple[str, str]:
+    """Return what frameworks may take a decoded name for, in lower case: as a whole, and up to its brackets.
 
     PHP ends a name at NUL, leaves blanks before it out, and makes ``_`` of ``.``, ``+`` and a space; Rack and qs (of
-    Express) leave brackets around it out; ASP.NET knows ``%uXXXX``.
+    Express) leave brackets around it out.
     """
-    name = unquote_plus(_WIDE.sub(lambda found: chr(int(found[1], 16)), raw_name))
     name = name.partition("\0")[0].lstrip("?[] \t")
     return _fold(name), _fold(_BRACKETS.split(name, maxsplit=1)[0])
 

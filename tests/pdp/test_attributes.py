@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from authorizer.model import Reason, Request
 from authorizer.pdp.attributes import make_extractor
 from authorizer.pdp.canonical import read
+from authorizer.pdp.query import MAX_PARAMETERS, decoded
 from authorizer.pdp.routes import Match
 from authorizer.policy.pbac import Source
 
@@ -137,10 +138,20 @@ def test_an_unknown_source_is_no_route(source):
         ("a=%ff", "query_ambiguous"),
         ("a=%0a", "query_ambiguous"),
         ("a=%C2%85", "query_ambiguous"),
+        ("a=1&b%26c=2&b%26a=3", {"f": "1"}),
+        ("a=1&b%u0026a=3&%u0061=2", "query_ambiguous"),
+        ("a=1&b%26c=2&a%26=3&%61=4", "query_ambiguous"),
+        ("a=1" + "&b=2" * (MAX_PARAMETERS - 1), {"f": "1"}),
+        ("a=1" + "&b=2" * MAX_PARAMETERS, "query_ambiguous"),
     ],
 )
 def test_query(query, expected):
     assert extract({"f": "query.a"}, target=f"/x?{query}") == expected
+
+
+@given(st.lists(st.text("a%6126u0Ee+;\0é", max_size=9), min_size=1, max_size=6))
+def test_names_are_decoded_together_as_they_are_alone(names):
+    assert decoded(names) == [part for name in names for part in decoded([name])]
 
 
 def test_query_names_of_other_shapes():
