@@ -33,7 +33,7 @@ def identify(claims: Mapping[str, Any], issuer: Issuer, facts: Facts, expires: f
     subscription of the subject's ``tenant``. A kind of membership listed in the facts replaces the token's.
     """
     namespace, client = issuer.namespace, ""
-    subject: Any = claims.get("sub")
+    subject = claims["sub"]
     said: _Said = []
     names: _Names = {}
     scopes: list[str] = []

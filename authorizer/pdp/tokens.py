@@ -13,7 +13,7 @@ from authorizer.jose.encoding import glance, read_object
 from authorizer.jose.jwk import VerifyKey
 from authorizer.jose.jws import MAX_TOKEN, Header, parse, signature_fault
 from authorizer.model import Identity, Reason
-from authorizer.pdp.claims import ClaimFault, claim, numeric_date, texts
+from authorizer.pdp.claims import ClaimFault, claim, numeric_date, text, texts
 from authorizer.pdp.facts import Facts
 from authorizer.pdp.identity import identify
 from authorizer.pdp.needs import NOTHING_LEARNT, Exchange, Exchanged, Introspect, Learnt, Told
@@ -342,6 +342,7 @@ def _check(claims: Mapping[str, Any], issuer: Issuer, now: float) -> float | Rea
         absent = [path for path in ("exp", *issuer.required) if claim(claims, path) is None]
         if expires is None or absent:
             return _because(_CLAIMS, f"absent claims: {_listed(absent)}")
+    text(claims.get("sub"), "sub")
     named, meant = issuer.audience_claim, issuer.audiences
     audience = claims.get(named)
     if audience not in meant if isinstance(audience, str) else meant.isdisjoint(texts(audience, named)):
