@@ -258,6 +258,8 @@ async def left_behind(estate: Estate) -> None:
     then = time.time() - 7200
     for kept in (estate.home / "old" / "bundles").glob("*/bundle.tar.gz"):
         os.utime(kept, (then, then))
+    for keys in (estate.home / "old" / "keys").glob("*.json"):
+        keys.write_text(json.dumps(json.loads(keys.read_text()) | {"fetched": then}))
     told = estate.settings("old", url=f"http://127.0.0.1:{free_port()}")
     await estate.serve("old", told)
 
