@@ -49,7 +49,7 @@ def test_the_key_is_kept_and_used_again(policies, capsys):
     assert token(policies, "--jwks", str(policies / "keys.json")) == 0
     assert token(policies) == 0
     first, second = capsys.readouterr().out.split()
-    assert tokens.parse(first).key_id == tokens.parse(second).key_id
+    assert tokens.parse(first).header.key_id == tokens.parse(second).header.key_id
 
 
 def test_a_key_that_the_issuer_does_not_know_signs_nothing(policies, capsys):
