@@ -35,16 +35,20 @@ _REQUIRED = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("
 class VerifyKey(Struct, frozen=True, kw_only=True):
     """A public key and what it may be used for.
 
-    ``algorithms`` are those that its type, curve and ``alg`` member allow; ``jwk`` is its public form, for storing;
-    ``checks`` has for each of them what says whether a signature is good; ``thumbprint`` is RFC 7638 with SHA-256.
+    ``checks`` says whether a signature is good, by the algorithms that the key's type, curve and ``alg`` member allow;
+    ``thumbprint`` is RFC 7638 with SHA-256; ``jwk`` is its public form, for storing, and for comparing: functions are
+    equal to themselves alone, so two readings of one key are not.
     """
 
     id: str | None
-    algorithms: frozenset[str]
-    public: PublicKey
     checks: Mapping[str, Check]
     thumbprint: str
     jwk: Mapping[str, Any]
+
+    @property
+    def algorithms(self) -> frozenset[str]:
+        """The algorithms that it may be used with."""
+        return frozenset(self.checks)
 
 
 class LeftOut(Struct, frozen=True):
@@ -170,8 +174,6 @@ def read_key(jwk: object) -> VerifyKey:
     kept = {name: jwk[name] for name in (*_REQUIRED[key_type], "alg", "kid", "key_ops", "use") if name in jwk}
     return VerifyKey(
         id=_key_id(jwk["kid"]) if "kid" in jwk else None,
-        algorithms=algorithms,
-        public=public,
         checks={name: checker(ALGORITHMS[name], public) for name in algorithms},
         thumbprint=thumbprint(jwk),
         jwk=kept,

@@ -85,7 +85,8 @@ class Refreshing:
         """Start what is due. An unknown key makes its issuer due once in each cool-down, however many ask for it."""
         trust, now = self._trust(), self._clock()
         mine = {name: issuer for name, issuer in trust.issuers.items() if issuer.keys_from}
-        for gone in [name for name, seen in self._seen.items() if _source(mine.get(name)) != seen.source]:
+        sources = {name: issuer.keys_from for name, issuer in mine.items()}
+        for gone in [name for name, seen in self._seen.items() if sources.get(name) != seen.source]:
             task = self._seen.pop(gone).task
             if task is not None:
                 task.cancel()
@@ -162,7 +163,8 @@ class Refreshing:
         return kept
 
     async def _take(self, issuer: Issuer, seen: Seen, kept: Kept) -> None:
-        changed = seen.kept is None or seen.kept.keys != kept.keys
+        before = () if seen.kept is None else seen.kept.keys
+        changed = [key.jwk for key in before] != [key.jwk for key in kept.keys]
         seen.kept, seen.failures = kept, 0
         seen.due = kept.fetched + self._pace.refresh * random.uniform(0.8, 1.0)  # noqa: S311 - spreads calls, no secret
         await self._use(issuer, kept)
@@ -181,7 +183,3 @@ class Refreshing:
 
     def _delay(self, seen: Seen, seconds: float) -> None:
         seen.due = self._clock() + seconds * random.uniform(0.8, 1.0)  # noqa: S311 - spreads calls, no secret
-
-
-def _source(issuer: Issuer | None) -> str:
-    return "" if issuer is None else issuer.keys_from

@@ -88,6 +88,17 @@ async def test_keys_are_found_by_the_metadata_and_rotated():
         assert it.judge(second) == "good"
 
 
+async def test_keys_that_came_are_told_of_and_not_those_that_came_again(caplog, tmp_path):
+    caplog.set_level("INFO", "authorizer.upstream_idp")
+    async with world(directory=tmp_path) as it:
+        for names, lines in ((["one"], 1), (["one"], 1), (["one", "two"], 2), (["one", "two"], 2), (["two"], 3)):
+            it.provider.rotate(*names)
+            it.now += 700
+            await it.settle()
+            assert caplog.text.count(" in force: ") == lines
+        assert it.notes == ["fetched"] * 5
+
+
 async def test_keys_are_found_where_the_document_says():
     async with world() as it:
         it.trust = trusting(it.provider, discovery=None, jwks_uri=f"{it.provider.url}/keys")
@@ -290,7 +301,7 @@ async def test_what_a_key_may_do_no_more_is_forgotten():
         await it.settle()
         memo = it.memo
         before = next(iter(it.trust.issuers.values())).keys[0]
-        narrower = replace(before, algorithms=before.algorithms - {"ES256"})
+        narrower = replace(before, checks={})
         for keys, kept in (((before,), True), ((narrower,), False)):
             await it.put({it.provider.url: Fetched(keys, NOW + 3600, DISCOVERY)})
             assert (it.memo is memo) is kept

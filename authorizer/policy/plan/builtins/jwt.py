@@ -100,7 +100,8 @@ def _decode(context: Context, value: Value) -> list[Value]:
 
 def _good(context: Context, algorithm: str, key: VerifyKey, signed: bytes, signature: bytes) -> bool:
     context.budget.charge(_VERIFYING)
-    return algorithm in key.algorithms and key.checks[algorithm](signed, signature)
+    check = key.checks.get(algorithm)
+    return check is not None and check(signed, signature)
 
 
 def _good_under(context: Context, algorithm: str, keys: tuple[VerifyKey, ...], token: _Token, signature: bytes) -> bool:
