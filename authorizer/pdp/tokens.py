@@ -3,8 +3,9 @@
 Sources: RFC 7519 section 7.2, RFC 8725 section 3, RFC 9068 section 4, RFC 9700.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
+from itertools import islice
 from typing import Any
 
 from msgspec.structs import replace
@@ -282,7 +283,7 @@ def _verify(token: str, trust: Trust, now: float) -> tuple[Issuer, Mapping[str, 
     if header.algorithm not in issuer.algorithms:
         return _because(_ALGORITHM, f"issuer {issuer.name!r} has the algorithms: {_listed(issuer.algorithms)}")
     if header.type not in issuer.types:
-        return _because(_TYPE, f"issuer {issuer.name!r} has the types: {_listed(map(repr, issuer.types))}")
+        return _because(_TYPE, f"issuer {issuer.name!r} has the types: {_listed([*map(repr, issuer.types)])}")
     if now >= issuer.keys_until:
         return _because(_STALE, f"the keys of issuer {issuer.name!r} are too old, or were never fetched")
     key = issuer.keys_by_id.get(header.key_id) if header.key_id is not None else _only_key(header, issuer)
@@ -360,7 +361,7 @@ def _because(why: Reason, detail: str) -> Reason:
     return replace(why, detail=detail)
 
 
-def _listed(names: Iterable[str]) -> str:
-    """Return what is configured: a few names, for a log line has an end."""
-    found = sorted(names)
-    return ", ".join(found[:_LISTED]) + (f" and {len(found) - _LISTED} more" if len(found) > _LISTED else "") or "none"
+def _listed(names: Collection[str]) -> str:
+    """Return what is configured: a few names, for a log line has an end, and a stranger makes us look at no more."""
+    few = ", ".join(sorted(islice(names, _LISTED)))
+    return few + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "") or "none"

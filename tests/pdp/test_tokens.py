@@ -6,6 +6,7 @@ from hashlib import sha256
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from authorizer.jose import sign
 from authorizer.jose.encoding import read_object
@@ -70,6 +71,25 @@ def identity(known: facts.Facts = facts.NOTHING, **changes: object) -> Identity:
 
 def code(answer: Identity | Reason) -> str:
     return answer.code if isinstance(answer, Reason) else "ok"
+
+
+class Looked(dict[str, trust.Issuer]):
+    """Counts how many issuers are looked at."""
+
+    many = 0
+
+    def __iter__(self):
+        for name in super().__iter__():
+            self.many += 1
+            yield name
+
+
+def test_a_stranger_makes_us_look_at_few_issuers() -> None:
+    issuers_ = Looked({f"https://{number:04}.example": MAIN.issuers["https://a.example"] for number in range(1000)})
+    found = verify(token(), replace(MAIN, issuers=issuers_))
+    assert code(found) == "token_issuer"
+    assert found.detail.endswith(" https://0004.example and 995 more")
+    assert issuers_.many == 5
 
 
 def test_claims_become_assignee_tokens() -> None:
