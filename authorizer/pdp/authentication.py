@@ -3,14 +3,13 @@
 No I/O: what has to be asked of the world is returned as a need, and comes back as what was learnt.
 """
 
-from hashlib import sha256
-
 from authorizer.model import Identity, Reason, Request
 from authorizer.pdp import api_keys, credentials, tokens
 from authorizer.pdp.certificate_rules import holder
 from authorizer.pdp.certificates import CertificateFault, by_name, certificate, told
 from authorizer.pdp.credentials import NOWHERE, Credential, KeyPlaces
 from authorizer.pdp.identity import of_certificate, of_key
+from authorizer.pdp.memo import of_other
 from authorizer.pdp.needs import Learnt, Need
 from authorizer.pdp.proofs import shown
 from authorizer.pdp.revocations import is_revoked
@@ -118,7 +117,7 @@ def _proved(
 
 
 def _by_key(snapshot: Snapshot, text: str, now: float) -> Identity | Reason:
-    digest = _digest("key", text)
+    digest = of_other("key", text)
     known = snapshot.memo.find(digest, len(text))
     if known is not None and now < known.expires:
         return known
@@ -141,7 +140,7 @@ def _by_certificate(snapshot: Snapshot, request: Request, now: float) -> Identit
     try:
         text = told(request, place)
         principal = request.principal if place.form == "source" and not text else ""
-        digest = _digest(f"certificate {request.transport}", text or principal)
+        digest = of_other(f"certificate {request.transport}", text or principal)
         known = snapshot.memo.find(digest, len(text)) if text or principal else snapshot.anonymous
         if known is not None:
             return known
@@ -156,7 +155,3 @@ def _by_certificate(snapshot: Snapshot, request: Request, now: float) -> Identit
         return _REVOKED
     snapshot.memo.keep(digest, len(text), identity)
     return identity
-
-
-def _digest(kind: str, text: str) -> bytes:
-    return sha256(f"{kind}\0{text}".encode("utf-8", "surrogatepass")).digest()

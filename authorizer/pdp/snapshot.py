@@ -17,13 +17,13 @@ from authorizer.pdp.certificates import Place
 from authorizer.pdp.credentials import NOWHERE, KeyPlaces
 from authorizer.pdp.facts import Facts
 from authorizer.pdp.guards import Guard
+from authorizer.pdp.memo import Memo
 from authorizer.pdp.proofs import HEADER, Proofs
 from authorizer.pdp.rego import Chance, Rego, no_chance
 from authorizer.pdp.rego import load as load_rego
 from authorizer.pdp.routes import Entry, Routes
 from authorizer.pdp.routes import build as build_routes
 from authorizer.pdp.together import Joined
-from authorizer.pdp.tokens import Memo
 from authorizer.pdp.trust import NOBODY, Fetched, Trust, renewed
 from authorizer.pdp.unmapped import Unmapped, unmapped_hosts
 from authorizer.pdp.ways import Ways

@@ -22,11 +22,11 @@ from authorizer.model import Decision, Identity, Request
 from authorizer.pdp import tokens
 from authorizer.pdp.api_keys import make
 from authorizer.pdp.authentication import authenticate
+from authorizer.pdp.memo import Memo
 from authorizer.pdp.needs import NOTHING_LEARNT, Introspect, Learnt, Told
 from authorizer.pdp.proofs import Proofs
 from authorizer.pdp.snapshot import Options, Snapshot, build
 from authorizer.pdp.sources import compile_documents
-from authorizer.pdp.tokens import Memo
 from tests.bench.report import Row, lower_is_better
 from tests.forge.proofs import sign_proof, thumbprint_of
 

@@ -7,6 +7,7 @@ import pytest
 from authorizer.cli import main
 from authorizer.model import Identity
 from authorizer.pdp import facts, tokens, trust
+from authorizer.pdp.memo import Memo
 from authorizer.pdp.sources import compile_documents
 
 ISSUERS = """
@@ -39,7 +40,7 @@ def test_a_token_that_the_issuer_vouches_for(policies, capsys):
     read = {file.name: file.read_bytes() for file in policies.iterdir()}
     trusted = trust.load(compile_documents(read).documents()["trust"])
     iat = tokens.read_object(tokens.parse(text).payload)["iat"]
-    identity = tokens.verify(text, trusted, facts.NOTHING, tokens.Memo(), iat + 1)
+    identity = tokens.verify(text, trusted, facts.NOTHING, Memo(), iat + 1)
     assert isinstance(identity, Identity)
     assert (identity.subject, identity.claims["tenant"]) == ("ann", "acme")
     assert {"group:sales", "group:staff"} <= identity.tokens

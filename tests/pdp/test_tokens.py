@@ -12,6 +12,7 @@ from authorizer.jose import sign
 from authorizer.jose.encoding import read_object
 from authorizer.model import ANYONE, AUTHENTICATED, Identity, Reason, assignee_token
 from authorizer.pdp import facts, issuers, tokens, trust
+from authorizer.pdp.memo import Memo
 from authorizer.policy import documents
 from tests import forge
 
@@ -60,7 +61,7 @@ def token(header: str | None = "at+jwt", **changes: object) -> str:
 def verify(
     text: str, trusted: trust.Trust = MAIN, known: facts.Facts = facts.NOTHING, now: float = NOW
 ) -> Identity | Reason:
-    return tokens.verify(text, trusted, known, tokens.Memo(), now)
+    return tokens.verify(text, trusted, known, Memo(), now)
 
 
 def identity(known: facts.Facts = facts.NOTHING, **changes: object) -> Identity:
@@ -294,7 +295,7 @@ def test_a_strict_issuer(header: str | None, changes: dict[str, object], answer:
 
 
 def test_a_remembered_token_is_one_look_up_and_still_expires() -> None:
-    memo = tokens.Memo()
+    memo = Memo()
     text = token()
     first = tokens.verify(text, MAIN, facts.NOTHING, memo, NOW)
     assert tokens.verify(text, MAIN, facts.NOTHING, memo, NOW + 89) is first
@@ -303,7 +304,7 @@ def test_a_remembered_token_is_one_look_up_and_still_expires() -> None:
 
 
 def test_a_header_is_recalled_only_as_it_was_verified() -> None:
-    memo = tokens.Memo()
+    memo = Memo()
     text = token()
     header = f"Bearer {text}"
     assert tokens.recall(header, memo, NOW) is None
@@ -325,7 +326,7 @@ def test_a_header_is_recalled_only_as_it_was_verified() -> None:
 
 @pytest.mark.parametrize("bound", [{"bound_key": "x"}, {"bound_certificate": "x"}])
 def test_a_bound_token_is_never_recalled(bound: dict[str, str]) -> None:
-    memo = tokens.Memo()
+    memo = Memo()
     text = token()
     tokens.verify(text, MAIN, facts.NOTHING, memo, NOW)
     for digest in memo._young:
@@ -334,7 +335,7 @@ def test_a_bound_token_is_never_recalled(bound: dict[str, str]) -> None:
 
 
 def test_no_header_recalls_what_is_no_token() -> None:
-    memo = tokens.Memo()
+    memo = Memo()
     for text in ("key\0ak_1", "certificate grpc\0spiffe://x"):
         memo.keep(sha256(text.encode()).digest(), 1, Identity(subject="x"))
         assert tokens.recall(f"Bearer {text}", memo, NOW) is None
@@ -354,7 +355,7 @@ def test_failures_are_not_remembered_and_start_nothing(monkeypatch: pytest.Monke
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     compiled, _ = issuers.compile_issuers(documents.load(forge.issuers(MADE), "i.yaml"), lambda _: b"")
     trusted = trust.load(compiled)
-    memo = tokens.Memo()
+    memo = Memo()
     before = len(trusted.issuers[forge.ISSUER].keys)
     for text in forge.flood(MADE, forge.claims(NOW), 300):
         assert code(tokens.verify(text, trusted, facts.NOTHING, memo, NOW)) == "token_key"
@@ -368,7 +369,7 @@ def test_failures_are_not_remembered_and_start_nothing(monkeypatch: pytest.Monke
     st.lists(st.tuples(st.integers(0, 30), st.integers(1, 400)), max_size=200), st.integers(1, 20), st.integers(1, 2000)
 )
 def test_the_memo_is_bounded(steps: list[tuple[int, int]], limit: int, characters: int) -> None:
-    memo = tokens.Memo(limit, characters)
+    memo = Memo(limit, characters)
     sizes: dict[bytes, int] = {}
     for name, size in steps:
         digest = bytes([name])
@@ -384,7 +385,7 @@ def test_the_memo_is_bounded(steps: list[tuple[int, int]], limit: int, character
 
 
 def test_what_is_used_stays() -> None:
-    memo = tokens.Memo(100)
+    memo = Memo(100)
     memo.keep(b"hot", 1, Identity(subject="hot"))
     for number in range(1000):
         memo.keep(number.to_bytes(4), 1, Identity())
@@ -434,7 +435,7 @@ def test_any_signed_claims_get_an_answer(changes: dict[str, object]) -> None:
 
 def test_a_change_of_facts_checks_no_signature_again_and_a_change_of_issuers_does(monkeypatch):
     text = token()
-    memo = tokens.Memo()
+    memo = Memo()
     first = tokens.verify(text, MAIN, facts.NOTHING, memo, NOW)
     known = facts.load({"format": 1, "memberships": {first.subject: {"group": ["new"]}}})
     checked = []
@@ -444,7 +445,7 @@ def test_a_change_of_facts_checks_no_signature_again_and_a_change_of_issuers_doe
     assert assignee_token("group", "new") in again.tokens - first.tokens
     assert checked == []
     tokens.verify(text, MAIN, known, following.successor().successor(), NOW)
-    tokens.verify(text, MAIN, known, tokens.Memo(), NOW)
+    tokens.verify(text, MAIN, known, Memo(), NOW)
     assert checked == [1, 1]
     assert code(tokens.verify(text, MAIN, known, memo.successor(), NOW + 10_000_000)) == "token_expired"
     assert checked == [1, 1, 1], "what is too old is judged anew"
@@ -462,7 +463,7 @@ def test_what_nobody_signed_is_not_read_at_length(monkeypatch):
 
 
 def test_the_memo_before_may_go_at_any_moment():
-    class Going(tokens.Memo):
+    class Going(Memo):
         """As when a thread that builds the next snapshot takes it away after the first look."""
 
         looks = 0
@@ -470,7 +471,7 @@ def test_the_memo_before_may_go_at_any_moment():
         @property
         def before(self):
             self.looks += 1
-            return tokens.Memo() if self.looks == 1 else None
+            return Memo() if self.looks == 1 else None
 
         @before.setter
         def before(self, _):

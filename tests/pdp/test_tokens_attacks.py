@@ -5,6 +5,7 @@ import pytest
 from authorizer.model import Identity, Reason, Request
 from authorizer.pdp import canonical, credentials, facts, issuers, tokens, trust
 from authorizer.pdp.credentials import Credential
+from authorizer.pdp.memo import Memo
 from authorizer.policy import documents
 from tests import forge
 
@@ -20,8 +21,8 @@ def trusted() -> trust.Trust:
     return trust.load(compiled)
 
 
-def ask(token: str, trusted: trust.Trust, memo: tokens.Memo | None = None) -> Identity | Reason:
-    return tokens.verify(token, trusted, facts.NOTHING, memo or tokens.Memo(), NOW)
+def ask(token: str, trusted: trust.Trust, memo: Memo | None = None) -> Identity | Reason:
+    return tokens.verify(token, trusted, facts.NOTHING, memo or Memo(), NOW)
 
 
 @pytest.mark.parametrize(

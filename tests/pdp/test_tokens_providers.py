@@ -10,6 +10,7 @@ import yaml
 from authorizer.jose import sign
 from authorizer.model import ANYONE, AUTHENTICATED, Identity
 from authorizer.pdp import facts, issuers, tokens, trust
+from authorizer.pdp.memo import Memo
 from authorizer.policy import documents
 
 PAGE = (Path(__file__).parents[2] / "docs" / "credentials.md").read_text()
@@ -63,6 +64,6 @@ def test_its_tokens_are_understood(name: str) -> None:
     compiled, problems = issuers.compile_issuers(documents.load(text, "i.yaml"), lambda _: b"")
     assert problems == []
     token = sign.sign({"iss": issuer, "iat": NOW, "exp": NOW + 3600, **claims}, PEM, "RS256", "k")
-    found = tokens.verify(token, trust.load(compiled), facts.NOTHING, tokens.Memo(), float(NOW))
+    found = tokens.verify(token, trust.load(compiled), facts.NOTHING, Memo(), float(NOW))
     assert isinstance(found, Identity), found
     assert found.tokens == {ANYONE, AUTHENTICATED, *expected}

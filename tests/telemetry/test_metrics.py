@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from authorizer.errors import Place, Problem
 from authorizer.model import ANONYMOUS, Decision, Reason, Request
-from authorizer.pdp.tokens import Memo
+from authorizer.pdp.memo import Memo
 from authorizer.reasons import ALLOWED, authored, reason
 from authorizer.telemetry.exposition import renderer
 from authorizer.telemetry.loop_lag import measure_once

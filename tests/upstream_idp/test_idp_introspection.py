@@ -15,6 +15,7 @@ from authorizer.jose.encoding import read_object
 from authorizer.jose.jwk import read_key
 from authorizer.model import Identity, Reason
 from authorizer.pdp import facts, tokens
+from authorizer.pdp.memo import Memo
 from authorizer.pdp.trust import DISCOVERY, Fetched, renewed
 from authorizer.upstream_idp import once
 from authorizer.upstream_idp.calls import open_session
@@ -37,7 +38,7 @@ class World:
         self.trust = trusting(provider, introspection=how)
         keys = [read_key(key) for key in provider.jwks["keys"]]
         self.trust, _ = renewed(self.trust, {provider.url: Fetched(tuple(keys), float("inf"), DISCOVERY)})
-        self.memo = tokens.Memo()
+        self.memo = Memo()
         known = {"id": "us", "method": "client_secret_basic", "secret": "s3cr:t", "session": session} | client
         self.clients = {"us": Client(**known)}
         names = map(str, itertools.count()).__next__
@@ -109,7 +110,7 @@ async def test_an_answer_counts_no_longer_than_the_document_says_by_then():
         assert (await it.judge("opaque")).subject == "ann"
         row = it.trust.opaque
         shorter = replace(row, introspection=replace(row.introspection, seconds=5))
-        it.trust, it.memo = replace(it.trust, issuers={row.issuer: shorter}, opaque=shorter), tokens.Memo()
+        it.trust, it.memo = replace(it.trust, issuers={row.issuer: shorter}, opaque=shorter), Memo()
         it.provider.tokens.clear()
         assert await it.judge("opaque") == "token_inactive"
 
@@ -184,7 +185,7 @@ async def test_tokens_that_verify_are_asked_about_where_all_are():
 
 async def test_what_is_remembered_of_large_answers_is_bounded():
     async with world() as it:
-        it.memo = tokens.Memo(tokens=16_384, characters=400_000)
+        it.memo = Memo(tokens=16_384, characters=400_000)
         for number in range(60):
             it.provider.tokens[f"opaque-{number}"] = GOOD | {"more": "x" * 10_000}
             assert (await it.judge(f"opaque-{number}")).extra > 10_000

@@ -13,6 +13,7 @@ from authorizer.jose import sign
 from authorizer.jose.encoding import encode_base64url
 from authorizer.model import Identity
 from authorizer.pdp import facts, tokens
+from authorizer.pdp.memo import Memo
 from authorizer.pdp.trust import DISCOVERY, Fetched, renewed
 from authorizer.upstream_idp import calls, kept_keys, keys
 from authorizer.upstream_idp.calls import open_session
@@ -30,7 +31,7 @@ class World:
         self.provider = provider
         self.now = NOW
         self.trust = trusting(provider, **more)
-        self.memo = tokens.Memo()
+        self.memo = Memo()
         self.notes, self.ages = [], []
         self.refreshing = Refreshing(
             session,
@@ -46,7 +47,7 @@ class World:
     async def put(self, fetched):
         self.trust, kept = renewed(self.trust, fetched)
         if not kept:
-            self.memo = tokens.Memo()
+            self.memo = Memo()
 
     def judge(self, token):
         found = tokens.verify(token, self.trust, facts.NOTHING, self.memo, self.now)
@@ -286,7 +287,7 @@ async def test_a_place_that_the_document_names_no_more_has_no_say(tmp_path):
         token = it.provider.token("one", NOW)
         assert it.judge(token) == "good"
         fetched_before = Fetched(next(iter(it.refreshing._seen.values())).kept.keys, NOW + 3600, DISCOVERY)
-        it.trust, it.memo = trusting(it.provider, discovery=None, jwks_uri=f"{it.provider.url}/moved"), tokens.Memo()
+        it.trust, it.memo = trusting(it.provider, discovery=None, jwks_uri=f"{it.provider.url}/moved"), Memo()
         await it.put({it.provider.url: fetched_before})
         for world_ in (it, World(it.provider, it.refreshing._session, tmp_path)):
             world_.trust = it.trust
