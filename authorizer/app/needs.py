@@ -78,7 +78,7 @@ class Needs:
             return await self._asked(need)
         if self._replays is None:
             return None
-        fresh = self._replays.spend(need.digest, need.until, self._clock())
+        fresh = self._replays.spend(need, self._clock())
         return await fresh if isawaitable(fresh) else fresh
 
     async def close(self) -> None:

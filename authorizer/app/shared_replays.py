@@ -16,6 +16,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from authorizer import files
 from authorizer.errors import KeyMaterialError
+from authorizer.pdp.proofs import Spend
 
 log = logging.getLogger("authorizer.app")
 
@@ -45,12 +46,12 @@ class SharedReplays:
         self._where = urlsplit(url).netloc or urlsplit(url).path
         self._redis = Redis.from_pool(pool)
 
-    async def spend(self, digest: bytes, until: float, now: float) -> bool | None:
-        """Note a digest as shown, to be remembered ``until`` (POSIX seconds).
+    async def spend(self, proof: Spend, now: float) -> bool | None:
+        """Note a proof as shown.
 
         True if it was not there yet, False if it was, None when it cannot be told. Never raises.
         """
-        milliseconds = max(int((until - now) * 1000), 0) + 1000  # clocks of machines are not quite the same
+        milliseconds = max(int((proof.until - now) * 1000), 0) + 1000  # clocks of machines are not quite the same
         try:
             async with asyncio.timeout(self._seconds):
                 if now >= self._look:
@@ -58,7 +59,7 @@ class SharedReplays:
                         self._tell(_EVICTS)
                         return None
                     self._look = now + LOOK_SECONDS
-                noted = await self._redis.set(PREFIX + digest.hex(), b"", nx=True, px=milliseconds)
+                noted = await self._redis.set(PREFIX + proof.digest.hex(), b"", nx=True, px=milliseconds)
         except Exception as error:  # noqa: BLE001 - a server that talks nonsense makes the client raise anything
             self._tell(type(error).__name__)
             return None

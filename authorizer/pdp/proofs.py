@@ -5,6 +5,7 @@ sender may be whoever found it.
 """
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from hmac import compare_digest
 from hmac import digest as hmac_digest
 from typing import Any, Literal
@@ -44,9 +45,13 @@ class Proofs(Struct, frozen=True, kw_only=True):
 
 
 class Spend(Struct, frozen=True):
-    """A good proof, which counts if its digest was not shown before; to be remembered ``until`` (POSIX seconds)."""
+    """A good proof, which counts if its digest was not shown before; to be remembered ``until`` (POSIX seconds).
+
+    ``holder`` names in 8 bytes whose it is, whatever key they use: everybody has a share of what can be remembered.
+    """
 
     digest: bytes
+    holder: bytes
     until: float
 
 
@@ -78,7 +83,7 @@ def shown(
         wrong = _certificate(request, identity.bound_certificate, place)
         if wrong is not None:
             return wrong
-    return _proof(request, identity.bound_key, token, wanted, now) if identity.bound_key else None
+    return _proof(request, identity, token, wanted, now) if identity.bound_key else None
 
 
 def _certificate(request: Request, bound: str, place: Place) -> Reason | None:
@@ -91,7 +96,7 @@ def _certificate(request: Request, bound: str, place: Place) -> Reason | None:
     return None if compare_digest(seen.thumbprint, bound) else _OTHER_CERTIFICATE
 
 
-def _proof(request: Request, bound: str, token: str, wanted: Proofs, now: float) -> Spend | Reason:
+def _proof(request: Request, identity: Identity, token: str, wanted: Proofs, now: float) -> Spend | Reason:
     proofs = request.headers.get(HEADER, ())
     if len(proofs) != 1:
         return _REPEATED if proofs else _MISSING
@@ -104,11 +109,15 @@ def _proof(request: Request, bound: str, token: str, wanted: Proofs, now: float)
     )
     if wrong is not None:
         return wrong
-    if not compare_digest(proof.thumbprint, bound):
+    if not compare_digest(proof.thumbprint, identity.bound_key):
         return _KEY
     if wanted.nonce_key and not _known_nonce(proof.nonce or "", wanted, now):
         return _NONCE
-    return Spend(proof.digest, proof.issued + wanted.lifetime + wanted.leeway)
+    return Spend(proof.digest, _holder(identity), proof.issued + wanted.lifetime + wanted.leeway)
+
+
+def _holder(identity: Identity) -> bytes:
+    return blake2b(f"{identity.issuer}\n{identity.subject}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def nonce(wanted: Proofs, now: float) -> str:

@@ -119,8 +119,8 @@ class Dpop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         FilePath, Meta(description="file with a secret shared by all authorizers; proofs then need nonces made with it")
     ] = ""
     entries: Annotated[
-        int, Meta(ge=64, le=1 << 28, description="proofs remembered within their lifetime, 24 bytes each")
-    ] = 262_144
+        int, Meta(ge=64, le=1 << 28, description="proofs remembered within their lifetime, 32 bytes each")
+    ] = 524_288
     store: Annotated[
         str,
         Meta(

@@ -21,6 +21,9 @@ SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 needs_server = pytest.mark.skipif(SERVER is None, reason="no redis-server or valkey-server is installed")
 
 
+HOLDER = b"whatever"
+
+
 def digest(name: object) -> bytes:
     return blake2b(str(name).encode(), digest_size=16).digest()
 
@@ -52,12 +55,16 @@ async def socket(tmp_path: Path) -> AsyncIterator[Path]:
 async def test_of_two_machines_that_are_shown_a_proof_one_is_told_that_it_is_new(socket: Path) -> None:
     stores = [SharedReplays(f"unix://{socket}", 5.0, "secret") for _ in range(2)]
     now = time.time()
-    found = await asyncio.gather(*(stores[at % 2].spend(digest(at // 4), now + 60, now) for at in range(400)))
+    found = await asyncio.gather(
+        *(stores[at % 2].spend(Spend(digest(at // 4), b"", now + 60), now) for at in range(400))
+    )
     assert [sum(fresh is True for fresh in found[at : at + 4]) for at in range(0, 400, 4)] == [1] * 100
     assert None not in found
     left = await stores[0]._redis.pttl(PREFIX + digest(0).hex())
     assert 0 < left <= 61_000
-    assert await stores[0].spend(digest("short"), now - 5, now) is True, "it is forgotten, but never kept for ever"
+    assert await stores[0].spend(Spend(digest("short"), b"", now - 5), now) is True, (
+        "it is forgotten, but never kept for ever"
+    )
     assert 0 < await stores[0]._redis.pttl(PREFIX + digest("short").hex()) <= 1000
     for store in stores:
         await store.close()
@@ -68,14 +75,14 @@ async def test_while_it_is_away_nothing_can_be_told_and_afterwards_it_can(tmp_pa
     socket, now = tmp_path / "redis.sock", time.time()
     store = SharedReplays(f"unix://{socket}", 2.0, "secret")
     needs = Needs(store, lambda: now)
-    assert [await needs.meet(Spend(digest(1), now + 60)) for _ in range(3)] == [None] * 3
+    assert [await needs.meet(Spend(digest(1), b"", now + 60)) for _ in range(3)] == [None] * 3
     assert len(caplog.records) == 1
     process = await start(socket)
-    assert await needs.meet(Spend(digest(1), now + 60)) is True
-    assert await needs.meet(Spend(digest(1), now + 60)) is False
+    assert await needs.meet(Spend(digest(1), b"", now + 60)) is True
+    assert await needs.meet(Spend(digest(1), b"", now + 60)) is False
     await end(process)
     socket.unlink(missing_ok=True)
-    assert await needs.meet(Spend(digest(2), now + 60)) is None
+    assert await needs.meet(Spend(digest(2), b"", now + 60)) is None
     assert "secret" not in caplog.text
     await needs.close()
 
@@ -83,7 +90,7 @@ async def test_while_it_is_away_nothing_can_be_told_and_afterwards_it_can(tmp_pa
 @needs_server
 async def test_a_wrong_password_denies(socket: Path) -> None:
     store = SharedReplays(f"unix://{socket}", 2.0, "another")
-    assert await store.spend(digest(1), time.time() + 60, time.time()) is None
+    assert await store.spend(Spend(digest(1), b"", time.time() + 60), time.time()) is None
     await store.close()
 
 
@@ -91,13 +98,13 @@ async def test_a_wrong_password_denies(socket: Path) -> None:
 async def test_one_that_may_forget_denies_until_it_may_not(socket: Path, caplog) -> None:
     store, now = SharedReplays(f"unix://{socket}", 5.0, "secret"), time.time()
     await store._redis.config_set("maxmemory-policy", "volatile-ttl")
-    assert await store.spend(digest(1), now + 60, now) is True, "no limit, no eviction"
+    assert await store.spend(Spend(digest(1), b"", now + 60), now) is True, "no limit, no eviction"
     await store._redis.config_set("maxmemory", "8mb")
     later = now + LOOK_SECONDS
-    assert await store.spend(digest(2), later + 60, later) is None
+    assert await store.spend(Spend(digest(2), b"", later + 60), later) is None
     assert "noeviction" in caplog.text
     await store._redis.config_set("maxmemory-policy", "noeviction")
-    assert await store.spend(digest(2), later + 60, later) is True
+    assert await store.spend(Spend(digest(2), b"", later + 60), later) is True
     await store.close()
 
 
@@ -106,7 +113,7 @@ async def test_an_account_that_may_only_note_proofs_can_be_used(socket: Path) ->
     admin, now = SharedReplays(f"unix://{socket}", 5.0, "secret"), time.time()
     await admin._redis.acl_setuser("plain", enabled=True, passwords=["+word"], keys=["authorizer:*"], commands=["+set"])
     store = SharedReplays(f"unix://plain@{socket}", 5.0, "word")
-    assert [await store.spend(digest(1), now + 60, now) for _ in range(2)] == [True, False]
+    assert [await store.spend(Spend(digest(1), b"", now + 60), now) for _ in range(2)] == [True, False]
     await store.close()
     await admin.close()
 
@@ -120,7 +127,9 @@ async def test_one_that_is_silent_denies_in_time() -> None:
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     store = SharedReplays(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", 0.05)
     async with asyncio.timeout(10):
-        assert [await store.spend(digest(at), time.time() + 60, time.time()) for at in range(3)] == [None] * 3
+        assert [await store.spend(Spend(digest(at), b"", time.time() + 60), time.time()) for at in range(3)] == [
+            None
+        ] * 3
     await store.close()
     server.close()
     await server.wait_closed()
@@ -136,7 +145,7 @@ async def test_one_that_talks_nonsense_denies(answer: bytes) -> None:
 
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     store = SharedReplays(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", 5.0)
-    assert await store.spend(digest(1), time.time() + 60, time.time()) is None
+    assert await store.spend(Spend(digest(1), b"", time.time() + 60), time.time()) is None
     await store.close()
     server.close()
     await server.wait_closed()

@@ -98,9 +98,9 @@ def token(issuer="https://login.example", **claims):
     return sign.sign(body, PEM, "ES256", PUBLIC["kid"])
 
 
-def proof(of, **claims):
+def proof(of, key=PROVER, **claims):
     body = {"jti": "1", "htm": "GET", "htu": "https://api.example/", "iat": int(NOW), "ath": token_hash(of)} | claims
-    return sign_proof(PROVER, body)
+    return sign_proof(key, body)
 
 
 class Store:
@@ -108,11 +108,13 @@ class Store:
 
     def __init__(self):
         self.shown = {}
+        self.holders = []
         self.down = False
 
     async def meet(self, need):
         if self.down:
             return None
+        self.holders.append(need.holder)
         fresh = need.digest not in self.shown
         self.shown.setdefault(need.digest, need.until)
         return fresh
@@ -193,6 +195,17 @@ def test_a_proof_counts_once():
     store.down = True
     denied = ask(headers | {"dpop": proof(DPOP, jti="3")}, store=store)
     assert (denied.reason.code, denied.reason.status) == ("proof_store", 503)
+
+
+def test_proofs_of_a_subject_are_its_own_whatever_key_made_them():
+    store, other = Store(), sign.generate("ES256")
+    for subject, key in (("ann", PROVER), ("ann", other), ("bob", PROVER)):
+        bound = token(sub=subject, cnf={"jkt": thumbprint_of(key)})
+        ask({"authorization": f"DPoP {bound}", "dpop": proof(bound, key)}, store=store)
+    ann, again, bob = store.holders
+    assert len(ann) == 8
+    assert ann == again != bob
+    assert len(store.shown) == 2, "a proof is known by its key alone, whoever shows it"
 
 
 def test_without_a_store_no_proof_is_accepted():
