@@ -1,4 +1,4 @@
 """Signed tokens and keys, read strictly: JWS compact form (RFC 7515), JWK sets (RFC 7517), algorithms (RFC 7518, 9864).
 
-The only room that knows PyJWT. A bad key raises ``KeyMaterialError``; a bad token is a ``Reason``, never an exception.
+A bad key raises ``KeyMaterialError``; a bad token is a ``Reason``, never an exception.
 """

@@ -14,11 +14,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from authorizer.errors import KeyMaterialError
-from authorizer.jose.algorithms import ALGORITHMS, CURVES, Rule
+from authorizer.jose import algorithms
+from authorizer.jose.algorithms import ALGORITHMS, CURVES, PrivateKey, Rule
 from authorizer.jose.encoding import encode_base64url, encode_json
 from authorizer.jose.jwk import public_members, read_key, thumbprint
-
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
 def generate(algorithm: str) -> bytes:
@@ -73,7 +72,7 @@ def sign_with(
     head = encode_json({name: value for name, value in header.items() if value is not None})
     body = payload if isinstance(payload, bytes) else encode_json(payload)
     signed = f"{encode_base64url(head)}.{encode_base64url(body)}"
-    signature = ALGORITHMS[algorithm].primitive.sign(signed.encode("ascii"), key)
+    signature = algorithms.sign(ALGORITHMS[algorithm], key, signed.encode("ascii"))
     return f"{signed}.{encode_base64url(signature)}"
 
 

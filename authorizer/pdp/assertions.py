@@ -8,7 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from authorizer.jose.sign import PrivateKey, sign_with
+from authorizer.jose.algorithms import PrivateKey
+from authorizer.jose.sign import sign_with
 from authorizer.model import Identity
 
 

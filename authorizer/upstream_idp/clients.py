@@ -10,7 +10,8 @@ import aiohttp
 from msgspec import Struct, field
 
 from authorizer.errors import IdentityProviderError
-from authorizer.jose.sign import PrivateKey, sign_with
+from authorizer.jose.algorithms import PrivateKey
+from authorizer.jose.sign import sign_with
 from authorizer.upstream_idp.calls import call
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

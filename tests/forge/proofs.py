@@ -1,6 +1,6 @@
 """DPoP proofs of any kind, good and bad."""
 
-from authorizer.jose.algorithms import ALGORITHMS
+from authorizer.jose.algorithms import ALGORITHMS, sign
 from authorizer.jose.encoding import encode_base64url, encode_json
 from authorizer.jose.jwk import public_members, thumbprint
 from authorizer.jose.sign import load_private
@@ -22,5 +22,5 @@ def sign_proof(pem, claims, **header):
     head = {"typ": "dpop+jwt", "alg": ALGORITHM, "jwk": jwk_of(pem)} | header
     parts = [{k: v for k, v in each.items() if v is not None} for each in (head, claims)]
     signed = ".".join(encode_base64url(encode_json(part)) for part in parts)
-    signature = ALGORITHMS[ALGORITHM].primitive.sign(signed.encode(), load_private(pem, ALGORITHM))
+    signature = sign(ALGORITHMS[ALGORITHM], load_private(pem, ALGORITHM), signed.encode())
     return f"{signed}.{leaks.secret(encode_base64url(signature))}"

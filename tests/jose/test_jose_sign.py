@@ -1,6 +1,8 @@
 """Every accepted algorithm signs and checks; keys and algorithms that do not fit are refused."""
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from authorizer.errors import KeyMaterialError
 from authorizer.jose import jwk, jws, sign
@@ -25,6 +27,15 @@ def test_what_is_signed_is_verified_with_the_jwk_and_with_the_pem(algorithm: str
     assert taken.payload == '{"a":"é","b":1}'.encode()
     assert taken.header.key_id == key.id == key.thumbprint
     assert isinstance(verified(token, jwk.read_pem(sign.public_pem(pem), algorithm)), jws.Jws)
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS.keys() - {"Ed25519"}))  # PyJWT has its older name alone
+def test_another_library_accepts_what_is_signed_and_signs_what_is_accepted(algorithm: str) -> None:
+    pem = KEY_OF[algorithm]
+    public = load_pem_public_key(sign.public_pem(pem))
+    assert jwt.decode(sign.sign({"sub": "ann"}, pem, algorithm), public, [algorithm]) == {"sub": "ann"}
+    theirs = jwt.encode({"sub": "ann"}, pem, algorithm)
+    assert isinstance(verified(theirs, jwk.read_pem(sign.public_pem(pem), algorithm)), jws.Jws)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from msgspec import Struct
 
-from authorizer.jose.algorithms import ALGORITHMS, CURVES
+from authorizer.jose.algorithms import ALGORITHMS, CURVES, sign
 from authorizer.jose.jwk import VerifyKey
 from authorizer.policy.plan.builtins.calling import (
     Builtin,
@@ -239,13 +239,14 @@ def _signed(context: Context, header: bytes, payload: bytes, document: Any) -> s
         signature = _mac(context, algorithm, key, signed)
     else:
         rule = ALGORITHMS[algorithm]
-        fits = isinstance(key, _KINDS[rule.key_type])
-        if not fits or (
-            isinstance(key, ec.EllipticCurvePrivateKey) and not isinstance(key.curve, CURVES[rule.curve].curve)
+        if (
+            isinstance(key, bytes)
+            or not isinstance(key, _KINDS[rule.key_type])
+            or (isinstance(key, ec.EllipticCurvePrivateKey) and not isinstance(key.curve, CURVES[rule.curve].curve))
         ):
             raise BuiltinError("the key does not fit the algorithm")
         context.budget.charge(_SIGNING)
-        signature = rule.primitive.sign(signed, key)
+        signature = sign(rule, key, signed)
     return as_text(signed + b"." + _base64url(signature))
 
 
