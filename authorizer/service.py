@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from authorizer.model import Decision, Request
 from authorizer.pdp.decide import decide
 from authorizer.pdp.denials import deny
-from authorizer.pdp.needs import Need
+from authorizer.pdp.needs import Introspect, Need
 from authorizer.pdp.snapshot import EMPTY, Snapshot
 from authorizer.reasons import reason
 
@@ -32,7 +32,11 @@ Meet = Callable[[Need], Awaitable[object]]
 MOST_NEEDS = 4
 MOST_WAITING = 64 * 1024 * 1024
 """Bytes of all requests whose decisions wait for the world. Whoever has no credential but a strange token makes them
-wait, and with bodies at that: beyond it they are denied (``overload``), while others are decided as ever."""
+wait, and with bodies at that: beyond it they are denied (``overload``), while others are decided as ever.
+
+INVARIANT: strangers, whose tokens were not good lately, fill half of it at most: they may wait as long as a provider
+is slow, and whoever has a proof to be looked up waits beside them.
+"""
 _WAITS = 4096  # bytes of what waits for an answer, besides what the request holds
 
 
@@ -96,7 +100,8 @@ class Authorizer:
             return self._observed(request, decision, started)
         assert not isinstance(decision, Decision)
         size = _WAITS + len(request.body) + sum(map(len, chain.from_iterable(request.headers.values())))
-        if self._waiting + size > MOST_WAITING:
+        strange = type(decision) is Introspect and not snapshot.memo.holds(decision.token)
+        if self._waiting + size > (MOST_WAITING // 2 if strange else MOST_WAITING):
             overload = deny("overload", decision_id, revision=snapshot.revision)
             return self._observed(request, overload, started)
         self._waiting += size

@@ -78,6 +78,8 @@ def test_an_element_without_the_certificate_tells_its_hash_and_names():
         ("CN=\\C4\\85", "CN=ą"),
         ("emailAddress=a@b,CN=web", "1.2.840.113549.1.9.1=a@b,CN=web"),
         ("no name", ""),
+        ("OU=a," * 400 + "CN=web", "OU=a," * 400 + "CN=web"),
+        ("OU=a," * 6000 + "CN=web", ""),
     ],
 )
 def test_a_subject_is_compared_in_one_spelling(told, subject):

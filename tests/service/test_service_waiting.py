@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from authorizer import service
 from authorizer.model import Decision, Request
+from authorizer.pdp.needs import Introspect, Told
 from tests.forge.world import HOST, world
 
 NOW = 1_795_000_000.0
@@ -22,7 +23,7 @@ async def test_bodies_that_wait_are_bounded():
         await answer.wait()
 
     authorizer._meet = silent
-    large = replace(STRANGE, body=b"x" * (service.MOST_WAITING // 4), body_state="complete")
+    large = replace(STRANGE, body=b"x" * (service.MOST_WAITING // 8), body_state="complete")
     for _ in range(2):  # what has waited makes room again, whatever came of it
         waiting = [authorizer.check(large) for _ in range(3)]
         assert not any(isinstance(one, Decision) for one in waiting)
@@ -47,3 +48,30 @@ async def test_requests_without_bodies_are_too(monkeypatch):
     assert 10 < len(waiting) < 30
     for one in waiting:
         assert not (await one).allowed
+
+
+async def test_strangers_leave_room_for_who_has_a_proof_to_be_looked_up():
+    authorizer, answer = MADE.authorizer(), asyncio.Event()
+    authorizer._clock = lambda: NOW
+    meet = authorizer._meet
+
+    async def slow(need):
+        if isinstance(need, Introspect):
+            await answer.wait()
+            return Told({"sub": "ann", "aud": "api", "scope": "read"}, NOW + 30)
+        return await meet(need)
+
+    authorizer._meet = slow
+    large = replace(STRANGE, body=b"x" * (service.MOST_WAITING // 4 - 8192), body_state="complete")
+    proof = MADE.proof({"proof": {"of": "of a key"}}, 1)
+    proved = {"authorization": (f"DPoP {MADE.tokens['of a key']}",), "dpop": (proof,)}
+    waiting = [asyncio.ensure_future(authorizer.check(large)) for _ in range(2)]
+    assert authorizer.check(large).reason.code == "overload"
+    assert (await authorizer.check(replace(large, headers=proved))).allowed
+    answer.set()
+    assert all(one.allowed for one in await asyncio.gather(*waiting))
+    authorizer._clock = lambda: NOW + 60  # the token has to be asked about anew, which is no stranger's then
+    answer.clear()
+    waiting = [authorizer.check(large) for _ in range(4)]
+    answer.set()
+    assert all([(await one).allowed for one in waiting])
