@@ -36,6 +36,7 @@ def decode_base64url(text: str) -> bytes | None:
     Padding, the ``+/`` alphabet, white space and set bits after the last byte are other spellings: refused.
     """
     try:
+        # With a first one that is good: one way to decode is enough.
         both = decode_both(b"AA", text.encode("ascii")) if text else (b"", b"")
     except UnicodeEncodeError:
         return None

@@ -50,7 +50,7 @@ def identify(claims: Mapping[str, Any], issuer: Issuer, facts: Facts, expires: f
             elif shape == "scopes":
                 value = _scopes(value, path)
                 scopes += value
-            elif shape == "pairs" or not isinstance(value, list):
+            elif shape == "pairs" or not isinstance(value, list):  # no list is refused there too
                 names[kind] = _pairs(kind, value, path, issuer)
                 break
             spoken += value

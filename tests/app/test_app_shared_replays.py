@@ -21,9 +21,6 @@ SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 needs_server = pytest.mark.skipif(SERVER is None, reason="no redis-server or valkey-server is installed")
 
 
-HOLDER = b"whatever"
-
-
 def digest(name: object) -> bytes:
     return blake2b(str(name).encode(), digest_size=16).digest()
 
