@@ -83,7 +83,7 @@ class Refreshing:
 
     async def look_once(self) -> None:
         """Start what is due. An unknown key makes its issuer due once in each cool-down, however many ask for it."""
-        trust, now = self._trust(), self._clock()
+        trust = self._trust()
         mine = {name: issuer for name, issuer in trust.issuers.items() if issuer.keys_from}
         sources = {name: issuer.keys_from for name, issuer in mine.items()}
         for gone in [name for name, seen in self._seen.items() if sources.get(name) != seen.source]:
@@ -97,9 +97,10 @@ class Refreshing:
             seen = self._seen.get(name)
             if seen is None:
                 seen = self._seen[name] = Seen(issuer.keys_from)
-                await self._resume(issuer, seen, now)
+                await self._resume(issuer, seen, self._clock())
             elif seen.kept is not None and issuer.keys_until < self._until(seen.kept):
                 await self._use(issuer, seen.kept)  # a new trust document came
+            now = self._clock()  # read after what was waited for: keys that came meanwhile are not of the future
             if now < max(seen.asked, seen.kept.fetched if seen.kept is not None else 0.0):
                 await self._set_back(issuer, seen, now)
             if name in wanted and now >= seen.asked + self._pace.cooldown:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import threading
+import time
 
 import pytest
 from aiohttp import web
@@ -399,6 +400,27 @@ async def test_one_issuer_that_hangs_does_not_hold_up_another():
         await until(lambda: it.judge(it.provider.token("one", NOW)) == "good")
         assert len(hanging.calls) == 1
         loop.cancel()
+
+
+async def test_keys_that_come_while_another_issuer_is_looked_at_are_not_fetched_again(tmp_path, monkeypatch):
+    async with running() as other, world(directory=tmp_path) as it:
+        load = kept_keys.load
+
+        def slowly(directory, issuer, now):
+            if issuer.issuer == other.url and not it.notes:
+                it.now += 1
+                deadline = time.monotonic() + 10
+                while not it.notes and time.monotonic() < deadline:
+                    time.sleep(0.01)
+            return load(directory, issuer, now)
+
+        monkeypatch.setattr(kept_keys, "load", slowly)
+        await it.refreshing.look_once()
+        it.trust = type(it.trust)({**trusting(other, namespace="other/").issuers, **it.trust.issuers}, wanted=set())
+        for _ in range(3):
+            await it.settle()
+        assert it.notes.count("fetched") == 1
+        assert it.provider.calls.count("/keys") == 1
 
 
 async def test_a_fault_of_ours_does_not_fetch_without_pause(monkeypatch):
