@@ -12,7 +12,7 @@ from authorizer.jose.jws import media_type
 from authorizer.model import ASSIGNEE_KINDS
 from authorizer.pdp.tenants import each_issuer
 from authorizer.pdp.trust import DISCOVERY, FORMAT, Binding, IntrospectedTokens, clash
-from authorizer.policy.documents import MapNode, Node, Scalar, locate, plain
+from authorizer.policy.documents import Entry, MapNode, Node, Scalar, locate, plain
 from authorizer.policy.pbac.types import FieldType
 from authorizer.policy.pbac.values import read_value
 from authorizer.policy.pbac.vocabulary import REQUEST_ENV
@@ -56,7 +56,11 @@ def compile_issuers(
             if root.get("issuers") is None:
                 findings.error("T105", root.place, "an Issuers document needs 'issuers'")
             continue
+        faulty: Entry | None = None
         for name, entry, body in each_issuer(entries, findings):
+            if entry is faulty:
+                continue  # what is wrong is wrong for each tenant, of which there may be 200
+            told = len(findings.problems)
             row = _issuer(name, body, read_file, findings)
             if row is None:
                 continue
@@ -78,6 +82,8 @@ def compile_issuers(
                 why = "a second issuer is asked about opaque tokens, which do not tell whose they are"
                 findings.error("T117", entry.key.place, why, "one issuer may be; of others: tokens: jwt")
             rows.append(row)
+            if any(problem.severity == "error" for problem in findings.problems[told:]):
+                faulty = entry
     return {"format": FORMAT, "issuers": rows}, findings.problems
 
 
@@ -163,6 +169,8 @@ def _keys(
 ) -> list[dict[str, Any]]:
     inline, file = body.get("jwks"), body.get("jwks_file")
     given = [source for source in _KEY_SOURCES if source in body.entries]
+    if isinstance(said := body.get("discovery"), Scalar) and said.text == "false":
+        given.remove("discovery")
     if len(given) != 1:
         findings.error("T109", body.place, f"issuer {name!r} needs exactly one of: {', '.join(_KEY_SOURCES)}")
         return []

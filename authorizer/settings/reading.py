@@ -82,7 +82,7 @@ def reference() -> str:
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     rows += [
         f"| `{name}` | {'`' + default + '`' if default else 'none'} | {meaning} |"
-        for name, default, meaning in _rows(Settings, "")
+        for name, default, meaning in _rows(Settings(), "")
     ]
     return "\n".join(rows) + "\n"
 
@@ -99,16 +99,12 @@ def _from(directory: Path, kind: Any, item: Any) -> Any:
     return str(directory / item) if is_path and isinstance(item, str) and item not in ("", STDOUT) else item
 
 
-def _rows(kind: type[Struct], prefix: str) -> Iterable[tuple[str, str, str]]:
-    hints = get_type_hints(kind, include_extras=True)
-    for field in msgspec.structs.fields(kind):
-        default = (
-            field.default_factory()
-            if field.default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT
-            else field.default
-        )
+def _rows(section: Struct, prefix: str) -> Iterable[tuple[str, str, str]]:
+    hints = get_type_hints(type(section), include_extras=True)
+    for field in msgspec.structs.fields(section):
+        default = getattr(section, field.name)  # of this section: the two doors' certificates have different ones
         if isinstance(default, Struct):
-            yield from _rows(type(default), f"{prefix}{field.name}.")
+            yield from _rows(default, f"{prefix}{field.name}.")
             continue
         meaning = next((m.description for m in hints[field.name].__metadata__ if m.description), "")
         yield f"{prefix}{field.name}", msgspec.json.encode(default).decode() if default not in ("", {}) else "", meaning

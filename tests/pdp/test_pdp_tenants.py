@@ -107,3 +107,8 @@ def test_what_was_shown_is_taken_off_where_the_api_says_so(authorizer):
 def test_what_is_wrong_is_refused(old, new, codes):
     found = compiled(DOCUMENTS.replace(old, new))
     assert codes <= {problem.code for problem in found.problems if problem.severity == "error"}
+
+
+def test_a_fault_is_told_once_and_not_for_each_tenant():
+    faulty = DOCUMENTS.replace('attributes: {tenant: "{tenant}"}', "auds: [api]")
+    assert [problem.code for problem in compiled(faulty).problems] == ["AZ204"]

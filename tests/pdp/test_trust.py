@@ -99,6 +99,7 @@ ASKED = "{endpoint: 'https://x.example/i', client: c, tokens: all}"
         (("[ES256]", "[none]"), "T104", 6, "only asymmetric"),
         (("[ES256]", "[RS256]"), "T112", 7, "no key"),
         (("    jwks:", "    jwks_file: x\n    jwks:"), "T109", 4, "exactly one"),
+        (("    jwks:", "    discovery: false\n    #"), "T109", 4, "exactly one"),
         (('{"keys":', '{"kes":'), "T110", 7, "list 'keys'"),
         (("    jwks:", "    jwks: https://login.example/keys #"), "T110", 7, "jwks_uri"),
         (("    jwks:", "    leeway: 121\n    jwks:"), "T103", 7, "from 0s to 120s"),
