@@ -84,7 +84,8 @@ def deny_by(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdi
 def _challenged(snapshot: Snapshot, question: Question, identity: Identity, why: Reason, step_up: StepUp | None) -> str:
     """Return the challenge of a verdict: which login is needed, or which scopes, if they are all that is lacking."""
     realm = snapshot.options.realm
-    if why.code == "no_credential" and _takes_bound_alone(snapshot, question.route.application):
+    lists = question.route.application in snapshot.strangers
+    if why.code == "no_credential" and (question.route.application if lists else "") in snapshot.bound_alone:
         return bound_challenge(snapshot.options.proofs.algorithms, realm=realm)
     if why.status == 401:
         return challenge(why, realm=realm, step_up=step_up, by_proof=bool(identity.bound_key))
@@ -104,12 +105,3 @@ def _challenged(snapshot: Snapshot, question: Question, identity: Identity, why:
     # The caller knows its issuer's scopes without the namespace that they have here.
     asked = [scope.removeprefix(issuer.namespace) for scope in scopes]
     return scope_challenge(asked, by_proof=bool(identity.bound_key), realm=realm)
-
-
-def _takes_bound_alone(snapshot: Snapshot, application: str) -> bool:
-    """Tell whether each issuer that an application accepts has bound tokens only."""
-    strangers = snapshot.strangers.get(application, ())
-    issuers = snapshot.trust.issuers
-    return len(issuers) > len(strangers) and all(
-        issuer.binding == "required" for name, issuer in issuers.items() if name not in strangers
-    )
