@@ -60,8 +60,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
     ``strangers`` are the issuers (``iss``) whose tokens an application does not accept, by those that list theirs;
     ``bound_alone`` the applications that accept bound tokens only, "" for all that list none. ``shown`` are the headers
-    in which callers show credentials. ``reserved`` are by application the headers that its policies set and gateways are not
-    told of: by forward-auth they are neither set nor taken off. ``id_headers`` are those of
+    in which callers show credentials. ``reserved`` are by application the headers that its policies set and gateways
+    are not told of: by forward-auth they are neither set nor taken off. ``id_headers`` are those of
     ``options.identity_headers`` that say the decision's id, ``late_headers``, each with what it says, those that no
     remembered decision has. ``unmapped`` is by host.
     """
