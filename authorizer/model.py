@@ -181,6 +181,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     operation: str = ""
     right: str = ""
     subject: str = ""
+    client: str = ""
     policies: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     overrode: tuple[str, ...] = ()

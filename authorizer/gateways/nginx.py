@@ -70,6 +70,11 @@ upstream authorizer {{
 {servers}    keepalive 16;
 }}
 
+# A challenge comes with a 403 too (insufficient_scope); that of a 401 nginx passes on by itself.
+map $status $authorizer_challenge {{
+    403 $authorizer_www_authenticate;
+}}
+
 upstream api {{
     server {api};
     keepalive 16;
@@ -85,6 +90,8 @@ server {{
 
         # Who the caller is, as the authorizer found out. An empty value removes the client's own header.
 {taken}{given}{certificates}
+        auth_request_set $authorizer_www_authenticate $upstream_http_www_authenticate;
+        add_header WWW-Authenticate $authorizer_challenge always;
         # A 401 can bring a nonce for the caller's next proof (DPoP).
         auth_request_set $authorizer_dpop_nonce $upstream_http_dpop_nonce;
         add_header DPoP-Nonce $authorizer_dpop_nonce always;

@@ -263,6 +263,7 @@ def allow(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdict
         operation=guard.operation,
         right=route.right,
         subject=identity.subject,
+        client=identity.client,
         policies=verdict.by,
         sources=verdict.sources,
         attributes=guard.looks_at,

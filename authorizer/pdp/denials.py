@@ -35,6 +35,7 @@ def about(decision: Decision, snapshot: Snapshot, guard: Guard, identity: Identi
         operation=guard.operation,
         right=guard.route.right,
         subject=identity.subject,
+        client=identity.client,
         revision=snapshot.revision,
     )
 
@@ -68,6 +69,7 @@ def deny_by(snapshot: Snapshot, guard: Guard, identity: Identity, verdict: Verdi
         operation=guard.operation,
         right=route.right,
         subject=identity.subject,
+        client=identity.client,
         policies=verdict.by,
         sources=verdict.sources,
         attributes=guard.looks_at,

@@ -77,6 +77,7 @@ def _event(event: Event, labels: orjson.Fragment) -> dict[str, object]:
             "operation": _shown(decision.operation, 512),
             "right": _shown(decision.right, 255),
             "subject": _shown(decision.subject, 255),
+            "client": _shown(decision.client, 255),
             "policies": [_shown(name, 255) for name in decision.policies],
             "sources": [_shown(place, 512) for place in decision.sources],
             "attributes": [_shown(name, 255) for name in decision.attributes],

@@ -98,6 +98,7 @@ def test_the_token_says_who_and_the_key_through_which_client(path, authorization
         decision = decide(SNAPSHOT, request, NOW, "id")
         assert decision.reason.code == code
         if decision.allowed:
+            assert decision.client == dict(decision.upstream).get("x-client", "")
             assert dict(decision.upstream).get("x-client", "") == ("job" if key else "")
             assert dict(decision.upstream)["x-subject"] == ("ann" if authorization else "job")
 

@@ -21,7 +21,7 @@ TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 DENIED = Decision(
     reason=reason("no_route"), id="ab-1", detail="why", application="orders", operation="read", subject="alice",
-    policies=("p1",), sources=("orders.yaml:1:1",), revision="ff",
+    client="app", policies=("p1",), sources=("orders.yaml:1:1",), revision="ff",
 )  # fmt: skip
 EVENT = (1e9, "GET", "api", "/orders/17?access_token=secret", "192.0.2.1", "grpc", DENIED, 0.0001234, TRACE)
 LABELS = {"id": "a", "version": "1"}
@@ -48,8 +48,8 @@ def test_an_event_has_every_field_and_no_secret():
         },
         "result": {
             "allowed": False, "http_status": 403, "reason": "no_route", "detail": "why", "application": "orders",
-            "operation": "read", "right": "", "subject": "alice", "policies": ["p1"], "sources": ["orders.yaml:1:1"],
-            "attributes": [], "obligations": [], "advice": [],
+            "operation": "read", "right": "", "subject": "alice", "client": "app", "policies": ["p1"],
+            "sources": ["orders.yaml:1:1"], "attributes": [], "obligations": [], "advice": [],
         },
         "requested_by": "192.0.2.1",
         "timestamp": "2001-09-09T01:46:40.000000Z",
