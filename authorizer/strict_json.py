@@ -97,6 +97,8 @@ def _deeper(text: str, limit: int) -> bool:
 
 
 def _in_range(literal: str) -> bool:
+    if "e" not in literal and "E" not in literal:
+        return True  # no more digits than MAX_EXPONENT
     # The decimal exponent is bounded by itself: a double makes a plain 0 of 1e-99999999, which a Decimal writes out.
     try:
         exponent = Decimal(literal).adjusted()

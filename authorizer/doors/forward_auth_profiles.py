@@ -173,11 +173,11 @@ def client_address(chain: Iterable[str], hops: int) -> str:
 
     Everything left of it was written by the client.
     """
-    entries = [entry.strip() for line in chain for entry in line.split(",")]
-    if not 1 <= hops <= len(entries) or "%" in entries[-hops]:
+    entries = ",".join(chain).rsplit(",", hops)[-hops:]
+    if not 1 <= hops <= len(entries) or "%" in entries[0]:
         return ""
     try:
-        return str(ipaddress.ip_address(entries[-hops]))
+        return str(ipaddress.ip_address(entries[0].strip()))
     except ValueError:
         return ""
 

@@ -27,6 +27,8 @@ MAX_HEADERS = 256
 """Header lines. Envoy's default is 100."""
 MAX_HEADER_CHARACTERS = 64 * 1024
 """Characters of all header names and values. Envoy's default is 60 KiB."""
+MAX_OPTIONS = 256
+"""Members of all Connection and Upgrade lines."""
 MAX_CREDENTIAL = 16 * 1024
 """Characters of an Authorization value."""
 
@@ -36,6 +38,7 @@ SOFT_REASONS: dict[str, Reason] = {word: reason(code) for word, code in ACCEPTAB
 _OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
 # As ``taken_for`` tells them.
 _OVERRIDE_PARAMETERS = _OVERRIDES | {"_method"}
+_MOST_NEAR = 64  # parameters whose names hold "method": more are taken for an override unread
 # CGI-like readers take '_' and '-' in a header's name for the same character.
 OVERRIDE_HEADERS = frozenset(
     "".join(spelling)
@@ -173,7 +176,8 @@ def _overrides(query: str) -> bool:
     names = decoded(pair.partition("=")[0] for pair in query.replace(";", "&").split("&"))
     if "method" not in "".join(names).casefold():
         return False  # most, also of what is made to take long
-    return any(not _OVERRIDE_PARAMETERS.isdisjoint(taken_for(name)) for name in names if "method" in name.casefold())
+    near = [part for name in names if "method" in name.casefold() for part in name.split("&")]
+    return len(near) > _MOST_NEAR or any(not _OVERRIDE_PARAMETERS.isdisjoint(taken_for(name)) for name in near)
 
 
 def check_headers(request: Request, managed: frozenset[str]) -> Reason | None:
@@ -234,6 +238,9 @@ def _check_headers(headers: Headers, values: list[str], managed: frozenset[str])
         return reason("header_malformed")
     if len(values) != count and (code := _repeated(headers)):
         return reason(code)
+    listed = (line for name in ("connection", "upgrade") for line in headers.get(name, ()))
+    if sum(line.count(",") for line in listed) >= MAX_OPTIONS:
+        return reason("header_limit")
     if any(option.strip(" \t").lower() in _HTTP2 for line in headers.get("upgrade", ()) for option in line.split(",")):
         return reason("header_upgrade")
     if "_" in names or len(values) != count or "connection" in headers:

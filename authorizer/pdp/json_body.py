@@ -19,6 +19,9 @@ MAX_DEPTH = 32
 MAX_DIGITS = 128
 """Characters of a number."""
 
+MAX_VALUES = 10_000
+"""Values of a body; commas and brackets within texts count too."""
+
 # ``member`` refuses a lone surrogate where it is read: what a client cut an emoji in half in may be what nobody reads.
 _read = reader(depth=MAX_DEPTH, digits=MAX_DIGITS, lone_surrogates=True)
 _CODES: dict[Kind, str] = {
@@ -60,6 +63,8 @@ def read_body(request: Request) -> Any:
         return reason("body_limit")
     if not _is_json(request):
         return reason("body_type")
+    if sum(map(request.body.count, (b",", b"{", b"["))) > MAX_VALUES:
+        return reason("body_limit")
     try:
         return _read(request.body)
     except Refused as refused:

@@ -17,10 +17,12 @@ _SEPARATORS = re.compile(r"[&;]")
 _BRACKETS = re.compile(r"[\[\]]")
 _WIDE = re.compile(r"%u([0-9A-Fa-f]{4})")
 
+_BETWEEN = "\x1f"  # stands in no query as it is sent, and in no name that means anything
+
 MAX_PARAMETERS = 1000
 """PHP and qs (of Express) read as many and leave the rest out: a parameter there is one to us and none to them."""
 
-_FEW = 100  # names that are decoded one by one take 9 us each
+_FEW = 1000  # texts that are decoded one by one
 
 
 def read_query(query: str, names: frozenset[str]) -> dict[str, str] | Reason:
@@ -41,17 +43,16 @@ def _collect(pairs: list[str], names: frozenset[str]) -> dict[str, str] | None:
         return None
     raw_names = [pair.partition("=")[0] for pair in pairs]
     plain, wide = _decoded(raw_names), decoded(raw_names)
-    if not len(plain) == len(wide) == len(pairs):  # a name has an '&' of its own
-        if len(pairs) > _FEW:
-            return None
-        plain, wide = [unquote_plus(name) for name in raw_names], ["&".join(decoded([name])) for name in raw_names]
-    for pair, name, seen in zip(pairs, plain, wide, strict=True):
+    if not len(plain) == len(wide) == len(pairs):  # a name has a separator of its own
+        return None
+    folded = _BETWEEN.join(wide).translate(PHP_NAME).casefold().split(_BETWEEN)
+    for pair, name, seen, spelled in zip(pairs, plain, wide, folded, strict=True):
         if name in names:
             value = _value(pair.partition("=")[2])
             if name in found or value is None:
                 return None
             found[name] = value
-        elif not near.isdisjoint(taken_for(seen)):
+        elif any(one in spelled for one in near) and not near.isdisjoint(taken_for(seen)):
             return None
     return found
 
@@ -59,13 +60,28 @@ def _collect(pairs: list[str], names: frozenset[str]) -> dict[str, str] | None:
 def decoded(raw_names: Iterable[str]) -> list[str]:
     """Return the names of parameters decoded, ``%uXXXX`` as ASP.NET does; all at once: 0.1 ms for 4000, against 8.
 
-    One that holds an encoded ``&`` comes out as two.
+    One that holds an encoded U+001F comes out as two.
     """
     return _decoded(raw_names, lambda joined: _WIDE.sub(lambda found: chr(int(found[1], 16)), joined))
 
 
 def _decoded(raw_names: Iterable[str], before: Callable[[str], str] = str) -> list[str]:
-    return unquote_plus(before("&".join(raw_names))).split("&")
+    return unquote_plus(before(_BETWEEN.join(raw_names))).split(_BETWEEN)
+
+
+def decoded_strictly(texts: list[str]) -> list[str]:
+    """Return names or values decoded once (``+`` is a space), all at once, though each comes out as if alone.
+
+    Raises UnicodeError for what is not UTF-8, and for more than 1000 texts of which one holds an encoded U+001F.
+    """
+    if not texts:
+        return []
+    found = unquote_plus(_BETWEEN.join(texts), errors="strict").split(_BETWEEN)
+    if len(found) == len(texts):
+        return found
+    if len(texts) > _FEW:
+        raise UnicodeError("too many texts to decode one by one")
+    return [unquote_plus(text, errors="strict") for text in texts]
 
 
 def taken_for(name: str) -> tuple[str, str]:

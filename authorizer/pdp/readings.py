@@ -18,7 +18,12 @@ _SEMICOLON = re.compile(r"%3b", re.IGNORECASE)
 _DELIMITER = re.compile(r"%(?:23|3f)", re.IGNORECASE)
 # Percent-encoded more than once: an escape whose '%' is itself encoded, any number of times.
 _NESTED = re.compile(r"%(?:25)+(?=[0-9A-Fa-f]{2})")
+_PARAMETERS = re.compile(r"(?:;|%3b)[^/]*", re.IGNORECASE)
 _DOTS = frozenset({".", ".."})
+
+
+MAX_ESCAPES = 6000
+"""Escapes of all forms of a path: of one that has two forms as many as fit into a target."""
 
 
 class Unreadable(Struct, frozen=True):
@@ -46,6 +51,8 @@ def read_path(path: str) -> tuple[frozenset[str], tuple[tuple[str, ...], ...]] |
     if "%" not in path and ";" not in path:
         return frozenset(), ()
     softs, forms = _forms(path)
+    if sum(form.count("%") for form in forms) > MAX_ESCAPES:
+        return Unreadable("path_too_long")
     readings: dict[tuple[str, ...], None] = {}
     for form in forms:
         judged = _decode(form)
@@ -76,21 +83,20 @@ def _forms(path: str) -> tuple[frozenset[str], list[str]]:
     if any(";" in form or _SEMICOLON.search(form) for form in forms):
         if ";" in path or _SEMICOLON.search(path):
             softs.add("path_parameters")
-        forms += [_without_parameters(form) for form in forms]
-    return frozenset(softs), forms
-
-
-def _without_parameters(form: str) -> str:
-    return "/".join(part.partition(";")[0] for part in _SEMICOLON.sub(";", form).split("/"))
+        forms += [_PARAMETERS.sub("", form) for form in forms]
+    return frozenset(softs), list(dict.fromkeys(forms))
 
 
 def _decode(form: str) -> tuple[str, ...] | Unreadable:
     """Decode a form's segments once; each must be UTF-8 without control characters, and no dot or inner empty one."""
+    # All at once, for there may be thousands: line breaks stand for the slashes, since a path has none of its own and
+    # an encoded one is refused. UTF-8 that is whole so is whole in each segment.
     try:
-        segments = tuple(unquote(part, errors="strict") for part in form[1:].split("/"))
+        text = unquote(form[1:].replace("/", "\n"), errors="strict")
     except UnicodeDecodeError:
         return Unreadable("path_malformed_escape")
-    if UNSAFE_TEXT.search("".join(segments)):
+    segments = tuple(text.split("\n"))
+    if len(segments) != form.count("/") or UNSAFE_TEXT.search("".join(segments)):
         return Unreadable("path_encoded_control")
     if not _DOTS.isdisjoint(segments):
         return Unreadable("path_encoded_dot_segment")

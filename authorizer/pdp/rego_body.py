@@ -3,12 +3,12 @@
 import re
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
 from authorizer.grammar import BAD_ESCAPE
 from authorizer.model import Reason, Request
+from authorizer.pdp.query import decoded_strictly
 from authorizer.reasons import reason
 from authorizer.strict_json import Refused, reader
 
@@ -19,6 +19,10 @@ MAX_DIGITS: Final = 128
 MAX_PARTS: Final = 1000
 MAX_VALUES: Final = 50_000
 """Values of a JSON text, pairs of a form: 250,000 in a megabyte would hold all other decisions for 0.3 s."""
+
+MAX_HEAD: Final = 4096
+"""Bytes of a part's head."""
+_MAX_FIELDS = 16
 
 _read = reader(depth=MAX_DEPTH, digits=MAX_DIGITS, real=float)
 _MALFORMED = reason("body_malformed")
@@ -85,11 +89,14 @@ def _form(body: bytes, _kind: str) -> dict[str, list[str]] | Reason:
         text = body.decode()
         if BAD_ESCAPE.search(text) or ";" in text:
             return _MALFORMED
-        for pair in filter(None, text.split("&")):
-            name, _, value = pair.partition("=")
-            found.setdefault(unquote_plus(name, errors="strict"), []).append(unquote_plus(value, errors="strict"))
+        pairs = [pair.partition("=") for pair in text.split("&") if pair]
+        names = decoded_strictly([name for name, _, _ in pairs])
+        for name, value in zip(names, decoded_strictly([value for _, _, value in pairs]), strict=True):
+            found.setdefault(name, []).append(value)
     except UnicodeDecodeError:
         return _TYPE
+    except UnicodeError:
+        return _LIMIT
     return found
 
 
@@ -109,6 +116,8 @@ def _parts(body: bytes, kind: str) -> dict[str, list[Any]] | Reason:
         head, gap, content = piece.removeprefix(line).partition(line + line)
         if not piece.startswith(line) or not gap:
             return _MALFORMED
+        if len(head) > MAX_HEAD or head.count(line) >= _MAX_FIELDS:
+            return _LIMIT
         try:
             fields = _fields(head.decode(), line.decode())
             named = _name(fields.get("content-disposition", ""))

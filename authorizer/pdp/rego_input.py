@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from authorizer.grammar import BAD_ESCAPE
 from authorizer.model import Identity, Reason, Request
+from authorizer.pdp.query import decoded_strictly
 from authorizer.pdp.rego_body import body_text, parsed_body
 from authorizer.pdp.routes import Match
 from authorizer.reasons import reason
@@ -58,7 +59,8 @@ def envoy(request: Request) -> Document | Reason:
             "request": {"http": http},
             "contextExtensions": dict(request.context),
         },
-        "parsed_path": [unquote(part) for part in path.lstrip("/").split("/")],
+        # All at once, as ``readings`` does; a line break in it was refused.
+        "parsed_path": unquote(path.lstrip("/").replace("/", "\n")).split("\n"),
         "parsed_query": parameters,
         "parsed_body": body.value,
         "truncated_body": body.truncated,
@@ -120,13 +122,14 @@ def _query(query: str) -> dict[str, list[str]] | Reason:
     found: dict[str, list[str]] = {}
     if BAD_ESCAPE.search(query) or ";" in query:
         return _AMBIGUOUS
-    for pair in filter(None, query.split("&")):
-        name, _, value = pair.partition("=")
-        try:
-            texts = [unquote(part.replace("+", " "), errors="strict") for part in (name, value)]
-        except UnicodeDecodeError:
-            return _AMBIGUOUS
-        found.setdefault(texts[0], []).append(texts[1])
+    pairs = [pair.partition("=") for pair in query.split("&") if pair]
+    try:
+        names = decoded_strictly([name for name, _, _ in pairs])
+        values = decoded_strictly([value for _, _, value in pairs])
+    except UnicodeError:
+        return _AMBIGUOUS
+    for name, value in zip(names, values, strict=True):
+        found.setdefault(name, []).append(value)
     return found
 
 

@@ -14,6 +14,7 @@ from authorizer.pdp.canonical import (
     _CLEAN_PATH,
     MAX_HEADER_CHARACTERS,
     MAX_HEADERS,
+    MAX_OPTIONS,
     SOFT_REASONS,
     Canonical,
     _check_headers,
@@ -201,6 +202,8 @@ def test_parts(target, path, query, segments):
         ("/a%252fb", {"double_encoding"}),
         ("/a%3fb%23", {"encoded_delimiter"}),
         ("/a?_method=PUT", {"method_override"}),
+        ("/a?b%26_method=PUT", {"method_override"}),
+        ("/a?" + "&".join(f"method{number}" for number in range(65)), {"method_override"}),
         ("/a%2fb;c%2541%3f", {"encoded_slash", "path_parameters", "double_encoding", "encoded_delimiter"}),
     ],
 )
@@ -260,6 +263,8 @@ def test_header_limits(count, size, expected):
         ({"connection": ("authorization",)}, "header_hop_by_hop"),
         ({"upgrade": ("h2c",)}, "header_upgrade"),
         ({"connection": ("upgrade",), "upgrade": ("websocket", "foo,\tH2C")}, "header_upgrade"),
+        ({"connection": ("," * (MAX_OPTIONS - 1),)}, ""),
+        ({"connection": ("," * (MAX_OPTIONS - 1),), "upgrade": ("a,b",)}, "header_limit"),
         ({"authorization": ("a", "b")}, ""),  # the credential's own refusal, a 401
     ],
 )
@@ -277,6 +282,12 @@ def test_a_managed_name_with_underscores_has_a_twin_with_dashes():
 def test_a_long_doubtful_path_is_judged(target):
     """Each form of the path is read a fixed number of times; see also the limit on its length."""
     assert isinstance(read_target(target), Canonical | Reason)
+
+
+def test_a_path_of_many_forms_has_fewer_escapes():
+    assert isinstance(read_target("/a%2f" + "%20" * 2700), Canonical)
+    assert isinstance(read_target("/a%2fb%253b%3f" + "%20" * 200), Canonical)
+    assert read_target("/a%2fb%253b%3f" + "%20" * 2700).code == "path_too_long"
 
 
 @pytest.mark.parametrize("text", ["a" * 256, "a." * 500_000, "a" * 250 + ":65536"])

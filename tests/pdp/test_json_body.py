@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from authorizer.model import Reason, Request
-from authorizer.pdp.json_body import read_body
+from authorizer.pdp.json_body import MAX_VALUES, read_body
 
 SUITE = Path(__file__).parents[3] / "shared" / "checks" / "json-parsing" / "jsontestsuite.tar.gz"
 DUPLICATES = {"y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"}
@@ -39,3 +39,11 @@ def test_suite(name, body):
 def test_hostile_bodies_are_refused_at_once(body):
     request = Request(headers={"content-type": ("application/json",)}, body=body, body_state="complete")
     assert read_body(request).category == "bad_body"
+
+
+def test_a_body_of_many_values_is_read_up_to_a_number_of_them():
+    texts = [b"[" + b"1," * count + b"1]" for count in (MAX_VALUES - 1, MAX_VALUES)]
+    kind = {"content-type": ("application/json",)}
+    read, refused = (read_body(Request(headers=kind, body=text, body_state="complete")) for text in texts)
+    assert len(read) == MAX_VALUES
+    assert refused.code == "body_limit"

@@ -103,6 +103,7 @@ def test_the_element_of_the_outermost_trusted_proxy_counts():
         (f'Hash={"0" * 64};Cert="{quote(PEM, safe="")}"', "xfcc"), (f'Hash={HASH};Chain="{quote(OTHER + PEM, safe="")}"', "xfcc"), ("URI=é", "xfcc"), ("URI=a," * 40 + "URI=a", "xfcc"),
         (";".join(["URI=a"] * 65), "xfcc"), ("URI=" + "a" * 40_000, "xfcc"),
         ("", "pem"), ("-----BEGIN CERTIFICATE-----", "pem"), ("AAAA", "pem"), ("%ZZ", "pem"),
+        ("%0a" * 4097 + quote(PEM, safe=""), "pem"),
         (b64encode(DER + b"x").decode(), "pem"), (b64encode(DER[:-1]).decode(), "pem"),
         ("", "client-cert"), (":", "client-cert"), ("::", "client-cert"), (b64encode(DER).decode(), "client-cert"),
         (f":{b64encode(DER).decode()}:, :AAAA:", "client-cert"),
