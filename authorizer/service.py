@@ -38,6 +38,13 @@ INVARIANT: strangers, whose tokens were not good lately, fill half of it at most
 is slow, and whoever has a proof to be looked up waits beside them.
 """
 _WAITS = 4096  # bytes of what waits for an answer, besides what the request holds
+_TEXT = 64  # bytes of a text, besides its characters, and of its place
+
+
+def _held(request: Request) -> int:
+    """Return about how many bytes are held while a decision waits. Names of headers may be as long as their values."""
+    texts = (request.target, *request.headers, *chain.from_iterable(request.headers.values()))
+    return _WAITS + len(request.body) + sum(map(len, texts)) + _TEXT * len(texts)
 
 
 async def unanswered(_need: Need) -> None:
@@ -99,7 +106,7 @@ class Authorizer:
         if type(decision) is Decision:
             return self._observed(request, decision, started)
         assert not isinstance(decision, Decision)
-        size = _WAITS + len(request.body) + sum(map(len, chain.from_iterable(request.headers.values())))
+        size = _held(request)
         strange = type(decision) is Introspect and not snapshot.memo.holds(decision.token)
         if self._waiting + size > (MOST_WAITING // 2 if strange else MOST_WAITING):
             overload = deny("overload", decision_id, revision=snapshot.revision)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from msgspec.structs import replace
 
 from authorizer import service
@@ -39,13 +40,24 @@ async def test_bodies_that_wait_are_bounded():
     assert authorizer._waiting == 0
 
 
-async def test_requests_without_bodies_are_too(monkeypatch):
-    monkeypatch.setattr(service, "MOST_WAITING", 100_000)
+@pytest.mark.parametrize(
+    ("more", "target", "most"),
+    [
+        ({}, "/read", 30),
+        ({"x": ("v" * 50_000,)}, "/read", 3),
+        ({"x" * 50_000: ("v",)}, "/read", 3),
+        ({f"x{number}": ("v",) for number in range(200)}, "/read", 5),
+        ({"x": ("v",) * 200}, "/read", 8),
+        ({}, "/read?" + "a" * 8000, 15),
+    ],
+)
+async def test_requests_without_bodies_are_too(more, target, most, monkeypatch):
+    monkeypatch.setattr(service, "MOST_WAITING", 200_000)
     authorizer = MADE.authorizer()
     authorizer._clock = lambda: NOW
-    asked = [authorizer.check(STRANGE) for _ in range(100)]
+    asked = [authorizer.check(replace(STRANGE, target=target, headers={**STRANGE.headers, **more})) for _ in range(100)]
     waiting = [one for one in asked if not isinstance(one, Decision)]
-    assert 10 < len(waiting) < 30
+    assert most // 2 <= len(waiting) <= most
     for one in waiting:
         assert not (await one).allowed
 
