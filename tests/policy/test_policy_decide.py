@@ -186,8 +186,16 @@ def test_step_up_asks_for_the_least():
     assert asked(policies, "GET /r", G, env={"acr": "phr"}).by == ("a",)
     assert asked(policies, "GET /r", G, env={"acr": "otp", "auth_age": 300}).by == ("b", "c")
     assert asked(policies, "GET /r", G, env={"acr": "otp", "auth_age": 300.5}).by == ("c",)
-    for env in ({}, {"acr": "unranked"}, {"acr": 7}, {"acr": "otp"}, {"acr": "otp", "auth_age": "x"}):
-        assert asked(policies, "GET /r", G, env=env).reason == "step_up"
+    for env, why in (
+        ({}, "login; this one tells no acr"),
+        ({"acr": "unranked"}, "login; the Catalog's acr has no 'unranked'"),
+        ({"acr": 7}, "login; this one tells no acr"),
+        ({"acr": "otp"}, "login; this one tells no auth_time"),
+        ({"acr": "otp", "auth_age": "x"}, "login; this one tells no auth_time"),
+        ({"acr": "otp", "auth_age": 7200}, "login"),
+    ):
+        found = asked(policies, "GET /r", G, env=env)
+        assert (found.reason, found.detail.endswith(why)) == ("step_up", True)
 
 
 OVERRIDE = (

@@ -71,7 +71,7 @@ def decide(shared: Shared, route: RouteTable, question: Question) -> Verdict:
     if holding:
         return allowed(right, holding, standing, shared, sides)
     if weak:
-        return step_up(weak, shared)
+        return step_up(weak, shared, question.env)
     return unmatched(right, found, tokens, points, shared, question, sides)
 
 

@@ -93,8 +93,10 @@ def filtered(
             return denied([(row, True if sure else None)], shared, sides)
         must.append(factor)
     if not holding:
+        if weak:
+            return step_up(weak, shared, question.env)
         found = sorted(open_candidates(right.allows, tokens, points, sides, route.open))
-        return step_up(weak, shared) if weak else unmatched(right, found, tokens, points, shared, question, sides)
+        return unmatched(right, found, tokens, points, shared, question, sides)
     must.append(_any([rest for _, rest in holding]))
     text = json.dumps(_all(must), separators=(",", ":"), sort_keys=True)
     if len(text) > MAX_LENGTH:

@@ -113,7 +113,7 @@ def _named(rows: Iterable[int], shared: Shared) -> list[tuple[str, str, Case]]:
     return named
 
 
-def step_up(weak: list[int], shared: Shared) -> Verdict:
+def step_up(weak: list[int], shared: Shared, env: Mapping[str, object]) -> Verdict:
     """Return the denial that asks for the least demanding of the logins that would do."""
 
     def demand(named: tuple[str, str, Case]) -> tuple[int, float, str]:
@@ -127,9 +127,19 @@ def step_up(weak: list[int], shared: Shared) -> Verdict:
         "step_up",
         by=(name,),
         sources=(place,),
-        detail=f"{name} ({place}) asks for a stronger or fresher login",
+        detail=f"{name} ({place}) asks for a stronger or fresher login{_unlike(case.extras, shared, env)}",
         step_up=case.extras.step_up,
     )
+
+
+def _unlike(extras: Extras, shared: Shared, env: Mapping[str, object]) -> str:
+    """Return why no login of this kind will ever do, "" where a better one will: else callers log in for ever."""
+    acr = env.get("acr", shared.acr_default)
+    if extras.acr is not None and (not isinstance(acr, str) or acr not in shared.acr):
+        return f"; the Catalog's acr has no {acr[:80]!r}" if acr and isinstance(acr, str) else "; this one tells no acr"
+    if extras.max_age is not None and not isinstance(_duration(env.get("auth_age")), float):
+        return "; this one tells no auth_time"
+    return ""
 
 
 def unmatched(
