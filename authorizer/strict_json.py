@@ -15,7 +15,8 @@ MAX_EXPONENT = 308
 """Powers of ten, either way, of a number: beyond it binary floats overflow or lose digits, each parser in its way."""
 
 # INVARIANT: a string is taken whole, a broken one to the end of the text, and nothing is looked at twice: linear work.
-_STRUCTURE = re.compile(r'"(?:[^"\\]+|\\.?)*+"?|[\[\]{}]', re.DOTALL).finditer
+_OTHER = re.compile(r'(?:"(?:[^"\\]+|\\.?)*+"?|[^"\[\]{}]+)++', re.DOTALL)
+_ALIKE = str.maketrans("{}", "[]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]").search
 
 Kind = Literal["encoding", "malformed", "duplicate", "limit", "surrogate"]
@@ -81,19 +82,17 @@ def reader(
 
 
 def _deeper(text: str, limit: int) -> bool:
-    """Tell whether a text goes too deep; one that is not JSON is judged as far as the parser will get."""
+    """Tell whether a text goes too deep. One that is not JSON may be told so for what it never closes."""
     if text.count("[") + text.count("{") <= limit:
         return False
-    depth = 0
-    for found in _STRUCTURE(text):
-        mark = found[0]
-        if mark in "[{":
-            depth += 1
-            if depth > limit:
-                return True
-        elif mark in "]}":
-            depth -= 1
-    return False
+    # Each round takes away the innermost level everywhere: what is left of a level below the limit is not closed.
+    left = _OTHER.sub("", text).translate(_ALIKE)
+    for _ in range(limit):
+        shorter = left.replace("[]", "")
+        if len(shorter) == len(left):
+            break
+        left = shorter
+    return "[" in left
 
 
 def _in_range(literal: str) -> bool:

@@ -32,6 +32,7 @@ _CODES: dict[Kind, str] = {
     "limit": "body_limit",
 }
 
+_MAX_TYPE = 1024
 _TYPE = re.compile(
     rf"application/(?:{TOKEN}+\+)?json((?:[ \t]*;[ \t]*{TOKEN}+=(?:{TOKEN}+|\"[^\"\\;]*\"))*)[ \t]*", re.IGNORECASE
 ).fullmatch
@@ -100,7 +101,7 @@ def _announced(request: Request) -> bool:
 
 def _is_json(request: Request) -> bool:
     types = request.headers.get("content-type", ())
-    found = _TYPE(types[0]) if len(types) == 1 else None
+    found = _TYPE(types[0]) if len(types) == 1 and len(types[0]) <= _MAX_TYPE else None
     encodings = request.headers.get("content-encoding", ())
     return (
         found is not None

@@ -22,8 +22,8 @@ _PARAMETERS = re.compile(r"(?:;|%3b)[^/]*", re.IGNORECASE)
 _DOTS = frozenset({".", ".."})
 
 
-MAX_ESCAPES = 6000
-"""Escapes of all forms of a path: of one that has two forms as many as fit into a target."""
+MAX_ESCAPES = 3000
+"""Escapes of all forms of a path: where it has one, as many as fit into a target."""
 
 
 class Unreadable(Struct, frozen=True):

@@ -285,7 +285,7 @@ def test_a_long_doubtful_path_is_judged(target):
 
 
 def test_a_path_of_many_forms_has_fewer_escapes():
-    assert isinstance(read_target("/a%2f" + "%20" * 2700), Canonical)
+    assert isinstance(read_target("/a" + "%20" * 2700), Canonical)
     assert isinstance(read_target("/a%2fb%253b%3f" + "%20" * 200), Canonical)
     assert read_target("/a%2fb%253b%3f" + "%20" * 2700).code == "path_too_long"
 

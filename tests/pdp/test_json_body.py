@@ -47,3 +47,11 @@ def test_a_body_of_many_values_is_read_up_to_a_number_of_them():
     read, refused = (read_body(Request(headers=kind, body=text, body_state="complete")) for text in texts)
     assert len(read) == MAX_VALUES
     assert refused.code == "body_limit"
+
+
+def test_a_content_type_of_many_parameters_is_not_read():
+    texts = ["application/json" + ";a=b" * count for count in (100, 300)]
+    requests = [Request(headers={"content-type": (text,)}, body=b"{}", body_state="complete") for text in texts]
+    few, many = map(read_body, requests)
+    assert few == {}
+    assert many.code == "body_type"
