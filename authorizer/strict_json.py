@@ -82,17 +82,17 @@ def reader(
 
 
 def _deeper(text: str, limit: int) -> bool:
-    """Tell whether a text goes too deep. One that is not JSON may be told so for what it never closes."""
+    """Tell whether a text goes too deep. One that closes less than it opens, and is no JSON, may go twice as deep."""
     if text.count("[") + text.count("{") <= limit:
         return False
-    # Each round takes away the innermost level everywhere: what is left of a level below the limit is not closed.
+    # Each round takes away the innermost level everywhere; what closes nothing is for the parser to refuse.
     left = _OTHER.sub("", text).translate(_ALIKE)
     for _ in range(limit):
         shorter = left.replace("[]", "")
         if len(shorter) == len(left):
             break
         left = shorter
-    return "[" in left
+    return "[]" in left or left.count("[") > limit
 
 
 def _in_range(literal: str) -> bool:
