@@ -104,20 +104,8 @@ def of_key(key: ApiKey, facts: Facts) -> Identity:
     }
     names["scope"] = [assignee_token("scope", scope) for scope in key.scopes]
     client, person = (str(key.names.get(kind, ("",))[0]) for kind in ("client", "person"))
-    attributes: dict[str, object] = {**key.attributes}
-    env: dict[str, object] = {}
-    names |= _memberships(facts.memberships.get(person or client, {}))
-    _learn(person or client, attributes, env, facts)
-    return Identity(
-        subject=person or client,
-        client=client,
-        scopes=frozenset(key.scopes),
-        tokens=_EVERYBODY.union(*names.values()),
-        attributes=attributes,
-        env=env,
-        expires=float("inf") if key.end is None else key.end,
-        typed={},
-    )
+    expires = float("inf") if key.end is None else key.end
+    return _holder(person or client, client, names, key.attributes, facts, frozenset(key.scopes), expires)
 
 
 def of_certificate(rule: CertificateRule, name: str, facts: Facts) -> Identity:
@@ -125,12 +113,32 @@ def of_certificate(rule: CertificateRule, name: str, facts: Facts) -> Identity:
     names: _Names = {kind: [assignee_token(kind, one) for one in listed] for kind, listed in rule.names.items()}
     names[rule.kind] = [assignee_token(rule.kind, name)]
     client = name if rule.kind == "client" else ""
-    attributes: dict[str, object] = {**rule.attributes}
-    env: dict[str, object] = {}
-    names |= _memberships(facts.memberships.get(name, {}))
-    _learn(name, attributes, env, facts)
-    tokens = _EVERYBODY.union(*names.values())
-    return Identity(subject=name, client=client, tokens=tokens, attributes=attributes, env=env, typed={})
+    return _holder(name, client, names, rule.attributes, facts)
+
+
+def _holder(
+    subject: str,
+    client: str,
+    names: _Names,
+    fixed: Mapping[str, object],
+    facts: Facts,
+    scopes: frozenset[str] = frozenset(),
+    expires: float = float("inf"),
+) -> Identity:
+    """Make the Identity of whom a document names: what is ``fixed`` there, and what the facts know of the subject."""
+    attributes, env = dict(fixed), dict[str, object]()
+    _learn(subject, attributes, env, facts)
+    names = names | _memberships(facts.memberships.get(subject, {}))
+    return Identity(
+        subject=subject,
+        client=client,
+        scopes=scopes,
+        tokens=_EVERYBODY.union(*names.values()),
+        attributes=attributes,
+        env=env,
+        expires=expires,
+        typed={},
+    )
 
 
 def _learn(subject: str, attributes: dict[str, object], env: dict[str, object], facts: Facts) -> None:

@@ -19,6 +19,10 @@ MAX_BYTES = 512 * 1024
 """Of metadata and keys."""
 SMALL = 4 * 1024
 """Bytes of an answer that is read in 1 ms, whatever is in it."""
+MOST_AT_ONCE = 16
+"""Calls under way to one endpoint about strange tokens, and as many about others."""
+# INVARIANT: at one host there is room for introspection, exchange and keys: none waits for the calls of another.
+_MOST_TO_A_HOST = 5 * MOST_AT_ONCE
 _GOOD = frozenset({200})
 
 
@@ -34,7 +38,7 @@ def open_session(ca_file: str = "", certificate: tuple[str, str] | None = None) 
     except (OSError, ValueError) as error:
         raise IdentityProviderError("AZ530", f"the files for identity providers cannot be used: {error}") from None
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=128, limit_per_host=32),
+        connector=aiohttp.TCPConnector(ssl=context, limit=512, limit_per_host=_MOST_TO_A_HOST),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,

@@ -12,15 +12,10 @@ from msgspec import Struct, field
 from authorizer.errors import IdentityProviderError
 from authorizer.jose.algorithms import PrivateKey
 from authorizer.jose.sign import sign_with
-from authorizer.upstream_idp.calls import call
+from authorizer.upstream_idp.calls import MOST_AT_ONCE, call
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_SECONDS = 60
-MOST_AT_ONCE = 16
-"""Calls under way to one endpoint about strange tokens, and as many about others: together the connections to a host.
-
-INVARIANT: a flood of strange tokens does not keep those from being asked about anew that were good a moment ago.
-"""
 MAX_ANSWER = 64 * 1024
 """Bytes of what is said of one token."""
 
@@ -51,7 +46,8 @@ class Clients(Struct, frozen=True, kw_only=True):
 
     INVARIANT: a call that waits for its turn costs nothing, and of those that begin, other requests wait for one at a
     time (``pace``): strange tokens may come at any rate, and to sign and send a thousand calls takes a second.
-    ``turns`` are those of each endpoint.
+    ``turns`` are those of each endpoint: a flood of strange tokens does not keep those from being asked about anew
+    that were good a moment ago.
     """
 
     known: Mapping[str, Client]

@@ -12,7 +12,7 @@ from authorizer.jose import sign
 from authorizer.jose.encoding import read_object
 from authorizer.model import ANYONE, AUTHENTICATED, Identity, Reason, assignee_token
 from authorizer.pdp import facts, issuers, tokens, trust
-from authorizer.pdp.memo import Memo
+from authorizer.pdp.memo import Memo, of_other
 from authorizer.policy import documents
 from tests import forge
 
@@ -460,6 +460,14 @@ def test_what_nobody_signed_is_not_read_at_length(monkeypatch):
     assert read == []
     assert code(verify(signed)) == "ok"
     assert len(read) == 1
+
+
+def test_a_token_passes_for_no_other_credential_that_is_remembered():
+    memo, whole = Memo(), trust.NOBODY
+    holder = Identity(subject="web")
+    memo.keep(of_other("key", "azk_secret"), 10, holder)
+    assert memo.find(of_other("key", "azk_secret"), 10) is holder
+    assert code(tokens.verify("key\0azk_secret", whole, facts.NOTHING, memo, 0.0)) == "token_malformed"
 
 
 def test_the_memo_before_may_go_at_any_moment():

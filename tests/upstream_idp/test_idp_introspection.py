@@ -18,8 +18,8 @@ from authorizer.pdp import facts, tokens
 from authorizer.pdp.memo import Memo
 from authorizer.pdp.trust import DISCOVERY, Fetched, renewed
 from authorizer.upstream_idp import once
-from authorizer.upstream_idp.calls import open_session
-from authorizer.upstream_idp.clients import MOST_AT_ONCE, Client, Clients
+from authorizer.upstream_idp.calls import MOST_AT_ONCE, open_session
+from authorizer.upstream_idp.clients import Client, Clients
 from authorizer.upstream_idp.introspection import Introspector
 from tests.doors.test_native_tls import LOOPBACK, Authority
 from tests.jose.verified import verified
