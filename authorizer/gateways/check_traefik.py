@@ -80,7 +80,10 @@ def _router(
 
 def _asked(name: str, asked: Mapping[str, Any], expected: Expected) -> Told:
     where = f"middleware {name}"
-    address = urlsplit(text(asked, "address"))
+    try:
+        address = urlsplit(text(asked, "address"))
+    except ValueError:  # brackets that hold no address
+        address = urlsplit("")
     if address.path.rstrip("/") != "/authz/traefik":
         yield "AZ929", f"{where}: it does not ask /authz/traefik"
     if address.scheme != "https" and not is_local(f"{address.hostname or ''}:0"):

@@ -75,9 +75,8 @@ def verify(
     size = len(token)
     if size > MAX_TOKEN:
         return _TOO_LARGE
-    if (
-        not token.isascii() or "\0" in token
-    ):  # INVARIANT: with a NUL it could pass for another credential (``of_other``)
+    # INVARIANT: with a NUL it could pass for another credential (``memo.of_other``).
+    if not token.isascii() or "\0" in token:
         return _MALFORMED
     digest = of_token(token)
     known = memo.find(digest, size)

@@ -67,6 +67,11 @@ def test_spoilt_files_are_read_or_refused(case):
         assert problem.message.isprintable() or problem.message
 
 
+def test_an_address_that_is_none_is_a_finding():
+    text = GOOD["traefik"].replace("address: http://127", "address: http://[]127")
+    assert {problem.code for problem in checked("traefik", text)} >= {"AZ923", "AZ929"}
+
+
 @given(st.sampled_from(sorted(CHECKS)), st.text())
 def test_any_text_is_read_or_refused(kind, text):
     checked(kind, text)
