@@ -95,8 +95,8 @@ async def envoy(
     change: Callable[[dict[str, Any]], object] = lambda _: None,
     backends: Iterable[Backend] | None = None,
 ) -> Gateway:
-    """Start Envoy as we recommend it, after ``change`` was made to its bootstrap."""
-    config = bootstrap(check, backends or [Backend("api", "/", api)])
+    """Start Envoy as we recommend it, but as patient as a busy machine needs, after ``change`` to its bootstrap."""
+    config = bootstrap(replace(check, timeout=5.0), backends or [Backend("api", "/", api)])
     change(config)
     return await start_envoy(children, config, directory)
 
