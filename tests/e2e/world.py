@@ -95,8 +95,8 @@ async def envoy(
     change: Callable[[dict[str, Any]], object] = lambda _: None,
     backends: Iterable[Backend] | None = None,
 ) -> Gateway:
-    """Start Envoy as we recommend it, but as patient as a busy machine needs, after ``change`` to its bootstrap."""
-    config = bootstrap(replace(check, timeout=5.0), backends or [Backend("api", "/", api)])
+    """Start Envoy as we recommend it, after ``change`` was made to its bootstrap."""
+    config = bootstrap(check, backends or [Backend("api", "/", api)])
     change(config)
     return await start_envoy(children, config, directory)
 
@@ -221,7 +221,8 @@ async def start(
         config = yaml.safe_load(KINDS["envoy"](made)["envoy.yaml"].replace("port_value: 9901", "port_value: 0"))
         return (await start_envoy(children, config, directory)).url
     check = Check(address=http, protocol="http") if name == "envoy-http" else Check(address=grpc)
-    return (await envoy(children, directory, check, api, careless)).url
+    # A busy machine may take longer than half a second for an answer.
+    return (await envoy(children, directory, replace(check, timeout=5.0), api, careless)).url
 
 
 def marked(*names: str) -> list[Any]:
